@@ -1,0 +1,179 @@
+# The one door. Each target installs what it needs, pinned, and works offline once that is there.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+export HOME ?= /root
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/slash80
+DESTDIR ?=
+
+# Debian's Python, never a pyenv or container one: its shared library is what gets frozen.
+PYTHON := /usr/bin/python3
+LOCKS := requirements.txt tests/tools/python.txt
+TOOL_SETS := tests/tools/build.sh tests/tools/go.txt $(wildcard tests/tools/*/go.mod tests/tools/*/go.sum)
+# Looked up when used, not when read: on a fresh machine apt has brought the interpreter by then.
+VENV = $(CACHE)/venv-$(shell { $(PYTHON) -VV; cat $(LOCKS); } 2>&1 | sha256sum | cut -c 1-12)
+TOOLS = $(CACHE)/tools-$(shell cat $(TOOL_SETS) | sha256sum | cut -c 1-12)
+LIBPYTHON = libpython$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+PY = $(VENV)/bin/python
+ENGINE := build/dist/.slash80/engine
+ROOT := $(CURDIR)/build/root
+
+# Whatever runs leaves its files under build/, or none.
+export PYTHONPATH := $(CURDIR)/src:$(CURDIR)/tests
+export PYTHONDONTWRITEBYTECODE := 1
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
+export PYINSTALLER_CONFIG_DIR := $(CURDIR)/build/pyinstaller
+export SLASH80_ROOT := $(ROOT)
+export SLASH80_TOOLS = $(TOOLS)
+
+# The tiers share one machine and measure time on it.
+.NOTPARALLEL:
+.PHONY: help demo test unit netns runtime check lint types rooms size format docs bench build install uninstall root \
+	tools venv lock clean distclean apt-python apt-freeze apt-net apt-runtime
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name text; do
+		printf '  make %-10s %s\n' "$$name" "$$text"
+	done
+
+demo: root apt-net ## show on this machine, in network namespaces, what the plugin does
+	@$(PY) tests/lab/demo.py
+
+test: unit netns runtime ## run every tier; each is a target too, ARGS goes to pytest
+
+unit: venv ## test the pure parts; needs nothing
+	@$(PY) -m pytest $(ARGS) tests/unit
+
+netns: root apt-net ## test source and frozen plugin in network namespaces; needs root
+	@$(PY) -m pytest $(ARGS) tests/netns
+
+runtime: root tools apt-net apt-runtime ## test the frozen plugin under containerd and cnitool; needs root
+	@$(PY) -m pytest $(ARGS) tests/runtime
+
+check: lint types rooms size ## format, lint, types, who imports whom, sizes
+
+lint: venv
+	@$(PY) -m ruff format --check
+	$(PY) -m ruff check
+
+types: venv
+	@$(PY) -m mypy
+
+rooms: venv
+	@$(VENV)/bin/lint-imports --no-logo --cache-dir build/import-linter
+
+size: venv ## print the size table of this tree and what breaks its hard limits
+	@$(PY) tests/checks/size_table.py
+
+format: venv ## format the sources and fix what the linter can
+	@$(PY) -m ruff check --fix-only --quiet
+	$(PY) -m ruff format
+
+docs: venv ## write docs/configuration.md from the configuration's models
+	@$(PY) tests/checks/reference.py > docs/configuration.md
+
+bench: root tools apt-net ## measure ADD and DEL beside the reference plugins
+	@$(PY) bench/run.py $(ARGS)
+
+build: $(ENGINE) ## freeze the engine into build/dist/.slash80
+
+$(ENGINE): $(shell find src -name __pycache__ -prune -o \( -name '*.py' -o -type d \) -print) cni/engine.spec $(LOCKS) \
+		| venv apt-freeze
+	@mkdir -p build
+	exec 9> build/lock && flock 9
+	rm -rf build/freeze
+	echo "freezing the engine"
+	$(PY) -m PyInstaller --noconfirm --log-level WARN --distpath build/freeze --workpath build/pyinstaller cni/engine.spec
+	rm -rf build/dist
+	mv build/freeze build/dist
+
+# A running engine goes on importing from its own directory, so each version has one, named by its content, and
+# only the link to it is replaced. The version before stays until the next install, for the calls that still run.
+install: $(ENGINE) ## lay out the plugin under DESTDIR (default /)
+	@umask 022
+	home=$(DESTDIR)/opt/cni/bin/.slash80
+	version=$$(cd $(<D) && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-12)
+	before=$$(readlink $$home/engine || true)
+	mkdir -p $$home
+	if [[ ! -d $$home/$$version ]]; then
+		rm -rf $$home/.new
+		cp -r --preserve=mode $(<D) $$home/.new
+		mv -T $$home/.new $$home/$$version
+	fi
+	ln -sfT $$version/engine $$home/.link && mv -T $$home/.link $$home/engine
+	ln -sfT .slash80/engine $$home/.link && mv -T $$home/.link $$home/../slash80
+	for old in $$(ls $$home); do
+		[[ $$old == engine || $$old == $$version || $$old == $${before%/engine} ]] || rm -rf $${home:?}/$$old
+	done
+	install -D -m 644 cni/05-slash80.conflist -t $(DESTDIR)/usr/share/slash80
+
+uninstall: ## remove what install laid out under DESTDIR
+	@rm -rf $(DESTDIR)/opt/cni/bin/slash80 $(DESTDIR)/opt/cni/bin/.slash80
+	rm -f $(DESTDIR)/usr/share/slash80/05-slash80.conflist
+	rmdir --ignore-fail-on-non-empty $(DESTDIR)/usr/share/slash80 2> /dev/null || true
+
+root: $(ENGINE)
+	@$(MAKE) install DESTDIR=$(ROOT)
+
+venv: apt-python
+	@if [[ -e $(VENV)/complete ]]; then exit; fi
+	mkdir -p $(CACHE)
+	exec 9> $(CACHE)/lock && flock 9
+	if [[ -e $(VENV)/complete ]]; then exit; fi
+	echo "installing Python packages into $(VENV)"
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	unset PYTHONPATH PYTHONDONTWRITEBYTECODE
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes $(LOCKS:%=-r %)
+	touch $(VENV)/complete
+
+tools: venv ## build crictl, cnitool and the reference plugins
+	@if [[ -d $(TOOLS) ]]; then exit; fi
+	exec 9> $(CACHE)/lock && flock 9
+	if [[ -d $(TOOLS) ]]; then exit; fi
+	tests/tools/build.sh $(TOOLS) $(CACHE) $(PY)
+
+lock: apt-python ## pin the newest Python packages that pyproject.toml allows
+	@$(PYTHON) -m venv $(CACHE)/venv-lock
+	export PIP_DISABLE_PIP_VERSION_CHECK=1 CUSTOM_COMPILE_COMMAND='make lock'
+	$(CACHE)/venv-lock/bin/pip install --quiet pip-tools==7.6.2
+	compile="$(CACHE)/venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe"
+	compile+=" --no-emit-index-url --no-emit-find-links --no-emit-trusted-host"
+	$$compile -o requirements.txt pyproject.toml
+	groups='import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")'
+	$(PYTHON) -c "$$groups" | $$compile -o tests/tools/python.txt -c requirements.txt -
+
+clean: ## remove what was built or cached in this tree
+	@rm -rf build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean ## remove the packages and tools kept in CACHE too
+	@rm -rf $(CACHE)/venv-* $(CACHE)/tools-* $(CACHE)/go-* $(CACHE)/lock
+
+# Install those of the Debian packages $(1) that are missing; the archive is asked only then.
+define apt
+@missing=$$(for package in $(1); do
+	[[ $$(dpkg-query -Wf '$${db:Status-Status}' $$package 2> /dev/null) == installed ]] || echo $$package
+done)
+if [[ $$missing ]]; then
+	echo "installing Debian packages:" $$missing
+	apt-get -q update
+	DEBIAN_FRONTEND=noninteractive apt-get -qy -o DPkg::Lock::Timeout=300 install --no-install-recommends $$missing
+fi
+endef
+
+apt-python:
+	$(call apt,ca-certificates python3 python3-venv)
+
+apt-freeze: apt-python
+	$(call apt,binutils $(LIBPYTHON))
+
+apt-net:
+	$(call apt,iproute2 nftables)
+
+apt-runtime:
+	$(call apt,busybox-static containerd gcc libc6-dev runc)

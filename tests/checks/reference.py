@@ -1,0 +1,96 @@
+"""docs/configuration.md out of the configuration's models; `make docs` writes it, a unit test keeps it so."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from slash80.cni.conf import Firewall, Ipv4, Ipv6, NetConf, Route
+
+HEAD = """# Configuration
+
+The keys of a network configuration of type `slash80`, beside those that the CNI specification gives every plugin
+(`cniVersion`, `cniVersions`, `name`, `type`, `capabilities`, `runtimeConfig`, `args`, `prevResult`). Keys match without
+regard to case, `null` means absent. A value that cannot be used is refused with code 7, a key inside an object that
+does not exist with code 2; both name the key and the value. Unknown keys at the top are left to other plugins, except
+`ipam`, which is refused with code 2: slash80 hands out addresses itself.
+
+A complete example is `/usr/share/slash80/05-slash80.conflist`. Changed firewall settings take effect with the next ADD.
+
+This page is made from the models in `src/slash80/cni/conf.py` by `make docs`.
+"""
+
+TAIL = """
+## What a runtime may ask for
+
+| capability or argument | what |
+|---|---|
+| `ips` | at most one address of each family, inside the prefixes; refused when it is in use, never replaced by another |
+| `mac` | the interface's MAC; with `ipv6.suffix` `mac` the IPv6 address too |
+| `dns` | handed on in the result instead of the key `dns` |
+| `io.kubernetes.cri.pod-annotations` | pod annotation `slash80.io/ipv4: "false"`: this pod gets no IPv4 |
+| CNI_ARGS `IP=`, `MAC=`; `args.cni.ips`, `args.cni.mac` | the same wishes; runtimeConfig beats `args.cni`, which beats CNI_ARGS |
+| `portMappings`, `bandwidth`, `ipRanges` | refused with code 2; put the plugins `portmap` and `bandwidth` after this one |
+"""
+
+
+def reference() -> str:
+    """Write the whole page."""
+    sections: list[tuple[str, str, type[BaseModel]]] = [
+        ("", "", NetConf),
+        ("ipv6", "ipv6.", Ipv6),
+        ("ipv4", "ipv4.", Ipv4),
+    ]
+    sections += [("routes", "routes[].", Route), ("firewall", "firewall.", Firewall)]
+    return HEAD + "".join("\n".join(_section(*section)) + "\n" for section in sections) + TAIL
+
+
+def _section(title: str, before: str, model: type[BaseModel]) -> Iterator[str]:
+    yield f"\n## `{title}`: {_first_line(model)}\n" if title else "\n## At the top\n"
+    yield from ("| key | values | default | meaning |", "|---|---|---|---|")
+    properties = model.model_json_schema(mode="validation")["properties"]
+    for field in model.model_fields.values():
+        alias = str(field.alias)
+        values = _values(properties[alias], field)
+        yield f"| `{before}{alias}` | {values} | {_default(field)} | {field.description} |"
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    line = (model.__doc__ or "").splitlines()[0].removesuffix(".")
+    return line[:1].lower() + line[1:]
+
+
+def _values(schema: dict[str, Any], field: FieldInfo) -> str:
+    """Name a field's values: words, bounds or the kind of thing."""
+    options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+    schema = schema | options[0]
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return ", ".join(f"`{json.dumps(value).strip(chr(34))}`" for value in schema["enum"])
+    if schema.get("type") == "array":
+        return "list"
+    low, high = (schema.get(key, schema.get(other)) for key, other in _BOUNDS)
+    if low is not None and high is not None:
+        return f"{low:g} to {high}"
+    return _NAMES.get(str(schema.get("type")), "object")
+
+
+_BOUNDS = (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum"))
+_NAMES = {"boolean": "`true`, `false`", "integer": "number", "number": "number", "string": "string"}
+
+
+def _default(field: FieldInfo) -> str:
+    """Show a default; an object's are in its own section."""
+    if field.is_required():
+        return "must be given"
+    if field.default is None or isinstance(field.default, BaseModel):
+        return ""
+    value = field.default if isinstance(field.default, bool | int | float | list) else str(field.default)
+    return f"`{json.dumps(value).strip(chr(34))}`"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
