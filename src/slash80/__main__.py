@@ -1,0 +1,47 @@
+"""The process around the engine: environment, bounded standard input, standard output and exit code."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import sys
+import time
+
+from slash80 import __version__
+from slash80.cni import versions
+from slash80.cni.document import INPUT_BYTES
+from slash80.engine import run
+
+_INPUT_SECONDS = 10.0
+
+
+class _PatientInput(io.RawIOBase):
+    """Standard input that is given up after a while: a runtime that never closes it must not hang a node."""
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Read what is there; raise TimeoutError when nothing comes for too long."""
+        if not select.select([0], [], [], max(0.0, self._deadline - time.monotonic()))[0]:
+            msg = f"it was neither written nor closed within {_INPUT_SECONDS:g} s"
+            raise TimeoutError(msg)
+        return os.readv(0, [buffer])
+
+    _deadline = time.monotonic() + _INPUT_SECONDS
+
+
+def main() -> int:
+    """Run one call, or say what this program is when no call is made."""
+    os.umask(0o077)
+    if not os.environ.get("CNI_COMMAND"):
+        about = f"slash80 {__version__}: a CNI plugin for dual-stack pods with public IPv6"
+        sys.stderr.write(f"{about}\nCNI protocol versions supported: {', '.join(versions.SUPPORTED)}\n")
+        return 0
+    return run(os.environ, io.BufferedReader(_PatientInput(), INPUT_BYTES), sys.stdout.buffer)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""An attachment: one interface of one sandbox, its names, and what is remembered of it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address
+
+from slash80.addressing.family import Address
+from slash80.addressing.mac import Mac
+
+HOST_PREFIX = "s80"
+_ALIAS_BYTES = 255  # IFALIASZ of the kernel, less its final zero
+
+
+@dataclass(frozen=True)
+class Key:
+    """Who an attachment belongs to, as every later call names it; all names follow from it."""
+
+    container_id: str
+    ifname: str
+
+    @cached_property
+    def _digest(self) -> bytes:
+        name = f"{self.container_id}\0{self.ifname}"
+        return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+
+    @cached_property
+    def host_ifname(self) -> str:
+        """The name of the host end: `s80` and 12 characters of lower-case base32."""
+        return HOST_PREFIX + base64.b32encode(self._digest).decode().lower()[:12]
+
+    @property
+    def host_mac(self) -> Mac:
+        """The MAC of the host end; fixed, so that the pod's neighbour entry for its gateway never grows stale."""
+        return Mac.local(int.from_bytes(self._digest[8:14], "big"))
+
+    def __str__(self) -> str:
+        """Name the attachment in messages."""
+        return f"interface {self.ifname} of container {self.container_id}"
+
+
+class State(StrEnum):
+    """How far an attachment is."""
+
+    PENDING = "pending"
+    READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """The Kubernetes pod of an attachment, as the runtime named it; empty strings outside Kubernetes."""
+
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What an attachment was given; `early` tells how many addresses were reused before their preferred rest."""
+
+    ipv4: IPv4Address | None
+    ipv6: IPv6Address | None
+    mac: Mac | None
+    early: int = 0
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The addresses of all families that it has."""
+        return tuple(a for a in (self.ipv4, self.ipv6) if a is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What is remembered of an attachment; `since` is in seconds since the node's boot.
+
+    After the record was lost and read back from the kernel `netns`, `pod` and the MAC are not known, and long names
+    come back hashed: compare by the host end's name, and networks by `same_network`.
+    """
+
+    key: Key
+    network: str
+    assignment: Assignment
+    host_ifname: str
+    netns: str = ""
+    pod: Pod = Pod()
+    state: State = State.READY
+    since: float = 0.0
+
+    def same_network(self, name: str) -> bool:
+        """Whether this attachment belongs to the network of that name."""
+        return self.network in {name, hashed(name)}
+
+
+def lock_number_of(host_ifname: str) -> int:
+    """Give which of the 256 locks is an attachment's: from its host end's name, which a link has without any record."""
+    return base64.b32decode(host_ifname[len(HOST_PREFIX) :].upper() + "====")[0]
+
+
+def hashed(value: str) -> str:
+    """Shorten a value that does not fit into a link's alias."""
+    return "sha256:" + hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def alias_of(key: Key, network: str) -> str:
+    """Write who a host end belongs to as its alias: JSON of at most 255 bytes."""
+    for shorten in (str, hashed):
+        text = json.dumps(
+            {"v": 1, "net": shorten(network), "id": shorten(key.container_id), "ifname": key.ifname},
+            separators=(",", ":"),
+        )
+        if len(text) <= _ALIAS_BYTES:
+            break
+    return text
+
+
+def read_alias(text: str) -> tuple[Key, str] | None:
+    """Read an alias back as key and network; None when it is not one of ours."""
+    try:
+        alias = json.loads(text)
+        fields = (alias["id"], alias["ifname"], alias["net"])
+        known = alias["v"] == 1
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not known or not all(isinstance(value, str) for value in fields):
+        return None
+    return Key(fields[0], fields[1]), fields[2]

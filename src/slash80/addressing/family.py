@@ -1,0 +1,52 @@
+"""An address family as a value that carries its constants, so that dual stack is a loop and not two of everything."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """IPv4 or IPv6; `shortest` and `longest` bound the prefixes that a node may hand out from."""
+
+    version: int
+    bits: int
+    af: int
+    gateway: Address
+    gateway_length: int
+    shortest: int
+    longest: int
+
+    def __str__(self) -> str:
+        """Name the family for people."""
+        return f"IPv{self.version}"
+
+    @property
+    def key(self) -> str:
+        """The family's name in the configuration."""
+        return f"ipv{self.version}"
+
+    @property
+    def everything(self) -> Network:
+        """The destination of a default route."""
+        return ip_network("0.0.0.0/0" if self.version == 4 else "::/0")
+
+    def address(self, number: int) -> Address:
+        """Make an address of this family from an integer."""
+        return IPv4Address(number) if self.version == 4 else IPv6Address(number)
+
+
+# The same gateways on every host end: nothing to allocate, nothing to clash, and the pod's routes never change.
+IPV4 = Family(4, 32, socket.AF_INET, ip_address("169.254.1.1"), 32, 8, 30)
+IPV6 = Family(6, 128, socket.AF_INET6, ip_address("fe80::1"), 64, 64, 120)
+FAMILIES = (IPV4, IPV6)
+
+
+def family_of(value: Address | Network) -> Family:
+    """Give the family of an address or network."""
+    return IPV4 if value.version == 4 else IPV6

@@ -1,0 +1,71 @@
+"""What a chain's final result claims of one interface: what CHECK holds against the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
+from typing import Any
+
+from slash80.cni import document
+from slash80.cni.document import Document
+from slash80.errors import InvalidConfig, Undecodable
+
+
+@dataclass(frozen=True, slots=True)
+class RouteClaim:
+    """A route in the sandbox; without a gateway any route to `dst` will do."""
+
+    dst: IPv4Network | IPv6Network
+    gateway: IPv4Address | IPv6Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """One interface as the final result has it; an empty `mac` was not said."""
+
+    mac: str
+    addresses: tuple[IPv4Interface | IPv6Interface, ...]
+    routes: tuple[RouteClaim, ...]
+
+
+def read(result: Document, ifname: str, sandbox: str) -> Claims:
+    """Find an interface in a result; raise InvalidConfig when it is not there, Undecodable when it cannot be read."""
+    interfaces = document.objects(result, "interfaces")
+    index = next((i for i, link in enumerate(interfaces) if _matches(link, ifname, sandbox)), None)
+    if index is None:
+        msg = f"'prevResult' has no interface '{ifname}' in sandbox '{sandbox}', so it is of another attachment"
+        raise InvalidConfig(msg)
+    try:
+        ips = [
+            ip_interface(document.get(ip, "address")) for ip in document.objects(result, "ips") if _index(ip) == index
+        ]
+        routes = [_route(route) for route in document.objects(result, "routes")]
+    except ValueError as error:
+        msg = f"'prevResult' has an address that is none: {error}"
+        raise Undecodable(msg) from error
+    return Claims(str(document.get(interfaces[index], "mac") or ""), tuple(ips), tuple(routes))
+
+
+def _matches(link: Mapping[str, Any], ifname: str, sandbox: str) -> bool:
+    return bool(document.get(link, "name") == ifname and document.get(link, "sandbox") == sandbox)
+
+
+def _index(ip: Mapping[str, Any]) -> int | None:
+    index = document.get(ip, "interface")
+    return index if isinstance(index, int) else None
+
+
+def _route(route: Mapping[str, Any]) -> RouteClaim:
+    gateway = document.get(route, "gw")
+    return RouteClaim(ip_network(document.get(route, "dst")), ip_address(gateway) if gateway else None)

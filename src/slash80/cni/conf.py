@@ -1,0 +1,176 @@
+"""The network configuration, as models that check it, refuse it with the key and the value, and document it.
+
+`docs/configuration.md` is made from the descriptions here. Defaults are part of what users rely on.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from slash80.cni import values
+from slash80.cni.document import Document
+
+Network = IPv4Network | IPv6Network
+Network4 = Annotated[IPv4Network, BeforeValidator(partial(values.network, version=4))]
+Network6 = Annotated[IPv6Network, BeforeValidator(partial(values.network, version=6))]
+Prefix4 = Annotated[IPv4Network, BeforeValidator(partial(values.prefix, version=4))]
+Prefix6 = Annotated[IPv6Network, BeforeValidator(partial(values.prefix, version=6))]
+Trusted = Annotated[Network, BeforeValidator(values.trusted)]
+Span4 = Annotated[values.Span, BeforeValidator(partial(values.span, version=4))]
+Span6 = Annotated[values.Span, BeforeValidator(partial(values.span, version=6))]
+Destination = Annotated[Network, BeforeValidator(values.network)]
+Folder = Annotated[Path, BeforeValidator(values.absolute)]
+
+
+class _Model(BaseModel):
+    """Keys in camelCase, matched as Go matches them: without regard to case, and `null` means absent.
+
+    Built on first use: a removal does not pay for the models of the whole configuration.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="forbid", defer_build=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _any_case(cls, data: Any) -> Any:  # noqa: ANN401 -- any JSON value; what is not an object pydantic refuses
+        if not isinstance(data, dict):
+            return data
+        names = {alias.lower(): alias for alias in (field.alias for field in cls.model_fields.values()) if alias}
+        return {names.get(key.lower(), key): value for key, value in data.items() if value is not None}
+
+
+class Ipv6(_Model):
+    """Pods' IPv6 addresses; the family is off without prefixes."""
+
+    prefixes: list[Prefix6] = Field(
+        [], description="Prefixes routed to this node, /64 to /120; the first is used first."
+    )
+    suffix: Literal["unique", "ipv4", "hash", "mac"] = Field(
+        "unique",
+        description="The rest of the address: `unique` an unguessable hash, never used twice; `ipv4` the pod's IPv4 "
+        "(/96 or shorter); `hash` a keyed hash of the IPv4; `mac` the MAC that the runtime asks for (/80 or shorter).",
+    )
+    exclude: list[Span6] = Field(
+        [], description="Addresses, prefixes or ranges `first-last` that are never handed out."
+    )
+    masquerade: bool = Field(
+        default=False, description="Hide pods behind the node's address; only for prefixes nobody routes."
+    )
+
+
+class Ipv4(_Model):
+    """Pods' IPv4 addresses; the family is off without prefixes."""
+
+    prefixes: list[Prefix4] = Field([], description="Prefixes of this node, /8 to /30; the first is used first.")
+    exclude: list[Span4] = Field(
+        [], description="Addresses, prefixes or ranges `first-last` that are never handed out."
+    )
+    masquerade: bool = Field(
+        default=True, description="Hide pods behind the node's address when they leave the cluster."
+    )
+    no_masquerade: list[Network4] = Field(
+        [], description="Destinations that see the pod's own address, beside `firewall.clusterPrefixes`."
+    )
+    cooldown: float = Field(
+        130, ge=30, le=86400, description="Seconds that a released address should rest; never under 30."
+    )
+    reserve_edges: bool = Field(default=True, description="Keep the network and the broadcast address of each prefix.")
+
+
+class Route(_Model):
+    """A further route in the pod, through slash80's gateways."""
+
+    dst: Destination = Field(description="The destination, a prefix of a family that the pod has.")
+    mtu: int | None = Field(None, ge=68, le=65535, description="The path's MTU.")
+    advmss: int | None = Field(None, ge=1, le=65535, description="The TCP segment size to announce.")
+    priority: int | None = Field(None, ge=0, le=2**32 - 1, description="The route's metric.")
+
+
+class Firewall(_Model):
+    """Who may open connections to pods; the same for every network on a node."""
+
+    mode: Literal["closed", "open"] = Field(
+        "closed",
+        description="`closed`: only this node, the prefixes below and answers get in; `open`: everybody.",
+    )
+    trusted: list[Trusted] = Field(
+        [],
+        description="Other clusters' prefixes that may open connections to pods; /16 or longer in IPv6, /8 in IPv4.",
+    )
+    cluster_prefixes: list[Trusted] = Field(
+        [], description="Prefixes of this cluster's pods; trusted, not masqueraded."
+    )
+    node_prefixes: list[Trusted] = Field([], description="Prefixes of this cluster's nodes; trusted.")
+    echo: Literal["limit", "open", "drop"] = Field("limit", description="What happens to pings from outside.")
+    echo_rate: int = Field(10, ge=1, le=10000, description="Pings per second from one source, in IPv6 from one /64.")
+
+
+class Dns(_Model):
+    """The standard `dns` key of a network configuration, handed on in the result."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    nameservers: list[str] = Field([], description="Addresses of resolvers.")
+    domain: str = Field("", description="The local domain.")
+    search: list[str] = Field([], description="Search domains.")
+    options: list[str] = Field([], description="Resolver options.")
+
+
+class RemovalConf(_Model):
+    """What a removal needs: so little that no later change of the configuration keeps a pod from being removed."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    state_dir: Folder = Field(
+        Path("/run/slash80"), description="Where attachments are remembered; on tmpfs, mode 0700."
+    )
+    lock_timeout: float = Field(
+        5, gt=0, le=50, description="Seconds to wait for another call before giving up with code 11."
+    )
+
+
+class NetConf(RemovalConf):
+    """The whole configuration of a network of type `slash80`."""
+
+    source: Literal["conf"] = Field("conf", description="Prefixes and firewall settings come from this configuration.")
+    ipv6: Ipv6 = Field(Ipv6(), description="See below.")
+    ipv4: Ipv4 = Field(Ipv4(), description="See below.")
+    primary_family: Literal["ipv4", "ipv6"] = Field("ipv4", description="Which address comes first in the result.")
+    mtu: int = Field(0, description="MTU of both ends, 1280 to 65535; 0: that of the default route's link, IPv6 first.")
+    default_route: Annotated[Literal["auto", True, False], BeforeValidator(values.auto_or_bool)] = Field(
+        "auto",
+        description="Whether the interface gets default routes; `auto`: only the first one of a pod does.",
+    )
+    routes: list[Route] = Field([], description="Further routes in the pod, through slash80's gateways.")
+    firewall: Firewall = Field(Firewall(), description="See below.")
+    dns: Dns | None = Field(None, description="Name resolution, handed on in the result.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        """Check what no single key can tell."""
+        if not self.ipv6.prefixes and not self.ipv4.prefixes:
+            raise ValueError("no family is configured; give ipv6.prefixes or ipv4.prefixes")
+        values.distinct(self.ipv4.prefixes, "ipv4.prefixes")
+        values.distinct(self.ipv6.prefixes, "ipv6.prefixes")
+        values.suffix_fits(self.ipv6.suffix, self.ipv6.prefixes, has_ipv4=bool(self.ipv4.prefixes))
+        if self.mtu and not 1280 <= self.mtu <= 65535:
+            raise ValueError(f"mtu is {self.mtu}, but must be 0 or between 1280, which IPv6 needs, and 65535")
+        for route in self.routes:
+            if not (self.ipv6 if route.dst.version == 6 else self.ipv4).prefixes:
+                raise ValueError(f"routes has dst {route.dst}, but the pod gets no IPv{route.dst.version} address")
+        return self
+
+
+Conf = TypeVar("Conf", bound=RemovalConf)
+
+
+def parse(model: type[Conf], conf: Document) -> Conf:
+    """Check a configuration; raise InvalidConfig or UnsupportedField naming the key and the value."""
+    with values.translated():
+        return model.model_validate(conf)

@@ -1,0 +1,72 @@
+"""JSON as it comes from a runtime: bounded, and with keys that Go would match without regard to case."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, BinaryIO, NoReturn
+
+from slash80.errors import IoFailure, Undecodable
+
+Document = dict[str, Any]
+INPUT_BYTES = 1 << 20
+
+
+def read(stdin: BinaryIO) -> Document:
+    """Read one JSON object of at most INPUT_BYTES; raise IoFailure or Undecodable."""
+    try:
+        raw = stdin.read(INPUT_BYTES + 1)
+    except OSError as error:
+        msg = f"standard input cannot be read: {error.strerror or error}"
+        raise IoFailure(msg) from error
+    return decode(raw)
+
+
+def decode(raw: bytes) -> Document:
+    """Decode a JSON object; raise Undecodable. `null` gives an empty one, as it does in Go."""
+    if len(raw) > INPUT_BYTES:
+        msg = f"standard input has more than {INPUT_BYTES} bytes; a network configuration is smaller"
+        raise Undecodable(msg)
+    try:
+        document = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        msg = f"standard input is not a JSON document: {error or type(error).__name__}"
+        raise Undecodable(msg) from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        msg = f"standard input is a JSON {type(document).__name__}, but must be an object"
+        raise Undecodable(msg)
+    return document
+
+
+def get(document: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 -- any JSON value
+    """Give the value of a key: exact match first, else without regard to case; None when there is none."""
+    if name in document:
+        return document[name]
+    return next((value for key, value in reversed(list(document.items())) if key.lower() == name.lower()), None)
+
+
+def section(document: Mapping[str, Any], name: str) -> Document:
+    """Give the object under a key, empty when there is none; raise Undecodable for anything else."""
+    value = get(document, name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        msg = f"'{name}' is {json.dumps(value)[:80]}, but must be an object"
+        raise Undecodable(msg)
+    return value
+
+
+def objects(result: Mapping[str, Any], name: str) -> list[Document]:
+    """Give the list of objects under a key of a previous result; raise Undecodable for anything else."""
+    value = get(result, name) or []
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        msg = f"'prevResult' has '{name}' with the value {json.dumps(value)[:80]}, but must have a list of objects"
+        raise Undecodable(msg)
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    msg = f"{constant} is no JSON number"
+    raise ValueError(msg)

@@ -1,0 +1,109 @@
+"""The environment of a call: one table says which variable each verb needs and how it must look."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from slash80.errors import BadEnvironment
+
+VERBS = ("ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION")
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
+_IFNAME_BYTES = 15  # IFNAMSIZ of the kernel, less its final zero
+
+
+def valid_name(value: str) -> bool:
+    """Whether a container ID or network name is one: letters, digits, `_`, `.`, `-`, starting with neither of these."""
+    return _NAME.fullmatch(value) is not None
+
+
+def _container_id(value: str) -> str:
+    if valid_name(value):
+        return ""
+    return "must consist of letters, digits, '_', '.' and '-' and start with a letter or digit"
+
+
+def _ifname(value: str) -> str:
+    if len(os.fsencode(value)) > _IFNAME_BYTES:
+        return f"must have at most {_IFNAME_BYTES} bytes"
+    if value in {".", ".."} or any(c in "/:" or c.isspace() for c in value):
+        return "must be neither '.' nor '..' and hold no '/', ':' or white space"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Variable:
+    name: str
+    needed_by: frozenset[str]
+    wrong: Callable[[str], str] = lambda _: ""
+
+
+_ATTACHING = frozenset({"ADD", "DEL", "CHECK"})
+_TABLE = (  # in the order in which missing ones are reported
+    _Variable("CNI_CONTAINERID", _ATTACHING, _container_id),
+    _Variable("CNI_NETNS", frozenset({"ADD", "CHECK"})),
+    _Variable("CNI_IFNAME", _ATTACHING, _ifname),
+    _Variable("CNI_PATH", frozenset(VERBS) - {"VERSION"}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The CNI variables of a call; those that a verb does not need may be empty."""
+
+    command: str
+    container_id: str
+    netns: str
+    ifname: str
+    args: str
+    netns_override: bool
+
+
+def read(environ: Mapping[str, str]) -> Environment:
+    """Check and read the variables; raise BadEnvironment naming all that are missing, or the first malformed one.
+
+    An unknown command passes: what is on standard input is judged first (contract of the Go library).
+    """
+    command = environ.get("CNI_COMMAND", "")
+    needed = [variable for variable in _TABLE if command in variable.needed_by]
+    for variable in needed:
+        value = environ.get(variable.name, "")
+        if value and (reason := variable.wrong(value)):
+            msg = f"environment variable {variable.name}={value!a} {reason}"
+            raise BadEnvironment(msg)
+    if missing := [variable.name for variable in needed if not environ.get(variable.name)]:
+        msg = f"required env variables [{','.join(missing)}] missing"
+        raise BadEnvironment(msg)
+    return Environment(
+        command=command,
+        container_id=environ.get("CNI_CONTAINERID", ""),
+        netns=environ.get("CNI_NETNS", ""),
+        ifname=environ.get("CNI_IFNAME", ""),
+        args=environ.get("CNI_ARGS", ""),
+        netns_override=environ.get("CNI_NETNS_OVERRIDE", "").lower() in {"1", "true"},
+    )
+
+
+def arguments(text: str) -> dict[str, str]:
+    """Split CNI_ARGS, `K=V;K=V`; raise BadEnvironment for a malformed segment.
+
+    Keys other than IP, MAC and K8S_POD_* are an error unless IgnoreUnknown is true (contract of the Go library).
+    """
+    pairs: dict[str, str] = {}
+    for segment in text.split(";") if text else ():
+        key, equals, value = segment.partition("=")
+        if not key or not equals or "=" in value:
+            msg = f"environment variable CNI_ARGS has the segment {segment!a}, which is not of the form KEY=VALUE"
+            raise BadEnvironment(msg)
+        pairs[key] = value
+    ignore = pairs.pop("IgnoreUnknown", "false")
+    if ignore.lower() not in {"1", "true", "0", "false"}:
+        msg = f"environment variable CNI_ARGS has IgnoreUnknown={ignore!a}, which is neither true nor false"
+        raise BadEnvironment(msg)
+    unknown = [key for key in pairs if key not in {"IP", "MAC"} and not key.startswith("K8S_POD_")]
+    if unknown and ignore.lower() not in {"1", "true"}:
+        msg = f"environment variable CNI_ARGS has the unknown keys {unknown}; remove them or add IgnoreUnknown=1"
+        raise BadEnvironment(msg)
+    return pairs

@@ -1,0 +1,119 @@
+"""How single values of the configuration are read and checked, and how pydantic's complaints become CNI errors."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from slash80.errors import CniError, InvalidConfig, UnsupportedField
+
+Span = tuple[str, str]
+_ASSIGNABLE = {4: (8, 30), 6: (64, 120)}
+_SHORTEST_TRUSTED = {4: 8, 6: 16}
+_SUFFIX_ROOM = {"unique": 120, "hash": 120, "ipv4": 96, "mac": 80}
+
+
+def network(value: object, version: int | None = None) -> IPv4Network | IPv6Network:
+    """Read a prefix; raise ValueError when it is none, has host bits, or is of the other family."""
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("it must be a string such as '2001:db8:a::/56'")  # noqa: TRY004 -- pydantic reports ValueErrors
+    found = ip_network(value)
+    if version and found.version != version:
+        raise ValueError(f"it must be an IPv{version} prefix")
+    return found
+
+
+def prefix(value: object, version: int) -> IPv4Network | IPv6Network:
+    """Read a prefix that addresses are handed out from."""
+    found = network(value, version)
+    shortest, longest = _ASSIGNABLE[version]
+    if not shortest <= found.prefixlen <= longest:
+        raise ValueError(f"it must be between /{shortest} and /{longest}")
+    if found.is_multicast or found.is_loopback or found.is_link_local or found.network_address.is_unspecified:
+        raise ValueError("no pod can have an address there: it is multicast, loopback, link-local or unspecified")
+    return found
+
+
+def trusted(value: object) -> IPv4Network | IPv6Network:
+    """Read a prefix that may open connections to pods; one that is much of the Internet is a mistake."""
+    found = network(value)
+    shortest = _SHORTEST_TRUSTED[found.version]
+    if found.prefixlen < shortest:
+        raise ValueError(f"it would open pods to a large part of the Internet; give /{shortest} or longer")
+    return found
+
+
+def span(value: object, version: int) -> Span:
+    """Read an address, a prefix or `first-last`, and give its first and last address."""
+    if not isinstance(value, str):
+        raise ValueError("it must be an address, a prefix or a range 'first-last'")  # noqa: TRY004 -- as above
+    if "-" in value:
+        first, last = (ip_address(part.strip()) for part in value.split("-", 1))
+    else:
+        found = ip_network(value)
+        first, last = found.network_address, found.broadcast_address
+    if {first.version, last.version} != {version} or int(first) > int(last):
+        raise ValueError(f"it must be IPv{version} and lead from a lower to a higher address")
+    return str(first), str(last)
+
+
+def absolute(value: object) -> Path:
+    """Read an absolute path; the runtime's working directory means nothing to us."""
+    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
+        raise ValueError("it must be an absolute path")
+    return Path(value)
+
+
+def auto_or_bool(value: object) -> object:
+    """Read `auto`, or a truth value."""
+    if value == "auto" or isinstance(value, bool):
+        return value
+    raise ValueError("it must be true, false or 'auto'")
+
+
+def distinct(prefixes: Sequence[IPv4Network | IPv6Network], key: str) -> None:
+    """Raise ValueError when two prefixes share addresses: one would be handed out twice."""
+    ordered = sorted(prefixes, key=lambda p: int(p.network_address))
+    for one, other in itertools.pairwise(ordered):
+        if one.overlaps(other):
+            raise ValueError(f"{key} has {one} and {other}, which overlap; keep one of them")
+
+
+def suffix_fits(suffix: str, prefixes: Sequence[IPv6Network], *, has_ipv4: bool) -> None:
+    """Raise ValueError when a prefix leaves no room for the suffix, or it needs an IPv4 that pods do not get."""
+    for found in prefixes:
+        if found.prefixlen > _SUFFIX_ROOM[suffix]:
+            raise ValueError(
+                f"ipv6.suffix '{suffix}' needs a prefix of /{_SUFFIX_ROOM[suffix]} or shorter, not {found}"
+            )
+    if prefixes and suffix in {"ipv4", "hash"} and not has_ipv4:
+        raise ValueError(f"ipv6.suffix '{suffix}' follows from the IPv4, but ipv4.prefixes is empty; use 'unique'")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn pydantic's first complaint into a CNI error that names the key and the value."""
+    try:
+        yield
+    except ValidationError as error:
+        raise _translate(error) from error
+
+
+def _translate(error: ValidationError) -> CniError:
+    first = error.errors(include_url=False, include_context=False)[0]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    value = json.dumps(first["input"], default=str)[:120]
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        return UnsupportedField(f"configuration key '{key}' with value {value} is not supported; remove it")
+    if not key:
+        return InvalidConfig(f"the network configuration cannot be used: {reason}")
+    return InvalidConfig(f"configuration key '{key}' has the value {value}: {reason[:1].lower()}{reason[1:]}")

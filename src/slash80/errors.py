@@ -1,0 +1,118 @@
+"""The CNI error and its kinds, grouped by who acts on them; each kind owns the code that runtimes see.
+
+    CniError
+    |-- whoever writes the configuration or calls the plugin
+    |     IncompatibleVersion 1, UnsupportedField 2, BadEnvironment 4, Undecodable 6, InvalidConfig 7, BadNetns 8
+    |-- whoever runs the node
+    |     IoFailure 5, NotReady 50, Degraded 51, NoFreeAddress 100, FirewallUnusable 101, BelongsToAnother 102
+    |-- the caller, by trying again: TryAgain 11
+    `-- everything else: Failure 999
+
+Source: CNI specification 1.1.0, section 2.3; codes from 100 on are this plugin's own.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CniError(Exception):
+    """An error that a runtime is told: a sentence with the value and the next step."""
+
+    code: ClassVar[int] = 999
+
+    def __init__(self, msg: str, details: str = "") -> None:
+        """Keep the sentence and, for people who look closer, the details."""
+        super().__init__(msg)
+        self.msg = msg
+        self.details = details
+
+    def document(self, version: str) -> dict[str, object]:
+        """Give the error object of the specification, in the configuration's version."""
+        document: dict[str, object] = {"cniVersion": version, "code": self.code, "msg": self.msg}
+        details = "; ".join(filter(None, [self.details, *getattr(self, "__notes__", [])]))
+        return document | {"details": details} if details else document
+
+
+class IncompatibleVersion(CniError):
+    """The configuration's version, or the verb in that version, is not supported."""
+
+    code = 1
+
+
+class UnsupportedField(CniError):
+    """The configuration asks for something that this plugin does not do."""
+
+    code = 2
+
+
+class BadEnvironment(CniError):
+    """An environment variable is missing or malformed."""
+
+    code = 4
+
+
+class IoFailure(CniError):
+    """Standard input or the state directory cannot be read or written."""
+
+    code = 5
+
+
+class Undecodable(CniError):
+    """Standard input, or a part of it, is not what the specification says."""
+
+    code = 6
+
+
+class InvalidConfig(CniError):
+    """A key of the configuration has a value that cannot be used."""
+
+    code = 7
+
+
+class BadNetns(CniError):
+    """CNI_NETNS is the host's own network namespace, or none at all."""
+
+    code = 8
+
+
+class TryAgain(CniError):
+    """Something is busy that will soon be free."""
+
+    code = 11
+
+
+class NotReady(CniError):
+    """STATUS: no pod can be attached now."""
+
+    code = 50
+
+
+class Degraded(CniError):
+    """STATUS: no pod can be attached now, and those that run may be affected."""
+
+    code = 51
+
+
+class NoFreeAddress(CniError):
+    """Every address of a family is allocated, cooling down or reserved."""
+
+    code = 100
+
+
+class FirewallUnusable(CniError):
+    """The base firewall cannot be put in place, so no pod may be attached."""
+
+    code = 101
+
+
+class BelongsToAnother(CniError):
+    """An address, route or link that was asked for belongs to somebody else."""
+
+    code = 102
+
+
+class Failure(CniError):
+    """Anything else that went wrong."""
+
+    code = 999

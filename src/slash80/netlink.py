@@ -1,0 +1,187 @@
+"""One netlink socket: batches of ready-made messages go out, answers and acknowledgements come in, one by one.
+
+Only `wiring` and `firewall` may use it. What the messages say is theirs; pyroute2's message classes make them. The
+socket is our own because a batch must name the step that failed, which needs each acknowledgement with its extended
+message. Source: Documentation/userspace-api/netlink/intro.rst of the kernel.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_ECHO, NLM_F_EXCL, NLM_F_CREATE = 0x1, 0x4, 0x8, 0x200, 0x400
+NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x300, 0x10, 0x100, 0x200
+_SOL_NETLINK, _CAP_ACK, _EXT_ACK, _GET_STRICT_CHK = 270, 10, 11, 12
+_NLMSGERR_ATTR_MSG = 1
+_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+_BUFFER = 1 << 18
+_DUMP_TRIES = 5
+_ANSWER_WAIT = struct.pack("ll", 30, 0)  # seconds, microseconds; the kernel answers at once or not at all
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A message and, for people, the command that does the same."""
+
+    what: str
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One message of an answer: its type and what follows the header."""
+
+    kind: int
+    body: bytes
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the kernel said to one step: an errno (0: done), its words, and the messages that it sent."""
+
+    errno: int = 0
+    words: str = ""
+    parts: list[Part] = field(default_factory=list)
+
+
+class NetlinkError(OSError):
+    """A step that the kernel refused; `strerror` names the step and the kernel's own words."""
+
+    def __init__(self, step: Step, answer: Answer) -> None:
+        """Tell which step failed, and why."""
+        reason = os.strerror(answer.errno) + (f" ({answer.words})" if answer.words else "")
+        super().__init__(answer.errno, f"'{step.what}' failed: {reason}")
+        self.step = step
+
+
+class Socket:
+    """A netlink socket of the network namespace that the opening thread is in; it stays there wherever it is used."""
+
+    def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
+        """Open and bind; raise OSError where the kernel lacks the protocol."""
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+        self._sequence = 0
+        for option in (_CAP_ACK, _EXT_ACK):
+            self._socket.setsockopt(_SOL_NETLINK, option, 1)
+        if protocol == NETLINK_ROUTE:
+            self._socket.setsockopt(_SOL_NETLINK, _GET_STRICT_CHK, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _ANSWER_WAIT)
+        self._socket.bind((0, 0))
+
+    def __enter__(self) -> Self:
+        """Use the socket as a context."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the socket."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket; a socket keeps its network namespace alive."""
+        self._socket.close()
+
+    def run(self, steps: Sequence[Step]) -> list[Answer]:
+        """Do all steps in one send; raise NetlinkError for the first that failed, after all were answered."""
+        answers = self.exchange(steps)
+        for step, answer in zip(steps, answers, strict=True):
+            if answer.errno:
+                raise NetlinkError(step, answer)
+        return answers
+
+    def ask(self, step: Step) -> list[Part]:
+        """Send one question and give the messages of its answer; raise NetlinkError when it is refused."""
+        return self.run([step])[0].parts
+
+    def dump(self, step: Step) -> list[Part]:
+        """Read a whole table; a dump that the kernel says was disturbed is read again."""
+        for _ in range(_DUMP_TRIES):
+            answer = self.exchange([step])[0]
+            if answer.errno != errno.EINTR:
+                break
+        if answer.errno:
+            raise NetlinkError(step, answer)
+        return answer.parts
+
+    def exchange(self, steps: Sequence[Step]) -> list[Answer]:
+        """Send all steps at once and give each one's answer, failed or not; at most one of them may be a dump."""
+        if not steps:
+            return []
+        first = self._sequence + 1
+        self._sequence += len(steps)
+        self._socket.send(b"".join(_numbered(step.message, first + i) for i, step in enumerate(steps)))
+        answers = [Answer() for _ in steps]
+        waiting = set(range(len(steps)))
+        while waiting:
+            for kind, flags, sequence, body in _messages(self._socket.recv(_BUFFER)):
+                index = sequence - first
+                if index not in waiting:
+                    continue  # a late echo of something that is answered already
+                if _take(answers[index], kind, flags=flags, body=body):
+                    waiting.remove(index)
+        return answers
+
+
+def attributes(body: bytes, offset: int) -> dict[int, bytes]:
+    """Give the attributes that follow a fixed header of `offset` bytes, by type; of a repeated type the last."""
+    return dict(attribute_list(body, offset))
+
+
+def attribute_list(body: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Walk attributes in their order. Reading this little by hand costs 10 us; a decoded link message 1.9 ms."""
+    while offset + 4 <= len(body):
+        length, kind = struct.unpack_from("=HH", body, offset)
+        if length < 4:
+            return
+        yield kind & 0x3FFF, body[offset + 4 : offset + length]
+        offset += length + 3 & ~3
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """Encode one attribute, padded."""
+    return struct.pack("=HH", len(value) + 4, kind) + value + bytes(-len(value) % 4)
+
+
+def message(kind: int, flags: int, body: bytes) -> bytes:
+    """Encode one message; the socket numbers it when it is sent."""
+    return _HEADER.pack(_HEADER.size + len(body), kind, flags | NLM_F_REQUEST, 0, 0) + body
+
+
+def _numbered(raw: bytes, sequence: int) -> bytes:
+    length, kind, flags, _, _ = _HEADER.unpack_from(raw)
+    return _HEADER.pack(length, kind, flags, sequence, 0) + raw[_HEADER.size :] + bytes(-length % 4)
+
+
+def _messages(data: bytes) -> Iterable[tuple[int, int, int, bytes]]:
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
+        yield kind, flags, sequence, data[offset + _HEADER.size : offset + length]
+        offset += length + 3 & ~3
+
+
+def _take(answer: Answer, kind: int, *, flags: int, body: bytes) -> bool:
+    """Add a message to an answer; True when it was the last of it."""
+    if flags & NLM_F_DUMP_INTR:
+        answer.errno = errno.EINTR
+    if kind not in {NLMSG_ERROR, NLMSG_DONE}:
+        answer.parts.append(Part(kind, body))
+        return False
+    code = -struct.unpack_from("=i", body)[0] if len(body) >= 4 else 0  # an errno, negated; also at a dump's end
+    answer.errno = code or answer.errno
+    if kind == NLMSG_ERROR and flags & NLM_F_ACK_TLVS:
+        # the failed message's header is repeated, and its body too unless the kernel capped it
+        length = _HEADER.unpack_from(body, 4)[0] if not flags & NLM_F_CAPPED else _HEADER.size
+        words = attributes(body, 4 + (length + 3 & ~3)).get(_NLMSGERR_ATTR_MSG, b"")
+        answer.words = words.rstrip(b"\0").decode("utf-8", "replace")
+    return True

@@ -1,0 +1,114 @@
+"""What one call works with on its node: store, locks and a netlink socket, and how an attachment is taken away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from slash80.addressing.attachment import Attachment, Key, State
+from slash80.cni.conf import RemovalConf
+from slash80.errors import CniError, IoFailure
+from slash80.store.locks import AttachmentLocks, FileLock
+from slash80.store.sqlite import SqliteStore
+from slash80.wiring import attach, live, netns, survey
+
+
+class Node:
+    """The node's state, for the attachment `key` if the call is about one."""
+
+    def __init__(self, conf: RemovalConf, key: Key | None = None) -> None:
+        """Open a netlink socket; the store and the locks are opened when they are used."""
+        self._own = key.host_ifname if key else ""
+        self._timeout = conf.lock_timeout
+        self._locks = conf.state_dir / "locks"
+        self.host = netns.socket_here()
+        self.locks = AttachmentLocks(self._locks, self._timeout)
+        self.store = SqliteStore(conf.state_dir, survey=self._survey, timeout=self._timeout, clock=boottime)
+
+    def __enter__(self) -> Self:
+        """Use the node as a context."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the netlink socket and the store."""
+        self.host.close()
+        self.store.close()
+
+    @contextmanager
+    def firewall_held(self) -> Iterator[None]:
+        """Hold the lock under which the base table is replaced."""
+        with FileLock(self._locks / "firewall").held(self._timeout):
+            yield
+
+    @contextmanager
+    def removal_held(self, key: Key) -> Iterator[None]:
+        """Hold an attachment's lock for a removal: a full or read-only disk must not keep a pod from being removed."""
+        with ExitStack() as stack:
+            with suppress(OSError):
+                stack.enter_context(self.locks.held(key.host_ifname))
+            yield
+
+    def remove(self, host_ifname: str) -> None:
+        """Delete the link, and only then let the addresses go; those rest, and a store that cannot be written waits.
+
+        The row that stays behind then has no link, by which the next exhaustion or GC knows that it is dead.
+        """
+        attach.detach(self.host, host_ifname)
+        with suppress(IoFailure):
+            self.store.release(host_ifname)
+
+    def is_dead(self, attachment: Attachment) -> bool:
+        """Whether an attachment's link is gone, as when its network namespace was deleted."""
+        with attach.translated():
+            return live.link(self.host, attachment.host_ifname) is None
+
+    def release_dead(self) -> int:
+        """Release every attachment that has no link and that nobody is working on; tell how many."""
+        released = 0
+        for attachment in self.store.attachments():
+            with self.locks.tried(attachment.host_ifname) as free:
+                if free and self.is_dead(attachment):
+                    self.store.release(attachment.host_ifname, rest=attachment.state is State.READY)
+                    released += 1
+        return released
+
+    def _survey(self) -> Iterator[Attachment]:
+        """Read the attachments back; one that somebody is working on is not ready before he says so."""
+        for attachment in survey.attachments(self.host):
+            with self.locks.tried(attachment.host_ifname) as free:
+                known = free or attachment.host_ifname == self._own
+            yield replace(attachment, state=State.READY if known else State.PENDING, since=boottime())
+
+
+class UndoOnFailure:
+    """Takes an attachment away when the block fails; should that fail too, the first error is still the one told."""
+
+    def __init__(self, node: Node, host_ifname: str) -> None:
+        """Name what to take away."""
+        self._node, self._host_ifname = node, host_ifname
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Undo, unless all went well."""
+        if value is None:
+            return
+        try:
+            linked = attach.detach(self._node.host, self._host_ifname)
+            self._node.store.release(self._host_ifname, rest=linked)
+        except (CniError, OSError) as further:
+            value.add_note(f"and undoing it failed as well: {further}; a DEL, a GC or the next ADD finishes that")
+
+
+def boottime() -> float:
+    """Seconds since the node booted, suspended or not: the clock of everything that is gone with the boot."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,0 +1,324 @@
+"""The verbs. ADD and DEL walk the rooms in order and back; what can be known is checked before anything is made."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from slash80 import intent
+from slash80.addressing.attachment import Assignment, Attachment, Key, State, alias_of, hashed, read_alias
+from slash80.addressing.choose import HARD_REST, Counts, Ledger, choose, exhausted
+from slash80.addressing.family import Address
+from slash80.addressing.pool import Pool
+from slash80.cni import claims, document
+from slash80.cni import conf as configuration
+from slash80.cni import request as requests
+from slash80.cni import wishes as wishing
+from slash80.cni.claims import Claims
+from slash80.cni.conf import NetConf, RemovalConf
+from slash80.cni.document import Document
+from slash80.cni.request import Request
+from slash80.cni.wishes import Wishes
+from slash80.errors import (
+    BelongsToAnother,
+    CniError,
+    Degraded,
+    Failure,
+    InvalidConfig,
+    NoFreeAddress,
+    NotReady,
+    Undecodable,
+)
+from slash80.firewall import base, conntrack, nft, rules
+from slash80.node import Node, UndoOnFailure, boottime
+from slash80.wiring import attach, live, netns, survey, sysctl, verify
+from slash80.wiring.plan import Plan
+
+_TRIES = 8  # addresses that may turn out to be in use before ADD gives up
+_STATUS_WAIT = 1.0  # seconds for each of the store and nft; a runtime waits for STATUS while it holds its own lock
+
+
+def add(request: Request) -> Document:
+    """Attach a pod: give the result, or raise a CniError and leave nothing behind."""
+    conf, wishes = configuration.parse(NetConf, request.conf), wishing.read(request)
+    previous, key = requests.previous(request), _key(request)
+    with (
+        netns.opened(request.env.netns, own_allowed=request.env.netns_override) as netns_fd,
+        Node(conf, key) as node,
+    ):
+        with node.locks.held(key.host_ifname):
+            _clear_leftover(node, key)
+            plan = _Adding(request, conf, wishes, node=node, netns_fd=netns_fd).attach()
+        return intent.result(conf, plan, wishes).document(request.version, previous)
+
+
+def delete(request: Request) -> None:
+    """Remove whatever there is of an attachment; that there is nothing is a success."""
+    conf, key = configuration.parse(RemovalConf, request.conf), _key(request)
+    if not request.env.netns_override:
+        netns.refuse_own(request.env.netns)
+    with Node(conf, key) as node, node.removal_held(key):
+        node.remove(key.host_ifname)
+
+
+def check(request: Request) -> None:
+    """Hold a chain's final result against the kernel; raise Failure naming all that is missing or wrong."""
+    conf, key = configuration.parse(NetConf, request.conf), _key(request)
+    wishing.refuse_ipam(request.conf)
+    previous = requests.previous(request)
+    if previous is None:
+        raise InvalidConfig("CHECK needs 'prevResult', the final result of the ADD, and the configuration has none")
+    claimed = claims.read(previous, request.env.ifname, request.env.netns)
+    with (
+        netns.opened(request.env.netns, own_allowed=request.env.netns_override) as netns_fd,
+        Node(conf, key) as node,
+        node.locks.held(key.host_ifname),
+        attach.translated(),
+    ):
+        problems = list(_problems(node, conf, key, claimed=claimed, netns_fd=netns_fd))
+    if problems:
+        raise Failure(f"{key} is not as it was made: {'; '.join(problems)}; delete the pod to have it made anew")
+
+
+def gc(request: Request) -> None:
+    """Remove every attachment of the network that the runtime does not list; no list at all removes nothing."""
+    conf, valid = configuration.parse(RemovalConf, request.conf), _valid(request.conf)
+    if valid is None:
+        return
+    with Node(conf) as node:
+        problems = list(_collect(node, request.network, valid))
+    if problems:
+        raise Failure(f"GC of network '{request.network}' removed what it could, but: {'; '.join(problems)}")
+
+
+def status(request: Request) -> None:
+    """Raise NotReady or Degraded with the reason when no pod can be attached; change nothing."""
+    conf = configuration.parse(NetConf, request.conf)
+    wishing.refuse_ipam(request.conf)
+    hurried = conf.model_copy(update={"lock_timeout": min(conf.lock_timeout, _STATUS_WAIT)})
+    with Node(hurried) as node:
+        try:
+            _require_node(conf)
+            attached = _require_free(node, conf)
+        except CniError as error:
+            raise NotReady(error.msg, error.details) from error
+        ruleset = rules.build(intent.settings(conf))
+        try:
+            nft.check(ruleset, _STATUS_WAIT)
+        except CniError as error:
+            kind = Degraded if attached and not base.is_whole(ruleset) else NotReady
+            raise kind(error.msg, error.details) from error
+
+
+class _Adding:
+    """One ADD under its lock, from the choice of addresses to the finished wires."""
+
+    def __init__(self, request: Request, conf: NetConf, wishes: Wishes, *, node: Node, netns_fd: int) -> None:
+        self._request, self._conf, self._wishes, self._node, self._netns_fd = (
+            request,
+            conf,
+            wishes,
+            node,
+            netns_fd,
+        )
+        self._key = _key(request)
+
+    def attach(self) -> Plan:
+        """Attach with the first choice of addresses that nobody else turns out to have."""
+        for _ in range(_TRIES):
+            try:
+                return self._attach_once()
+            except attach.AddressInUse as conflict:
+                freed = self._node_freed(conflict.holder)
+                if conflict.address in self._wishes.ips and not freed:
+                    raise BelongsToAnother(
+                        f"requested {conflict.msg}, so it cannot be given; ask for another"
+                    ) from conflict
+        raise Failure(
+            f"{_TRIES} addresses in a row turned out to be in use; another state directory serves the same prefixes"
+        )
+
+    def _attach_once(self) -> Plan:
+        attachment, reused = self._reserve()
+        with UndoOnFailure(self._node, attachment.host_ifname), netns.socket_inside(self._netns_fd) as pod:
+            plan = self._plan(attachment)
+            attach.refuse_other_defaults(pod, plan)
+            for address in reused:
+                conntrack.forget(address)
+            self._close()
+            sysctl.forward(tuple(intent.pools(self._conf)))
+            attach.attach(self._node.host, pod, plan, netns_fd=self._netns_fd)
+            self._node.store.keep(replace(attachment, state=State.READY))
+        return plan
+
+    def _reserve(self) -> tuple[Attachment, list[Address]]:
+        """Reserve addresses; if there are none, those of dead attachments are released and it is tried once more."""
+        try:
+            return self._reserve_once()
+        except NoFreeAddress:
+            if not self._node.release_dead():
+                raise
+            return self._reserve_once()
+
+    def _reserve_once(self) -> tuple[Attachment, list[Address]]:
+        sysctl.require(tuple(intent.pools(self._conf)))
+        now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        wanted = intent.wanted(self._conf, self._wishes, self._key, boottime_ns=now, taken=self._is_local)
+        reused: list[Address] = []
+
+        def decide(ledger: Ledger, secret: bytes) -> Assignment:
+            assignment = choose(wanted, ledger, secret)
+            reused.extend(address for address in assignment.addresses if ledger.use(address))
+            return assignment
+
+        draft = Attachment(
+            key=self._key,
+            network=self._request.network,
+            assignment=Assignment(None, None, None),
+            host_ifname=self._key.host_ifname,
+            netns=self._request.env.netns,
+            pod=intent.pod(self._wishes),
+        )
+        return self._node.store.reserve(draft, decide), reused
+
+    def _is_local(self, address: Address) -> bool:
+        with attach.translated():
+            return live.is_local(self._node.host, address)
+
+    def _close(self) -> None:
+        """Have the firewall in place before the pod's link exists; asking costs one question, and no lock."""
+        ruleset = rules.build(intent.settings(self._conf))
+        if base.is_whole(ruleset):
+            return
+        with self._node.firewall_held():
+            base.ensure(ruleset, self._request.network, self._in_use)
+
+    def _in_use(self, network: str) -> bool:
+        return any(attachment.same_network(network) for attachment in self._node.store.attachments())
+
+    def _plan(self, attachment: Attachment) -> Plan:
+        siblings = self._node.store.attachments(self._key.container_id)
+        with attach.translated():
+            mtu = self._conf.mtu or live.uplink_mtu(self._node.host)
+        return intent.plan(self._conf, attachment, mtu=mtu, earlier=len(siblings) - 1, netns=self._request.env.netns)
+
+    def _node_freed(self, holder: str) -> bool:
+        """Remove the link that has our address if nobody knows it or works on it: then it is of a lost attachment."""
+        with self._node.locks.tried(holder) as free:
+            known = self._node.store.get(holder)
+            if not free or (known and known.state is State.READY):
+                return False
+            self._node.remove(holder)
+            return True
+
+
+def _key(request: Request) -> Key:
+    return Key(request.env.container_id, request.env.ifname)
+
+
+def _clear_leftover(node: Node, key: Key) -> None:
+    """Refuse a second ADD, and take away what a half-done or dead one left behind."""
+    known = node.store.get(key.host_ifname)
+    attach.refuse_foreign(node.host, key.host_ifname)
+    if known and known.state is State.READY and not node.is_dead(known):
+        raise Failure(f"{key} is attached already; it is left untouched, and only a DEL makes room for another ADD")
+    node.remove(key.host_ifname)
+
+
+def _problems(node: Node, conf: NetConf, key: Key, *, claimed: Claims, netns_fd: int) -> Iterator[str]:
+    known = node.store.get(key.host_ifname)
+    if known is None or known.state is not State.READY:
+        yield f"no attachment of {key} is recorded in {conf.state_dir}"
+        return
+    reserved = known.assignment.addresses
+    told = {interface.ip for interface in claimed.addresses}
+    yield from (f"address {address} is reserved but not in prevResult" for address in reserved if address not in told)
+    with netns.socket_inside(netns_fd) as pod:
+        yield from verify.differences(node.host, pod, _expected(conf, known, claimed))
+    if not base.is_whole(rules.build(intent.settings(conf))):
+        yield f"table inet {rules.TABLE} is missing or was changed"
+
+
+def _expected(conf: NetConf, known: Attachment, claimed: Claims) -> verify.Expected:
+    return verify.Expected(
+        host_ifname=known.host_ifname,
+        host_mac=known.key.host_mac,
+        alias=alias_of(known.key, known.network),
+        ifname=known.key.ifname,
+        mac=claimed.mac.lower(),
+        our_mac=known.assignment.mac,
+        addresses=known.assignment.addresses,
+        routes=tuple((route.dst, route.gateway) for route in claimed.routes),
+        prefixes=intent.prefixes(conf),
+    )
+
+
+def _valid(conf: Document) -> set[str] | None:
+    """Read the attachments that the runtime calls valid, as host ends' names; None when it gave no list.
+
+    The tagged specification calls the key `cni.dev/attachments`, later `cni.dev/valid-attachments`; libcni sends both,
+    and `null` when there are none.
+    """
+    name = next((key for key in ("cni.dev/valid-attachments", "cni.dev/attachments") if key in conf), None)
+    if name is None:
+        return None
+    entries = conf[name] or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise Undecodable(f"'{name}' must be a list of objects with containerID and ifname; nothing was removed")
+    pairs = [(document.get(entry, "containerID"), document.get(entry, "ifname")) for entry in entries]
+    if not all(isinstance(value, str) for pair in pairs for value in pair):
+        raise Undecodable(f"'{name}' has an entry without containerID or ifname; nothing was removed")
+    return {Key(*pair).host_ifname for pair in pairs}
+
+
+def _collect(node: Node, network: str, valid: set[str]) -> Iterator[str]:
+    """Remove what is not valid, what is dead, and host ends of the network that nobody knows; give what went wrong."""
+    attachments = node.store.attachments()
+    for attachment in attachments:
+        gone = attachment.host_ifname not in valid or node.is_dead(attachment)
+        if attachment.same_network(network) and gone:
+            yield from _collect_one(node, attachment.host_ifname, attachment)
+    known = {attachment.host_ifname for attachment in attachments}
+    for link in survey.host_ends(node.host):
+        owner = read_alias(link.alias)
+        if link.name not in known and (owner is None or owner[1] in {network, hashed(network)}):
+            yield from _collect_one(node, link.name, None)
+
+
+def _collect_one(node: Node, host_ifname: str, known: Attachment | None) -> Iterator[str]:
+    """Remove an attachment if it is still the one that was looked at; give what went wrong."""
+    try:
+        with node.locks.held(host_ifname):
+            if node.store.get(host_ifname) == known:
+                node.remove(host_ifname)
+    except (CniError, OSError) as error:
+        yield f"{known.key if known else host_ifname}: {error}"
+
+
+def _require_node(conf: NetConf) -> None:
+    """Raise Failure when the kernel lacks a family or the state directory cannot be written."""
+    sysctl.require(tuple(intent.pools(conf)))
+    folder: Path = conf.state_dir
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise Failure(f"the state directory {folder} cannot be written; mount {existing} writable or change stateDir")
+
+
+def _require_free(node: Node, conf: NetConf) -> bool:
+    """Raise NoFreeAddress when a family has no address left; tell whether there are attachments."""
+    if not (conf.state_dir / "state.db").exists():
+        return False  # nothing was ever attached, and looking must not make anything
+    pools = list(intent.pools(conf).values())
+    found = node.store.read(partial(_counts, pools, boottime() - HARD_REST))
+    for pool, counts in zip(pools, found, strict=True):
+        if counts.allocated + counts.cooling >= pool.total:
+            raise NoFreeAddress(exhausted(pool, counts))
+    return any(counts.allocated for counts in found)
+
+
+def _counts(pools: list[Pool], since: float, ledger: Ledger) -> list[Counts]:
+    return [ledger.counts(pool, since) for pool in pools]

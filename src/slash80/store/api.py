@@ -1,0 +1,39 @@
+"""The store as others see it; `sqlite` is the real one, `memory` the one for tests, with one contract for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from slash80.addressing.attachment import Assignment, Attachment
+from slash80.addressing.choose import Ledger
+
+T = TypeVar("T")
+
+
+class Store(Protocol):
+    """Attachments by key, and addresses that are held by one of them each. Every method is one transaction."""
+
+    def get(self, host_ifname: str) -> Attachment | None:
+        """Give the attachment with that host end, or None."""
+
+    def attachments(self, container_id: str | None = None) -> list[Attachment]:
+        """Give all attachments, or one container's, oldest first."""
+
+    def reserve(self, draft: Attachment, choose: Callable[[Ledger, bytes], Assignment]) -> Attachment:
+        """Choose addresses over the ledger and the node's secret, and keep the draft with them as pending.
+
+        Raise TryAgain when a newer slash80 has changed the schema, and whatever `choose` raises; then nothing is kept.
+        """
+
+    def keep(self, attachment: Attachment) -> None:
+        """Keep an attachment as it is, and its addresses as held by it, whatever was remembered of either before."""
+
+    def release(self, host_ifname: str, *, rest: bool = True) -> None:
+        """Forget an attachment; unknown ones are no error.
+
+        Its addresses rest from now on; without `rest`, for one that never came to be, they are as they were before.
+        """
+
+    def read(self, question: Callable[[Ledger], T]) -> T:
+        """Ask the ledger."""

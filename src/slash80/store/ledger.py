@@ -1,0 +1,55 @@
+"""The ledger of addresses inside one SQLite transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from slash80.addressing.choose import Counts, Use
+from slash80.addressing.family import Address, Family, family_of
+from slash80.addressing.pool import Pool, Range
+
+
+class SqliteLedger:
+    """Reads addresses as packed bytes, whose order is the addresses' own."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Read within the transaction that is open on the connection."""
+        self._connection = connection
+
+    def use(self, address: Address) -> Use | None:
+        """Tell whether an address is held or was released; None if it is not known."""
+        query = "SELECT holder, released FROM address WHERE family = ? AND packed = ?"
+        row = self._connection.execute(query, [address.version, address.packed]).fetchone()
+        return row and Use(*row)
+
+    def unused(self, within: Range) -> Iterator[Address]:
+        """Give the addresses that are not known at all, in order: the gaps between the known ones."""
+        family = family_of(within.first)
+        query = "SELECT packed FROM address WHERE family = ? AND packed BETWEEN ? AND ? ORDER BY packed"
+        bounds = [family.version, within.first.packed, within.last.packed]
+        candidate = int(within.first)
+        for (packed,) in self._connection.execute(query, bounds):
+            known = int.from_bytes(packed, "big")
+            yield from map(family.address, range(candidate, known))
+            candidate = known + 1
+        yield from map(family.address, range(candidate, int(within.last) + 1))
+
+    def released(self, family: Family) -> Iterator[tuple[Address, float]]:
+        """Give the released addresses with their boottime of release, longest ago first."""
+        query = "SELECT packed, released FROM address WHERE family = ? AND holder IS NULL ORDER BY released, packed"
+        for packed, released in self._connection.execute(query, [family.version]):
+            yield family.address(int.from_bytes(packed, "big")), released
+
+    def counts(self, pool: Pool, since: float) -> Counts:
+        """Count what is allocated, and what was released after the boottime `since`."""
+        query = (
+            "SELECT count(holder), count(*) FILTER (WHERE holder IS NULL AND released > ?) FROM address "
+            "WHERE family = ? AND packed BETWEEN ? AND ?"
+        )
+        allocated = cooling = 0
+        for part in pool.ranges:
+            bounds = [since, pool.family.version, part.first.packed, part.last.packed]
+            held, resting = self._connection.execute(query, bounds).fetchone()
+            allocated, cooling = allocated + held, cooling + resting
+        return Counts(allocated, cooling)

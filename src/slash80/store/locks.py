@@ -1,0 +1,143 @@
+"""Locks between processes and threads: flock on files of our own, with a bounded wait.
+
+SQLite's own locks are not enough: they are dropped when the process opens and closes the file elsewhere, a replaced
+file gives two processes two databases, and they are polled. The kernel drops a flock when its holder dies, however it
+dies, so a `pending` attachment whose lock is free is one that somebody began and never finished.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from slash80.addressing.attachment import lock_number_of
+from slash80.errors import TryAgain
+
+
+def private(directory: Path) -> Path:
+    """Make a directory that only its owner can use; raise PermissionError for one that others may write to."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = directory.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        msg = "it can be written by others than its owner, who must be this process's user"
+        raise PermissionError(errno.EPERM, msg, str(directory))
+    return directory
+
+
+class FileLock:
+    """An exclusive lock on a file that is made when needed and never removed."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the file; nothing is opened yet."""
+        self._path = path
+
+    @contextmanager
+    def held(self, timeout: float) -> Iterator[None]:
+        """Hold the lock; raise TryAgain after `timeout` seconds, OSError when the file cannot be made."""
+        descriptor = self._acquire(timeout)
+        if descriptor is None:
+            msg = f"another call has held the lock {self._path} for {timeout:g} s; it is tried again by the runtime"
+            raise TryAgain(msg)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def tried(self) -> Iterator[bool]:
+        """Hold the lock if it is free; tell whether it was."""
+        descriptor = self._acquire(0)
+        try:
+            yield descriptor is not None
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _acquire(self, timeout: float) -> int | None:
+        while True:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            if not _flock(descriptor, timeout):
+                return None
+            if _is_file(descriptor, self._path):
+                return descriptor
+            os.close(descriptor)  # somebody removed or replaced the file while we waited: that lock excludes nobody
+
+
+class AttachmentLocks:
+    """256 fixed lock files; each verb holds the one of its attachment to its end."""
+
+    def __init__(self, directory: Path, timeout: float) -> None:
+        """Keep the locks in `directory`, which is made when needed; waits are bounded by `timeout` seconds."""
+        self._directory, self._timeout = directory, timeout
+
+    @contextmanager
+    def held(self, host_ifname: str) -> Iterator[None]:
+        """Hold the lock of the attachment with that host end; raise TryAgain when it stays busy."""
+        with self._lock(host_ifname).held(self._timeout):
+            yield
+
+    @contextmanager
+    def tried(self, host_ifname: str) -> Iterator[bool]:
+        """Hold that lock if it is free; tell whether it was."""
+        with self._lock(host_ifname).tried() as free:
+            yield free
+
+    def _lock(self, host_ifname: str) -> FileLock:
+        return FileLock(private(self._directory) / f"{lock_number_of(host_ifname):02x}")
+
+
+def _is_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _flock(descriptor: int, timeout: float) -> bool:
+    """Lock within `timeout` seconds; on failure the descriptor is, or will be, closed.
+
+    A blocking flock is served in turn and wakes at once, which polling is not and does not; but it knows no time limit,
+    and signals reach one thread only. So it waits in a thread of its own, which closes the descriptor if it comes late.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if timeout <= 0:
+            os.close(descriptor)
+            return False
+        return _Waiter(descriptor).wait(timeout)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return True
+
+
+class _Waiter:
+    """One blocking flock in a daemon thread; whoever decides second about the descriptor's fate obeys the first."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._decided = threading.Lock()
+        self._abandoned = False
+        self._acquired = threading.Event()
+        threading.Thread(target=self._block, daemon=True).start()
+
+    def wait(self, timeout: float) -> bool:
+        if self._acquired.wait(timeout):
+            return True
+        with self._decided:
+            self._abandoned = not self._acquired.is_set()
+            return not self._abandoned
+
+    def _block(self) -> None:
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        with self._decided:
+            if self._abandoned:
+                os.close(self._descriptor)
+            else:
+                self._acquired.set()

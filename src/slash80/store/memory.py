@@ -1,0 +1,89 @@
+"""The store in memory: for tests of what uses a store, and the plain statement of what the real one must do."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from slash80.addressing.attachment import Assignment, Attachment, State
+from slash80.addressing.choose import Counts, Ledger, Use
+from slash80.addressing.family import Address, Family, family_of
+from slash80.addressing.pool import Pool, Range
+from slash80.store.api import T
+
+
+class MemoryStore:
+    """Attachments and addresses in two dictionaries; `clock` gives the boottime in seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Start empty, with a fresh secret."""
+        self._clock = clock
+        self._secret = secrets.token_bytes(16)
+        self._attachments: dict[str, Attachment] = {}
+        self._uses: dict[Address, Use] = {}
+        self._lock = threading.Lock()
+
+    def get(self, host_ifname: str) -> Attachment | None:
+        """Give the attachment with that host end, or None."""
+        return self._attachments.get(host_ifname)
+
+    def attachments(self, container_id: str | None = None) -> list[Attachment]:
+        """Give all attachments, or one container's, oldest first."""
+        wanted = (a for a in self._attachments.values() if container_id in {None, a.key.container_id})
+        return sorted(wanted, key=lambda a: (a.since, a.host_ifname))
+
+    def reserve(self, draft: Attachment, choose: Callable[[Ledger, bytes], Assignment]) -> Attachment:
+        """Choose addresses and keep the draft with them as pending."""
+        with self._lock:
+            assignment = choose(self, self._secret)
+            kept = replace(draft, assignment=assignment, state=State.PENDING, since=self._clock())
+            self._hold(kept)
+            return kept
+
+    def keep(self, attachment: Attachment) -> None:
+        """Keep an attachment as it is."""
+        with self._lock:
+            self._hold(attachment)
+
+    def release(self, host_ifname: str, *, rest: bool = True) -> None:
+        """Forget an attachment and let its addresses rest."""
+        with self._lock:
+            self._attachments.pop(host_ifname, None)
+            for address, use in list(self._uses.items()):
+                if use.holder == host_ifname:
+                    self._uses[address] = Use(None, self._clock() if rest else use.released)
+                    if not rest and use.released == 0:
+                        del self._uses[address]
+
+    def _hold(self, kept: Attachment) -> None:
+        self._attachments[kept.host_ifname] = kept
+        for address in kept.assignment.addresses:
+            released = self._uses[address].released if address in self._uses else 0.0
+            self._uses[address] = Use(kept.host_ifname, released)
+
+    def read(self, question: Callable[[Ledger], T]) -> T:
+        """Ask the ledger."""
+        return question(self)
+
+    def use(self, address: Address) -> Use | None:
+        """Tell whether an address is held or was released."""
+        return self._uses.get(address)
+
+    def unused(self, within: Range) -> Iterator[Address]:
+        """Give the addresses that are not known at all, in order."""
+        family = family_of(within.first)
+        numbers = range(int(within.first), int(within.last) + 1)
+        return (a for a in map(family.address, numbers) if a not in self._uses)
+
+    def released(self, family: Family) -> list[tuple[Address, float]]:
+        """Give the released addresses, longest ago first."""
+        resting = [(a, u.released) for a, u in self._uses.items() if u.holder is None and family_of(a) is family]
+        return sorted(resting, key=lambda pair: (pair[1], int(pair[0])))
+
+    def counts(self, pool: Pool, since: float) -> Counts:
+        """Count what is allocated, and what was released after `since`."""
+        inside = [use for address, use in self._uses.items() if not pool.why_not(address)]
+        allocated = sum(use.holder is not None for use in inside)
+        return Counts(allocated, sum(use.holder is None and use.released > since for use in inside))

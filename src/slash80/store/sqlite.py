@@ -1,0 +1,239 @@
+"""The store in SQLite, under a directory on tmpfs: gone with the boot, as the pods' network namespaces are.
+
+The journal is TRUNCATE and nothing is synced: a kill leaves a journal that the next opening rolls back, and a crash of
+the node takes file and pods alike. Never WAL: with a replaced file two processes then commit the same key. A file that
+is lost or damaged is made anew and filled from the kernel, where every link carries its identity.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+from slash80.addressing.attachment import Assignment, Attachment, Key, Pod, State
+from slash80.addressing.choose import Ledger
+from slash80.addressing.mac import Mac
+from slash80.errors import IoFailure, TryAgain
+from slash80.store.api import T
+from slash80.store.ledger import SqliteLedger
+from slash80.store.locks import FileLock, private
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE attachment (
+    host_ifname TEXT PRIMARY KEY, container_id TEXT NOT NULL, ifname TEXT NOT NULL, network TEXT NOT NULL,
+    netns TEXT NOT NULL, pod_namespace TEXT NOT NULL, pod_name TEXT NOT NULL, pod_uid TEXT NOT NULL,
+    mac TEXT, ipv4 TEXT, ipv6 TEXT, state TEXT NOT NULL, since REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX attachment_container ON attachment (container_id);
+CREATE TABLE address (
+    family INTEGER NOT NULL, packed BLOB NOT NULL, holder TEXT, released REAL NOT NULL DEFAULT 0,
+    PRIMARY KEY (family, packed)
+) WITHOUT ROWID;
+CREATE INDEX address_holder ON address (holder) WHERE holder IS NOT NULL;
+CREATE INDEX address_released ON address (family, released) WHERE holder IS NULL;
+"""
+_COLUMNS = (
+    "host_ifname, container_id, ifname, network, netns, pod_namespace, pod_name, pod_uid, mac, ipv4, ipv6, state, since"
+)
+_FORGET_AFTER = 3600.0  # seconds; an address rested so long is as good as never used, and rows stay few
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class SqliteStore:
+    """A store that several processes and threads use at once.
+
+    `survey` reads the attachments back from the kernel; it is asked when the file is new. `clock` gives the boottime in
+    seconds. Every method raises TryAgain when the lock stays busy for `timeout` seconds, IoFailure when the disk is
+    full or not writable.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        survey: Callable[[], Iterable[Attachment]],
+        timeout: float,
+        clock: Callable[[], float],
+    ) -> None:
+        """Name the directory, made when first needed; nothing is opened yet."""
+        self._directory, self._path = directory, directory / "state.db"
+        self._survey, self._timeout, self._clock = survey, timeout, clock
+        self._threads = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int] | None = None
+
+    def get(self, host_ifname: str) -> Attachment | None:
+        """Give the attachment with that host end, or None."""
+        with self._transaction() as connection:
+            query = f"SELECT {_COLUMNS} FROM attachment WHERE host_ifname = ?"  # noqa: S608 -- a constant
+            rows = connection.execute(query, [host_ifname])
+            return next(map(_attachment, rows), None)
+
+    def attachments(self, container_id: str | None = None) -> list[Attachment]:
+        """Give all attachments, or one container's, oldest first."""
+        which, values = ("", []) if container_id is None else ("WHERE container_id = ?", [container_id])
+        query = f"SELECT {_COLUMNS} FROM attachment {which} ORDER BY since, host_ifname"  # noqa: S608 -- constants
+        with self._transaction() as connection:
+            return list(map(_attachment, connection.execute(query, values)))
+
+    def reserve(self, draft: Attachment, choose: Callable[[Ledger, bytes], Assignment]) -> Attachment:
+        """Choose addresses and keep the draft with them as pending."""
+        with self._transaction() as connection:
+            if _version(connection) > SCHEMA_VERSION:
+                msg = f"{self._path} was written by a newer slash80; wait until this node's upgrade is finished"
+                raise TryAgain(msg)
+            secret = connection.execute("SELECT value FROM setting WHERE name = 'secret'").fetchone()[0]
+            assignment = choose(SqliteLedger(connection), secret)
+            kept = replace(draft, assignment=assignment, state=State.PENDING, since=self._clock())
+            _insert(connection, kept)
+            connection.execute("UPDATE setting SET value = value + ? WHERE name = 'early_reuse'", [assignment.early])
+            return kept
+
+    def keep(self, attachment: Attachment) -> None:
+        """Keep an attachment as it is."""
+        with self._transaction() as connection:
+            _insert(connection, attachment)
+
+    def release(self, host_ifname: str, *, rest: bool = True) -> None:
+        """Forget an attachment and let its addresses rest."""
+        now = self._clock()
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM attachment WHERE host_ifname = ?", [host_ifname])
+            if rest:
+                connection.execute("UPDATE address SET released = ? WHERE holder = ?", [now, host_ifname])
+            connection.execute("UPDATE address SET holder = NULL WHERE holder = ?", [host_ifname])
+            connection.execute("DELETE FROM address WHERE holder IS NULL AND released < ?", [now - _FORGET_AFTER])
+
+    def read(self, question: Callable[[Ledger], T]) -> T:
+        """Ask the ledger."""
+        with self._transaction() as connection:
+            return question(SqliteLedger(connection))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Hold the lock, open the file anew if it is another one than before, and commit or roll back."""
+        with self._threads, self._translated(), FileLock(private(self._directory) / "lock").held(self._timeout):
+            connection = self._current()
+            with connection:  # commits, or rolls back when anything is raised
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            self.close()
+            msg = f"{self._path}: {error}; check the space and the permissions of the state directory"
+            raise IoFailure(msg) from error
+        except OSError as error:
+            msg = f"{self._directory}: {error.strerror}; check the space and the permissions of the state directory"
+            raise IoFailure(msg) from error
+
+    def _current(self) -> sqlite3.Connection:
+        """Give the open connection, or another if the path now leads to another file or to none."""
+        if self._connection and self._opened and self._opened == _identity(self._path):
+            return self._connection
+        self.close()
+        try:
+            connection = self._open()
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF not in _DAMAGED:
+                raise
+            self.close()
+            self._path.replace(self._path.with_suffix(".damaged"))
+            self._path.with_name("state.db-journal").unlink(missing_ok=True)
+            connection = self._open()
+        self._opened = _identity(self._path)
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the file, check it, and fill it if it is new; raise DatabaseError when it is damaged."""
+        # Our own locks do the waiting and the excluding; a timeout here would only hide a foreign program's lock.
+        connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
+        self._connection = connection
+        connection.execute("PRAGMA journal_mode = TRUNCATE")
+        connection.execute("PRAGMA synchronous = OFF")
+        if (verdict := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            error = sqlite3.DatabaseError(verdict)
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise error
+        if _version(connection) == 0:
+            self._fill(connection)
+        return connection
+
+    def _fill(self, connection: sqlite3.Connection) -> None:
+        """Make the tables and read the attachments back from the kernel, in one transaction."""
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in filter(str.strip, _SCHEMA.split(";")):
+                connection.execute(statement)
+            secret = secrets.token_bytes(16)
+            connection.execute("INSERT INTO setting VALUES ('secret', ?), ('early_reuse', 0)", [secret])
+            for attachment in self._survey():
+                _insert(connection, attachment)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        if self._connection:
+            self._connection.close()
+        self._connection = self._opened = None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _insert(connection: sqlite3.Connection, kept: Attachment) -> None:
+    """Write an attachment and take its addresses, also from a holder that lost them with a lost file."""
+    given = kept.assignment
+    texts = [None if value is None else str(value) for value in (given.mac, given.ipv4, given.ipv6)]
+    row = [
+        *(kept.host_ifname, kept.key.container_id, kept.key.ifname, kept.network, kept.netns),
+        *(kept.pod.namespace, kept.pod.name, kept.pod.uid),
+        *(*texts, kept.state.value, kept.since),
+    ]
+    marks = ", ".join("?" * len(row))
+    connection.execute(f"INSERT OR REPLACE INTO attachment ({_COLUMNS}) VALUES ({marks})", row)  # noqa: S608 -- constants
+    for address in given.addresses:
+        connection.execute(
+            "INSERT INTO address (family, packed, holder) VALUES (?, ?, ?) "
+            "ON CONFLICT (family, packed) DO UPDATE SET holder = excluded.holder",
+            [address.version, address.packed, kept.host_ifname],
+        )
+
+
+def _attachment(row: tuple[str, ...]) -> Attachment:
+    host_ifname, container_id, ifname, network, netns, *pod, mac, ipv4, ipv6, state, since = row
+    assignment = Assignment(
+        ipv4=IPv4Address(ipv4) if ipv4 else None,
+        ipv6=IPv6Address(ipv6) if ipv6 else None,
+        mac=Mac.parse(mac) if mac else None,
+    )
+    return Attachment(
+        key=Key(container_id, ifname),
+        network=network,
+        assignment=assignment,
+        host_ifname=host_ifname,
+        netns=netns,
+        pod=Pod(*pod),
+        state=State(state),
+        since=float(since),
+    )

@@ -1,0 +1,169 @@
+"""Making and removing an attachment's wires.
+
+The pair is made alone, since the rest of a batch runs on after a failed create, then each namespace gets one batch. All
+that belongs to one attachment hangs on its host end, so deleting that link undoes everything.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_network
+
+from slash80.addressing.attachment import HOST_PREFIX, read_alias
+from slash80.addressing.family import IPV6, Address, family_of
+from slash80.errors import BelongsToAnother, CniError, Failure
+from slash80.netlink import NetlinkError, Socket
+from slash80.wiring import live, messages, netns, sysctl, verify
+from slash80.wiring.plan import Plan
+
+_FAR = 1 << 20  # beyond the indexes that the kernel gives by itself
+_LEAST_MTU = 1280  # RFC 8200, section 5: below it the kernel switches IPv6 off on the link
+
+
+class AddressInUse(Failure):
+    """A route leads the chosen address to another link; `holder` is that link's name, of our group."""
+
+    def __init__(self, address: Address, holder: str) -> None:
+        """Name the address and the host end that has it."""
+        super().__init__(f"address {address} is in use on link {holder}; another one is chosen")
+        self.address, self.holder = address, holder
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what the kernel refuses into a CNI error; the sentence holds the `ip` command that failed the same way."""
+    try:
+        yield
+    except NetlinkError as error:
+        raise Failure(f"{error.strerror}; run it on the node to see more") from error
+
+
+def is_ours(link: live.Link) -> bool:
+    """Whether a link is a host end that we made: by name, and by group or alias, since somebody may change one."""
+    marked = link.group == messages.GROUP_ALIVE or read_alias(link.alias) is not None
+    return link.kind == "veth" and link.name.startswith(HOST_PREFIX) and marked
+
+
+def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
+    """Make both ends and all that hangs on them, and look whether they are there; `detach` undoes what was made.
+
+    Raise AddressInUse when another link of ours has an address, BelongsToAnother when somebody else's route has it.
+    """
+    if IPV6 in plan.families and plan.mtu < _LEAST_MTU:
+        raise Failure(
+            f"MTU {plan.mtu} of the uplink is too small for IPv6, which needs {_LEAST_MTU}; set mtu, or mend the uplink"
+        )
+    with translated():
+        index = _create(host, plan, netns_fd)
+        sysctl.guard_host_end(plan.host_ifname)
+        _wire_host_end(host, plan, index)
+        _wire_pod_end(pod, plan, netns_fd)
+        if wrong := verify.differences(host, pod, verify.expected_of(plan)):
+            raise Failure(f"something changed {plan.host_ifname} while it was made: {'; '.join(wrong)}; try again")
+
+
+def refuse_other_defaults(pod: Socket, plan: Plan) -> None:
+    """Raise BelongsToAnother when the namespace has a default route that is neither ours nor to be left alone."""
+    with translated():
+        families = {family_of(route.dst) for route in plan.routes if not route.dst.prefixlen}
+        routes = [(family, route) for family in families for route in live.routes(pod, family)]
+    for family, route in routes:
+        if not route.dst.prefixlen and route.kind == messages.RTN_UNICAST and route.protocol != messages.PROTOCOL:
+            msg = f"{plan.netns} has an {family} default route already (protocol {route.protocol}, via {route.gateway})"
+            raise BelongsToAnother(f"{msg}; delete it, or set defaultRoute to false")
+
+
+def detach(host: Socket, host_ifname: str) -> bool:
+    """Delete a host end of ours, and with it all that belongs to its attachment; tell whether there was one."""
+    with translated():
+        link = live.link(host, host_ifname)
+        if link is None or not is_ours(link):
+            return False
+        answer = host.exchange([step := messages.delete_link(link.name, link.index)])[0]
+        if answer.errno not in {0, errno.ENODEV}:
+            raise NetlinkError(step, answer)
+        return True
+
+
+def refuse_foreign(host: Socket, host_ifname: str) -> None:
+    """Raise BelongsToAnother when a link has the name of a host end but is none."""
+    with translated():
+        link = live.link(host, host_ifname)
+    if link and not is_ours(link):
+        msg = f"link {link.name} (kind {link.kind or 'unknown'}, group {link.group}) is in the way and not slash80's"
+        raise BelongsToAnother(f"{msg}; rename or delete it")
+
+
+def _create(host: Socket, plan: Plan, netns_fd: int) -> int:
+    """Make the pair and give the host end's index, which is another than the pod end's.
+
+    Where both ends have the same index the kernel does not take the link for a tunnel or a veth, finds its carrier not
+    urgent, and IPv6 hears of it up to a second late (linkwatch_urgent_event in net/core/link_watch.c).
+    """
+    made = _create_at(host, plan, netns_fd, index=0)
+    if made.index != made.peer:
+        return made.index
+    detach(host, plan.host_ifname)
+    return _create_at(host, plan, netns_fd, index=_FAR + (plan.host_mac.value & 0xFFFF)).index
+
+
+def _create_at(host: Socket, plan: Plan, netns_fd: int, *, index: int) -> live.Link:
+    step = messages.create_pair(plan, netns_fd, index=index)
+    answer = host.exchange([step])[0]
+    if answer.errno == errno.EEXIST:
+        refuse_foreign(host, plan.host_ifname)
+        msg = f"interface {plan.ifname} exists already in the network namespace {plan.netns}; it is left untouched"
+        raise Failure(f"{msg}, and the pod needs another CNI_IFNAME or a new sandbox")
+    if answer.errno:
+        raise NetlinkError(step, answer)
+    made = next((live.link_of(part) for part in answer.parts), None) or live.link(host, plan.host_ifname)
+    if made is None:
+        raise Failure(f"link {plan.host_ifname} vanished while it was made: the sandbox {plan.netns} is gone")
+    return made
+
+
+def _wire_host_end(host: Socket, plan: Plan, index: int) -> None:
+    name = plan.host_ifname
+    steps = [messages.set_alias(name, index, plan.alias)]
+    steps += [messages.add_gateway(name, index, family) for family in plan.families]
+    steps += [messages.set_up(name, index)]
+    routes = {messages.add_host_route(name, index, address): address for address in plan.addresses}
+    covers = [messages.add_unreachable(prefix) for prefix in plan.prefixes]
+    every = [*steps, *routes, *covers]
+    for step, answer in zip(every, host.exchange(every), strict=True):
+        if answer.errno == errno.EEXIST and step in routes:
+            raise _conflict(host, routes[step])
+        if answer.errno and not (answer.errno == errno.EEXIST and step in covers):
+            raise NetlinkError(step, answer)
+
+
+def _wire_pod_end(pod: Socket, plan: Plan, netns_fd: int) -> None:
+    if IPV6 in plan.families:
+        netns.inside(netns_fd, lambda: sysctl.enable_ipv6(plan.ifname))
+    link = live.link(pod, plan.ifname)
+    if link is None:
+        raise Failure(f"interface {plan.ifname} vanished from {plan.netns} while it was made; try again")
+    name, index = link.name, link.index
+    steps = [messages.add_address(name, index, address) for address in plan.addresses]
+    steps += [messages.set_up(name, index)]
+    steps += [
+        messages.add_neighbour(name, index, gateway=family.gateway, mac=plan.host_mac) for family in plan.families
+    ]
+    steps += [messages.add_pod_route(name, index, route) for route in plan.routes]
+    pod.run(steps)
+
+
+def _conflict(host: Socket, address: Address) -> CniError:
+    """Find out whose an address is that a route leads elsewhere."""
+    whole = ip_network(address)
+    route = next((r for r in live.routes(host, family_of(address)) if r.dst == whole), None)
+    if route is None:
+        return Failure(f"the route to {address} was in the way and is gone now; try again")
+    link = next((link for link in live.links(host) if link.index == route.index), None)
+    if route.protocol == messages.PROTOCOL and link and is_ours(link):
+        return AddressInUse(address, link.name)
+    where = f"dev {link.name}" if link else "without a link"
+    msg = f"route {route.dst} {where} proto {route.protocol} is in the way and not slash80's"
+    return BelongsToAnother(f"{msg}; delete it, or exclude {address}")

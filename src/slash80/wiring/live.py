@@ -1,0 +1,188 @@
+"""What the kernel has at this moment: links, addresses, routes and neighbours as plain values."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_network
+
+from slash80.addressing.family import FAMILIES, IPV4, IPV6, Address, Family, Network
+from slash80.addressing.mac import Mac
+from slash80.netlink import NetlinkError, Part, Socket, attributes
+from slash80.wiring import messages
+
+_LINK, _ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBI")
+_ROUTE, _NEIGHBOUR = struct.Struct("=8BI"), struct.Struct("=BxxxiHBB")
+_IFF_UP, _PERMANENT = 1, 0x80
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_GROUP = 1, 3, 4, 5, 18, 20, 27
+_INFO_KIND, _RTAX_MTU = 1, 2
+_LARGEST_MTU = 65535  # of a veth; loopback has one more
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_METRICS, _RTA_MULTIPATH = 1, 4, 5, 6, 8, 9
+# nobody's, so only a default route leads there
+_SOMEWHERE: dict[int, Address] = {
+    4: IPv4Address("192.88.99.0"),
+    6: IPv6Address("2000::"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link of one namespace; `peer` is the index of a veth's other end, `mac` is None where there is none."""
+
+    index: int
+    peer: int
+    name: str
+    mac: Mac | None
+    mtu: int
+    group: int
+    alias: str
+    kind: str
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AddressOn:
+    """An address with its prefix length and scope."""
+
+    address: Address
+    length: int
+    scope: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route; `index` is 0 where no single link is named, `kind` and `protocol` are the kernel's numbers."""
+
+    dst: Network
+    index: int
+    gateway: Address | None
+    protocol: int
+    kind: int
+    priority: int
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A neighbour entry that has a MAC."""
+
+    address: Address
+    mac: Mac
+    permanent: bool
+
+
+def link(socket: Socket, name: str) -> Link | None:
+    """Find a link by name."""
+    try:
+        parts = socket.ask(messages.get_link(name))
+    except NetlinkError as error:
+        if error.errno == errno.ENODEV:
+            return None
+        raise
+    return link_of(parts[0])
+
+
+def links(socket: Socket) -> list[Link]:
+    """Give all links."""
+    return list(map(link_of, socket.dump(messages.all_links())))
+
+
+def addresses(socket: Socket, index: int) -> list[AddressOn]:
+    """Give a link's addresses."""
+    return list(map(_address_on, socket.dump(messages.addresses(index))))
+
+
+def routes(socket: Socket, family: Family, *, index: int = 0, kind: int = 0) -> list[Route]:
+    """Give the main table's routes, those of one link, or those of one kind (RTN_*); the kernel sorts them out."""
+    try:
+        parts = socket.dump(messages.all_routes(family, index=index, kind=kind))
+    except NetlinkError as error:
+        if error.errno == errno.ENOENT:  # a namespace has no main table before its first route
+            return []
+        raise
+    return [_route(part) for part in parts]
+
+
+def neighbours(socket: Socket, index: int) -> list[Neighbour]:
+    """Give a link's neighbours."""
+    found = map(_neighbour, socket.dump(messages.neighbours(index)))
+    return [neighbour for neighbour in found if neighbour]
+
+
+def is_local(socket: Socket, address: Address) -> bool:
+    """Whether an address is one of the node's own."""
+    answer = socket.exchange([messages.route_to(address)])[0]
+    return not answer.errno and _route(answer.parts[0]).kind == messages.RTN_LOCAL
+
+
+def uplink_mtu(socket: Socket) -> int:
+    """Give the MTU of the way out, the default route's or its link's, IPv6 first; 1500 without one."""
+    for family in (IPV6, IPV4):
+        answer = socket.exchange([messages.route_to(_SOMEWHERE[family.version])])[0]
+        if answer.errno or not (way := _route(answer.parts[0])).index:
+            continue
+        return min(way.mtu or link_of(socket.ask(messages.get_link_at(way.index))[0]).mtu, _LARGEST_MTU)
+    return 1500
+
+
+def link_of(part: Part) -> Link:
+    """Read a link out of a message."""
+    _, _, index, flags, _ = _LINK.unpack_from(part.body)
+    found = attributes(part.body, _LINK.size)
+    mac = found.get(_IFLA_ADDRESS, b"")
+    return Link(
+        index=index,
+        peer=_number(found.get(_IFLA_LINK)),
+        name=_text(found.get(_IFLA_IFNAME, b"")),
+        mac=Mac.unpack(mac) if len(mac) == 6 else None,
+        mtu=_number(found.get(_IFLA_MTU)),
+        group=_number(found.get(_IFLA_GROUP)),
+        alias=_text(found.get(_IFLA_ALIAS, b"")),
+        kind=_text(attributes(found.get(_IFLA_LINKINFO, b""), 0).get(_INFO_KIND, b"")),
+        up=bool(flags & _IFF_UP),
+    )
+
+
+def _address_on(part: Part) -> AddressOn:
+    _, length, _, scope, _ = _ADDRESS.unpack_from(part.body)
+    found = attributes(part.body, _ADDRESS.size)
+    return AddressOn(_packed(found.get(2) or found[1]), length, scope)
+
+
+def _route(part: Part) -> Route:
+    af, length, _, _, _, protocol, _, kind, _ = _ROUTE.unpack_from(part.body)
+    found = attributes(part.body, _ROUTE.size)
+    family = next(family for family in FAMILIES if family.af == af)
+    start = found.get(_RTA_DST, bytes(family.bits // 8))
+    gateway = found.get(_RTA_GATEWAY)
+    hops = found.get(_RTA_MULTIPATH, b"")
+    return Route(
+        dst=ip_network((start, length), strict=False),
+        index=_number(found.get(_RTA_OIF)) or (struct.unpack_from("=i", hops, 4)[0] if hops else 0),
+        gateway=_packed(gateway) if gateway else None,
+        protocol=protocol,
+        kind=kind,
+        priority=_number(found.get(_RTA_PRIORITY)),
+        mtu=_number(attributes(found.get(_RTA_METRICS, b""), 0).get(_RTAX_MTU)),
+    )
+
+
+def _neighbour(part: Part) -> Neighbour | None:
+    _, _, state, _, _ = _NEIGHBOUR.unpack_from(part.body)
+    found = attributes(part.body, _NEIGHBOUR.size)
+    if 1 not in found or len(found.get(2, b"")) != 6:
+        return None
+    return Neighbour(_packed(found[1]), Mac.unpack(found[2]), bool(state & _PERMANENT))
+
+
+def _packed(raw: bytes) -> Address:
+    return IPv4Address(raw) if len(raw) == 4 else IPv6Address(raw)
+
+
+def _text(raw: bytes) -> str:
+    return raw.rstrip(b"\0").decode("utf-8", "surrogateescape")
+
+
+def _number(raw: bytes | None) -> int:
+    return int(struct.unpack_from("=I", raw)[0]) if raw else 0

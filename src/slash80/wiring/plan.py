@@ -1,0 +1,40 @@
+"""What is to be wired, decided before the kernel is asked: plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slash80.addressing.family import FAMILIES, Address, Family, Network, family_of
+from slash80.addressing.mac import Mac
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSpec:
+    """A route of the pod through its gateway; None leaves a value to the kernel."""
+
+    dst: Network
+    mtu: int | None = None
+    advmss: int | None = None
+    priority: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One attachment's wires: both ends, the pod's addresses and routes, the node's prefixes they come from."""
+
+    host_ifname: str
+    host_mac: Mac
+    alias: str
+    ifname: str
+    mac: Mac
+    mtu: int
+    netns: str
+    addresses: tuple[Address, ...]
+    routes: tuple[RouteSpec, ...]
+    prefixes: tuple[Network, ...]
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families that the pod gets an address of."""
+        mine = {family_of(address) for address in self.addresses}
+        return tuple(family for family in FAMILIES if family in mine)

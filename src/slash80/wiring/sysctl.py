@@ -1,0 +1,86 @@
+"""Kernel settings under /proc/sys/net of the calling thread's namespace; written only where they are wrong.
+
+/proc/sys may be read-only, and then a setting that is right already must do. Names are joined with '/', since
+interface names may hold dots.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slash80.addressing.family import FAMILIES, Family
+from slash80.errors import Failure
+
+_ROOT = Path("/proc/sys/net")
+_FORWARDING = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
+_ROUTES6 = Path("/proc/thread-self/net/ipv6_route")
+_LEARNED = 0x0005_0000  # RTF_DEFAULT | RTF_ADDRCONF: what the kernel drops when it begins to forward
+
+
+def present(family: Family) -> bool:
+    """Whether the kernel has the family at all."""
+    return (_ROOT / _FORWARDING[family.version]).exists()
+
+
+def require(families: tuple[Family, ...]) -> None:
+    """Raise Failure when the kernel lacks a family that is configured."""
+    for family in FAMILIES:
+        if family in families and not present(family):
+            msg = (
+                f"the kernel has no {family}, but {family.key}.prefixes is configured; "
+                f"start the node with {family} or remove the prefixes"
+            )
+            raise Failure(msg)
+
+
+def forward(families: tuple[Family, ...]) -> None:
+    """Let the node forward packets of the families, without losing a default route learned by router advertisement.
+
+    A node that forwards IPv6 drops such routes at once, and accepts new ones only where accept_ra is 2
+    (Documentation/networking/ip-sysctl.rst); so that comes first.
+    """
+    for family in families:
+        if _read(_FORWARDING[family.version]) != "0":
+            continue
+        if family.version == 6:
+            for name in _advertised_uplinks():
+                write(f"ipv6/conf/{name}/accept_ra", "2")
+        write(_FORWARDING[family.version], "1")
+
+
+def guard_host_end(name: str) -> None:
+    """Let no pod send the node a router advertisement: with accept_ra 2 as the default the node would follow it."""
+    key = f"ipv6/conf/{name}/accept_ra"
+    if _read(key) == "2":
+        write(key, "0")
+
+
+def enable_ipv6(name: str) -> None:
+    """Switch IPv6 on for a link and for loopback; for use inside a pod, where some runtimes switch it off."""
+    for link in ("lo", name):
+        write(f"ipv6/conf/{link}/disable_ipv6", "0")
+
+
+def write(key: str, value: str) -> None:
+    """Write a setting unless it is right already; raise Failure naming the key when that cannot be done."""
+    if _read(key) == value:
+        return
+    try:
+        (_ROOT / key).write_text(value)
+    except OSError as error:
+        name = "net." + key.replace("/", ".")
+        msg = f"cannot set {name} to {value}: {error.strerror}; set it on the node, or let this process write /proc/sys"
+        raise Failure(msg) from error
+
+
+def _advertised_uplinks() -> set[str]:
+    """Name the links with an IPv6 default route that the kernel itself learned; a daemon's routes stay anyway."""
+    fields = (line.split() for line in _ROUTES6.read_text().splitlines())
+    return {f[9] for f in fields if f[0] == "0" * 32 and f[1] == "00" and int(f[8], 16) & _LEARNED}
+
+
+def _read(key: str) -> str:
+    try:
+        return (_ROOT / key).read_text().strip()
+    except OSError:
+        return ""

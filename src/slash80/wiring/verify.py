@@ -1,0 +1,128 @@
+"""Holding an attachment against the kernel, on both sides: the end of every ADD, and CHECK."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from slash80.addressing.attachment import read_alias
+from slash80.addressing.family import FAMILIES, Address, Family, Network, family_of
+from slash80.addressing.mac import Mac
+from slash80.netlink import Socket
+from slash80.wiring import live, messages
+from slash80.wiring.plan import Plan
+
+_SCOPE_HOST = 254
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What must be there; a route without gateway is met by any to its destination.
+
+    `mac` is what the pod's interface must have, empty if nobody said; `our_mac` what it got from us: while it has that,
+    the neighbours that we set must be there too, and a plugin that changed it may have lost them.
+    """
+
+    host_ifname: str
+    host_mac: Mac
+    alias: str
+    ifname: str
+    mac: str
+    our_mac: Mac | None
+    addresses: tuple[Address, ...]
+    routes: tuple[tuple[Network, Address | None], ...]
+    prefixes: tuple[Network, ...] = ()
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families of the addresses."""
+        mine = {family_of(address) for address in self.addresses}
+        return tuple(family for family in FAMILIES if family in mine)
+
+
+def expected_of(plan: Plan) -> Expected:
+    """Expect what a plan makes; that the prefixes are covered, their acknowledgement has told."""
+    return Expected(
+        host_ifname=plan.host_ifname,
+        host_mac=plan.host_mac,
+        alias=plan.alias,
+        ifname=plan.ifname,
+        mac=str(plan.mac),
+        our_mac=plan.mac,
+        addresses=plan.addresses,
+        routes=tuple((route.dst, family_of(route.dst).gateway) for route in plan.routes),
+    )
+
+
+def differences(host: Socket, pod: Socket, expected: Expected) -> list[str]:
+    """Say what is missing or wrong; empty when all is well."""
+    return [*_host_side(host, expected), *_pod_side(pod, expected)]
+
+
+def _host_side(host: Socket, expected: Expected) -> Iterator[str]:
+    name = expected.host_ifname
+    link = live.link(host, name)
+    if link is None:
+        yield f"host end {name} is missing"
+        return
+    if link.group != messages.GROUP_ALIVE:
+        yield f"host end {name} is in group {link.group} instead of {messages.GROUP_ALIVE}"
+    if read_alias(link.alias) != read_alias(expected.alias):
+        yield f"host end {name} has the alias {link.alias!a} instead of '{expected.alias}'"
+    if link.mac != expected.host_mac:
+        yield f"host end {name} has the MAC {link.mac} instead of {expected.host_mac}"
+    if not link.up:
+        yield f"host end {name} is down"
+    there = {(found.address, found.scope == _SCOPE_HOST) for found in live.addresses(host, link.index)}
+    for family in expected.families:
+        if (family.gateway, family.version == 4) not in there:
+            yield f"gateway address {family.gateway} is missing on {name}"
+        yield from _host_routes(host, expected, family, index=link.index)
+
+
+def _host_routes(host: Socket, expected: Expected, family: Family, *, index: int) -> Iterator[str]:
+    ours = {route.dst for route in live.routes(host, family, index=index) if route.protocol == messages.PROTOCOL}
+    for address in expected.addresses:
+        if family_of(address) is family and ip_network(address) not in ours:
+            yield f"host route {address}/{address.max_prefixlen} dev {expected.host_ifname} is missing"
+    if prefixes := [prefix for prefix in expected.prefixes if family_of(prefix) is family]:
+        covered = {route.dst for route in live.routes(host, family, kind=messages.RTN_UNREACHABLE)}
+        yield from (f"route unreachable {prefix} is missing" for prefix in prefixes if prefix not in covered)
+
+
+def _pod_side(pod: Socket, expected: Expected) -> Iterator[str]:
+    name = expected.ifname
+    link = live.link(pod, name)
+    if link is None:
+        yield f"interface {name} is missing in the pod"
+        return
+    if not link.up:
+        yield f"interface {name} is down in the pod"
+    if expected.mac and str(link.mac) != expected.mac:
+        yield f"interface {name} has the MAC {link.mac} instead of {expected.mac}"
+    there = {(found.address, found.length) for found in live.addresses(pod, link.index)}
+    for address in expected.addresses:
+        if (address, address.max_prefixlen) not in there:
+            yield f"address {address}/{address.max_prefixlen} is missing on {name} in the pod"
+    yield from _neighbours(pod, link, expected)
+    for family in expected.families:
+        routes = {(route.dst, gateway) for route in live.routes(pod, family) for gateway in (route.gateway, None)}
+        for dst, gateway in expected.routes:
+            if family_of(dst) is family and (dst, gateway) not in routes:
+                yield (
+                    f"route {dst} via {gateway} is missing in the pod"
+                    if gateway
+                    else f"route {dst} is missing in the pod"
+                )
+
+
+def _neighbours(pod: Socket, link: live.Link, expected: Expected) -> Iterator[str]:
+    known = {found.address: found for found in live.neighbours(pod, link.index)}
+    for family in expected.families:
+        found = known.get(family.gateway)
+        if found is None:
+            if link.mac == expected.our_mac:
+                yield f"neighbour {family.gateway} of {link.name} is missing in the pod"
+        elif found.mac != expected.host_mac:
+            yield f"neighbour {family.gateway} of {link.name} has the MAC {found.mac} instead of {expected.host_mac}"
