@@ -1,0 +1,162 @@
+"""Calling the plugin as a runtime does: in this process, or by the frozen executable."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab.namespaces import Namespace
+
+Json = dict[str, Any]
+Netns = Namespace | str | Path | None
+
+
+class PluginError(AssertionError):
+    """The plugin answered otherwise than the test demands; the message is what it said."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one call."""
+
+    code: int
+    stdout: bytes
+    seconds: float
+    stderr: str = ""
+
+    @property
+    def json(self) -> Json:
+        """The document on stdout."""
+        document: Json = json.loads(self.stdout)
+        return document
+
+    @property
+    def message(self) -> str:
+        """All that the plugin said, for people."""
+        return f"rc {self.code}, stdout {self.stdout.decode(errors='replace')!r}, stderr {self.stderr!r}"
+
+
+@dataclass
+class Plugin(ABC):
+    """The plugin on one host; `hidden` are programs that it finds unusable."""
+
+    host: Namespace
+    hidden: Sequence[str] = field(default=(), kw_only=True)
+
+    @abstractmethod
+    def execute(self, environ: Mapping[str, str], stdin: bytes) -> Outcome:
+        """Run the plugin once with exactly this environment."""
+
+    def call(
+        self, verb: str, conf: Json | None, *, netns: Netns = None, container: str | None = None, **more: str
+    ) -> Outcome:
+        """Call any verb. `netns` None leaves the variable unset, "" sets it empty.
+
+        `container` is by default the name of the namespace. `more`: ifname (eth0), path (/opt/cni/bin), args
+        (none), and variables by their full name; "-" leaves one out.
+        """
+        environ = {
+            "CNI_COMMAND": verb,
+            "CNI_PATH": more.pop("path", "/opt/cni/bin"),
+            "CNI_IFNAME": more.pop("ifname", "eth0"),
+        }
+        if container is None and isinstance(netns, Namespace):
+            container = netns.name
+        if container is not None:
+            environ["CNI_CONTAINERID"] = container
+        if netns is not None:
+            environ["CNI_NETNS"] = str(netns.path if isinstance(netns, Namespace) else netns)
+        if "args" in more:
+            environ["CNI_ARGS"] = more.pop("args")
+        environ.update(more)
+        environ = {key: value for key, value in environ.items() if value != "-"}
+        return self.execute(environ, b"" if conf is None else json.dumps(conf).encode())
+
+    def add(self, pod: Netns, conf: Json, **more: str) -> Json:
+        """ADD that must succeed; gives the result."""
+        outcome = self.call("ADD", conf, netns=pod, **more)
+        if outcome.code != 0:
+            raise PluginError(f"ADD: {outcome.message}")
+        return outcome.json
+
+    def delete(self, pod: Netns, conf: Json, **more: str) -> None:
+        """DEL that must succeed and say nothing."""
+        self._silent("DEL", conf, netns=pod, **more)
+
+    def check(self, pod: Netns, conf: Json, result: Json, **more: str) -> None:
+        """CHECK that must find everything in order."""
+        self._silent("CHECK", conf | {"prevResult": result}, netns=pod, **more)
+
+    def gc(self, conf: Json) -> None:
+        """GC that must succeed; `conf` holds the list of valid attachments."""
+        self._silent("GC", conf)
+
+    def status(self, conf: Json) -> None:
+        """STATUS that must say ready."""
+        self._silent("STATUS", conf)
+
+    def version(self) -> Json:
+        """VERSION, which needs nothing."""
+        return self.call("VERSION", {"cniVersion": "1.0.0"}, path="-", ifname="-").json
+
+    def refuses(
+        self, verb: str, conf: Json | None, *, netns: Netns = None, container: str | None = None, **more: str
+    ) -> Json:
+        """Call a verb that must fail with one error document; gives it."""
+        outcome = self.call(verb, conf, netns=netns, container=container, **more)
+        if outcome.code == 0:
+            raise PluginError(f"{verb} was expected to fail: {outcome.message}")
+        error = outcome.json
+        if not (isinstance(error.get("code"), int) and error.get("msg")):
+            raise PluginError(f"{verb}: no CNI error: {outcome.message}")
+        return error
+
+    def _silent(self, verb: str, conf: Json, *, netns: Netns = None, container: str | None = None, **more: str) -> None:
+        outcome = self.call(verb, conf, netns=netns, container=container, **more)
+        if outcome.code != 0 or outcome.stdout:
+            raise PluginError(f"{verb}: {outcome.message}")
+
+
+class InProcess(Plugin):
+    """The engine called in this process, in a thread that sits in the host's namespace."""
+
+    def execute(self, environ: Mapping[str, str], stdin: bytes) -> Outcome:
+        """Call `slash80.engine.run`."""
+        from slash80 import engine  # noqa: PLC0415 - the laboratory works without the plugin
+
+        stdout = io.BytesIO()
+        started = time.perf_counter()
+        code = self.host.run_hiding(self.hidden, lambda: engine.run(environ, io.BytesIO(stdin), stdout))
+        return Outcome(code, stdout.getvalue(), time.perf_counter() - started)
+
+
+@dataclass
+class Frozen(Plugin):
+    """The executable below `root`, as `make install DESTDIR=root` lays it out; killed when it takes long."""
+
+    root: Path
+    kill_after: float = field(default=60, kw_only=True)
+
+    def execute(self, environ: Mapping[str, str], stdin: bytes) -> Outcome:
+        """Run /opt/cni/bin/slash80."""
+        variables = {"PATH": os.environ["PATH"], **environ}
+        return self.host.run_hiding(self.hidden, lambda: self._spawn(variables, stdin))
+
+    def _spawn(self, variables: Mapping[str, str], stdin: bytes) -> Outcome:
+        program = [str(self.root / "opt/cni/bin/slash80")]
+        started = time.perf_counter()
+        try:
+            done = subprocess.run(
+                program, env=variables, input=stdin, capture_output=True, check=False, timeout=self.kill_after
+            )
+        except subprocess.TimeoutExpired:
+            return Outcome(-signal.SIGKILL, b"", time.perf_counter() - started)
+        took = time.perf_counter() - started
+        return Outcome(done.returncode, done.stdout, took, done.stderr.decode(errors="replace"))

@@ -1,0 +1,24 @@
+"""Looking into the plugin's state directory, from outside: rows of the database, files."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+
+def attachments(state_dir: Path) -> int:
+    """Count the attachments that the store knows, whatever their state."""
+    return _count(state_dir, "attachment")
+
+
+def held_addresses(state_dir: Path) -> int:
+    """Count the addresses that somebody holds."""
+    return _count(state_dir, "address WHERE holder IS NOT NULL")
+
+
+def _count(state_dir: Path, words: str) -> int:
+    path = state_dir / "state.db"
+    if not path.exists():
+        return 0
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        (count,) = database.execute(f"SELECT count(*) FROM {words}").fetchone()
+        return int(count)

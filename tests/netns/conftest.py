@@ -1,0 +1,77 @@
+"""A fresh site for every test, and the plugin on it in both of its shapes."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.attacker import Attacker
+from lab.namespaces import Namespace
+from lab.plugin import Frozen, InProcess, Plugin
+from lab.rig import Rig, configuration
+from lab.topology import ATTACKER4, ATTACKER6, Site
+
+MakeRig = Callable[..., Rig]
+
+
+@pytest.fixture(params=["inprocess", "frozen"])
+def shape(request: pytest.FixtureRequest) -> str:
+    """Each shape in which the plugin is called."""
+    return str(request.param)
+
+
+@pytest.fixture
+def make_rig(shape: str, tmp_path: Path) -> Iterator[MakeRig]:
+    """Give a function that builds a site from `Site`'s arguments with the plugin on it."""
+    with ExitStack() as stack:
+
+        def make(**site: Any) -> Rig:  # noqa: ANN401 - handed on to Site as they are
+            built = stack.enter_context(Site(**site))
+            return Rig(
+                built,
+                built.node,
+                plugin_of(shape, built.node.namespace),
+                configuration(built.node, tmp_path / "state"),
+            )
+
+        yield make
+
+
+@pytest.fixture
+def rig(make_rig: MakeRig) -> Rig:
+    """Put the plugin on the usual site."""
+    return make_rig()
+
+
+@pytest.fixture
+def routed(make_rig: MakeRig) -> Rig:
+    """Put the plugin on a site whose router sends the IPv4 pod ranges to the nodes as well."""
+    return make_rig(route_ipv4_pods=True)
+
+
+@pytest.fixture(params=["ipv6", "ipv4"])
+def family(request: pytest.FixtureRequest) -> str:
+    """Each family, as the name of the attribute that holds an address of it."""
+    return str(request.param)
+
+
+@pytest.fixture
+def attacker(routed: Rig) -> Iterator[Attacker]:
+    """Set the attacker on the site of `routed`."""
+    with Attacker(routed.site.attacker, (ATTACKER6, ATTACKER4)) as attacker:
+        yield attacker
+
+
+def plugin_of(shape: str, host: Namespace) -> Plugin:
+    """Give the plugin in one shape; the frozen one is the executable below $SLASH80_ROOT."""
+    if shape == "inprocess":
+        return InProcess(host)
+    root = os.environ.get("SLASH80_ROOT")
+    if root:
+        return Frozen(host, root=Path(root))
+    if "MAKELEVEL" in os.environ:
+        pytest.fail("SLASH80_ROOT is not set: the Makefile must install the frozen plugin and say where")
+    pytest.skip("SLASH80_ROOT is not set")

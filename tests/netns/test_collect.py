@@ -1,0 +1,105 @@
+"""GC removes exactly what the runtime's list does not name, of its own network only."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from lab import snapshot, state
+from lab.rig import Attachment, Rig, changed
+
+KEYS = pytest.mark.parametrize("key", ["cni.dev/valid-attachments", "cni.dev/attachments"])
+
+
+@dataclass(frozen=True)
+class Population:
+    """Two pods of our network and one of another."""
+
+    rig: Rig
+    pods: list[Attachment]
+
+    def collect(self, **lists: object) -> None:
+        """Call GC with these lists."""
+        self.rig.plugin.gc(self.rig.conf | lists)
+
+    def alive(self) -> list[bool]:
+        """Tell of each pod whether its interface, its host end and its firewall are all there."""
+        found = []
+        for name, pod in zip(("slash80", "slash80", "other"), self.pods, strict=True):
+            conf = changed(self.rig.conf, name=name, prevResult=pod.result)
+            complete = self.rig.plugin.call("CHECK", conf, netns=pod.pod).code == 0
+            assert [complete, complete] == [self.rig.host.has_link(pod.host_ifname), pod.pod.has_link("eth0")]
+            found.append(complete)
+        assert sum(found) == state.attachments(self.rig.state_dir)
+        return found
+
+
+@pytest.fixture
+def population(rig: Rig) -> Population:
+    """Two pods of network slash80 and one of network other, on one node."""
+    rig = rig.having(cniVersion="1.1.0")
+    return Population(rig, [rig.attach(), rig.attach(), rig.attach(conf=changed(rig.conf, name="other"))])
+
+
+def named(attachment: Attachment) -> dict[str, str]:
+    """Give an attachment as the runtime lists it."""
+    return {"containerID": attachment.pod.name, "ifname": attachment.ifname}
+
+
+@KEYS
+def test_unlisted_attachment_goes(population: Population, key: str) -> None:
+    """What is listed stays, what is not goes though its pod is alive; another network's stays."""
+    population.collect(**{key: [named(population.pods[0])]})
+
+    assert population.alive() == [True, False, True]
+
+
+@KEYS
+@pytest.mark.parametrize("none", [None, []])
+def test_nothing_listed(population: Population, key: str, none: list[object] | None) -> None:
+    """`null` and the empty list both mean that no attachment of this network is valid."""
+    population.collect(**{key: none})
+
+    assert population.alive() == [False, False, True]
+
+
+def test_no_list_at_all(population: Population) -> None:
+    """Without the key nothing is removed."""
+    population.collect()
+
+    assert population.alive() == [True, True, True]
+
+
+def test_new_key_wins(population: Population) -> None:
+    """When a runtime sends both keys, the one of the current specification counts."""
+    population.collect(
+        **{"cni.dev/valid-attachments": [named(pod) for pod in population.pods], "cni.dev/attachments": []}
+    )
+
+    assert population.alive() == [True, True, True]
+
+
+def test_interface_counts(population: Population) -> None:
+    """A listed container with another interface's name does not keep this one."""
+    population.collect(**{"cni.dev/valid-attachments": [named(population.pods[0]) | {"ifname": "eth9"}]})
+
+    assert population.alive() == [False, False, True]
+
+
+def test_collected_node_is_clean(rig: Rig) -> None:
+    """After GC of everything the node is as before the ADD, also of a pod whose namespace is gone."""
+    rig = rig.having(cniVersion="1.1.0")
+    rig.cycle()
+    before = snapshot.take(rig.host)
+    rig.attach()
+    rig.attach().pod.delete()
+
+    rig.plugin.gc(rig.conf | {"cni.dev/valid-attachments": []})
+
+    assert snapshot.difference(before, snapshot.take(rig.host)) == []
+    assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (0, 0)
+
+
+@pytest.mark.parametrize("verb", ["GC", "STATUS"])
+def test_verbs_need_version_1_1(rig: Rig, verb: str) -> None:
+    """GC and STATUS in an older version are code 1."""
+    assert rig.plugin.refuses(verb, rig.conf)["code"] == 1

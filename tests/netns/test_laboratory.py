@@ -1,0 +1,115 @@
+"""The laboratory itself: counting zero answers means something only if an answer that is there is counted."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab import snapshot
+from lab.attacker import Attacker, Sniffer
+from lab.probes import Protocol, Server, advertise_router, ask, ping, source_seen
+from lab.topology import ATTACKER4, ATTACKER6, INTERNET4, INTERNET6, ROUTER_LINK_LOCAL, Site
+from lab.waiting import wait_until
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """Build a site without the plugin."""
+    with Site(nodes=2) as built:
+        yield built
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+@pytest.mark.parametrize(("server", "client"), [(INTERNET6, "2001:db8:0:2::2"), (INTERNET4, "192.0.2.18")])
+def test_nodes_reach_the_internet_with_the_first_packet(
+    site: Site, protocol: Protocol, server: str, client: str
+) -> None:
+    """A node's first datagram or connection is answered, and its source is the node's address."""
+    with Server(site.internet):
+        assert client == source_seen(site.nodes[1].namespace, server, protocol)
+
+
+def test_attacker_sees_answers(site: Site) -> None:
+    """SYN-ACK, RST and UDP answers of an open host are all counted, in both families."""
+    with Server(site.internet), Attacker(site.attacker, (ATTACKER6, ATTACKER4)) as attacker:
+        # Port 7: SYN-ACK and a datagram; port 22: RST (its datagram is answered by ICMP only).
+        for target in (INTERNET6, INTERNET4):
+            attacker.strike(target)
+            assert sorted(packet.protocol for packet in attacker.answers(target)) == [6, 6, 17]
+
+
+def test_flood_ends_with_its_block(site: Site) -> None:
+    """The flood sends during the block and is silent after it."""
+    with Server(site.internet), Attacker(site.attacker, (ATTACKER6, ATTACKER4)) as attacker:
+        with attacker.flood(INTERNET6):
+            wait_until(lambda: bool(attacker.answers(INTERNET6)))
+        attacker.answers()
+
+        assert attacker.answers() == []
+
+
+@pytest.mark.parametrize("address", [INTERNET6, INTERNET4])
+def test_narrow_path_is_found_by_a_large_transfer(site: Site, address: str) -> None:
+    """On a narrow path 1 MB arrives whole, and a large echo request that may not be fragmented does not."""
+    site.narrow_path(1280)
+    node = site.node.namespace
+    with Server(site.internet):
+        answer = ask(node, address, "tcp", payload=bytes(1_000_000), timeout=10)
+
+    assert answer is not None
+    assert answer.size == 1_000_000
+    assert "+1 errors" in node.command("ping", "-n", "-c1", "-W1", "-Mdo", "-s1400", address, check=False)
+
+
+@pytest.mark.parametrize("address", [INTERNET6, INTERNET4])
+def test_ping_counts_replies(site: Site, address: str) -> None:
+    """Ping tells how many of its requests were answered."""
+    assert ping(site.attacker, address, count=5) == 5
+
+
+def test_router_advertisement_gives_a_default_route(site: Site) -> None:
+    """One advertisement from the router makes the kernel of a node take it as default router."""
+    node = site.node.namespace
+    node.ip("route del default via 2001:db8:0:1::1")
+
+    advertise_router(site.router, "node1", ROUTER_LINK_LOCAL)
+
+    wait_until(lambda: [route["gateway"] for route in node.query("-6 route show default")] == [ROUTER_LINK_LOCAL])
+
+
+def test_sniffer_sees_arriving_packets_only(site: Site) -> None:
+    """A sniffer on a link does not count what its own host sends."""
+    with Sniffer(site.internet, "eth0") as sniffer:
+        ping(site.attacker, INTERNET6)
+
+        sources = {packet.source for packet in sniffer.packets()}
+        assert ATTACKER6 in sources
+        assert INTERNET6 not in sources
+
+
+def test_snapshot_tells_what_changed(site: Site) -> None:
+    """A new route and a new rule appear in the difference; counters and elements set by packets do not."""
+    node = site.node.namespace
+    node.nft(
+        "add table inet t\nadd chain inet t c\nadd rule inet t c counter\n"
+        "add set inet t s { type ipv6_addr; flags dynamic,timeout; timeout 1m; }"
+    )
+    before = snapshot.take(node)
+    node.nft("add element inet t s { 2001:db8::5 }")
+    assert snapshot.difference(before, snapshot.take(node)) == []
+
+    node.ip("route add unreachable 2001:db8:5::/64")
+    node.nft("add rule inet t c drop")
+
+    found = snapshot.difference(before, snapshot.take(node))
+    assert any(line.startswith("+ route -6 type=unreachable dst=2001:db8:5::/64") for line in found)
+    assert any(line.startswith("+ nft table inet t / chain c") and line.endswith("drop") for line in found)
+
+
+def test_nothing_is_left_after_a_site() -> None:
+    """Closing a site removes the names of all its namespaces, also after a failure inside."""
+    site = Site()
+    namespaces = [site.router, site.internet, site.attacker, site.node.namespace, site.pod()]
+    with pytest.raises(RuntimeError), site:
+        site.node.namespace.ip("link del nothing")
+
+    assert not any(namespace.path.exists() for namespace in namespaces)

@@ -1,0 +1,156 @@
+"""What the plugin does to the node as a whole: forwarding, advertised routes, the whole prefix, no nft."""
+
+import dataclasses
+import ipaddress
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lab import snapshot, state
+from lab.attacker import Sniffer
+from lab.probes import Server, advertise_router, ask, source_seen
+from lab.rig import Rig
+from lab.topology import INTERNET6, ROUTER_LINK_LOCAL
+from lab.waiting import wait_until
+from netns.conftest import MakeRig
+
+
+@pytest.fixture
+def advertised(make_rig: MakeRig) -> Rig:
+    """Make a node whose IPv6 default route comes from a router advertisement."""
+    rig = make_rig(static_default6=False)
+    advertise_router(rig.site.router, "node1", ROUTER_LINK_LOCAL)
+    wait_until(lambda: bool(rig.host.query("-6 route show default")))
+    return rig
+
+
+def test_advertised_default_route_survives_forwarding(advertised: Rig) -> None:
+    """The first ADD switches forwarding on, and the node keeps the default route that it learned."""
+    attachment = advertised.attach()
+
+    assert advertised.host.sysctl("ipv6/conf/all/forwarding") == "1"
+    assert advertised.host.sysctl("ipv6/conf/eth0/accept_ra") == "2"
+    assert [route["gateway"] for route in advertised.host.query("-6 route show default")] == [ROUTER_LINK_LOCAL]
+    with Server(advertised.site.internet):
+        assert attachment.ipv6 == source_seen(attachment.pod, INTERNET6)
+
+
+def test_later_advertisements_count_too(advertised: Rig) -> None:
+    """A node that forwards still listens to its router, which says goodbye and comes back."""
+    advertised.attach()
+    advertise_router(advertised.site.router, "node1", ROUTER_LINK_LOCAL, lifetime=0)
+    wait_until(lambda: not advertised.host.query("-6 route show default"))
+
+    advertise_router(advertised.site.router, "node1", ROUTER_LINK_LOCAL)
+
+    wait_until(lambda: bool(advertised.host.query("-6 route show default")))
+
+
+def test_pod_cannot_become_the_nodes_router(advertised: Rig) -> None:
+    """A router advertisement of a pod changes no default route of the node."""
+    attachment = advertised.attach()
+    attachment.pod.ip("addr add fe80::bad/64 dev eth0 nodad")
+    advertise_router(attachment.pod, "eth0", "fe80::bad")
+    with Server(advertised.host):  # answered after the advertisement was dealt with: one cable keeps its order
+        assert ask(attachment.pod, advertised.node.ipv6) is not None
+
+    assert [route["gateway"] for route in advertised.host.query("-6 route show default")] == [ROUTER_LINK_LOCAL]
+
+
+def test_static_default_route_needs_no_guard(rig: Rig) -> None:
+    """Where the default route is static, forwarding is switched on and the uplink's accept_ra stays."""
+    rig.attach()
+
+    assert [rig.host.sysctl(key) for key in ("ipv4/ip_forward", "ipv6/conf/all/forwarding")] == ["1", "1"]
+    assert rig.host.sysctl("ipv6/conf/eth0/accept_ra") == "1"
+
+
+def test_sysctls_written_are_only_forwarding(rig: Rig) -> None:
+    """Of all keys looked at, one ADD and DEL changes only forwarding, and what the kernel changes with it."""
+    before = snapshot.take(rig.host)
+
+    rig.cycle()
+
+    changed = [line for line in snapshot.difference(before, snapshot.take(rig.host)) if " sysctl " in line]
+    kernels_own = "sysctl ipv4/conf/all/accept_redirects"
+    assert [line for line in changed if "forward" not in line and kernels_own not in line] == []
+
+
+def test_pod_with_ipv6_switched_off(rig: Rig) -> None:
+    """ADD switches IPv6 on in a namespace where it is off."""
+    pod = rig.site.pod()
+    for name in ("all", "default"):
+        pod.sysctl(f"ipv6/conf/{name}/disable_ipv6", 1)
+    attachment = rig.attach(pod)
+
+    with Server(rig.host):
+        assert attachment.ipv6 == source_seen(pod, rig.node.ipv6)
+
+
+def test_whole_prefixes_are_unreachable(rig: Rig) -> None:
+    """An unreachable route of ours covers each prefix of the node."""
+    rig.attach()
+
+    for words, prefix in (("-6", rig.node.prefix6), ("-4", rig.node.prefix4)):
+        routes = rig.host.query(f"{words} route show type unreachable {prefix}")
+        assert [(prefix, "180")] == [(route["dst"], str(route["protocol"])) for route in routes]
+
+
+def test_scan_of_the_prefix_loops_nothing(rig: Rig) -> None:
+    """A scan of 1000 unassigned addresses sends nothing back and leaves no entry on the node."""
+    rig.attach()
+    prefix = ipaddress.IPv6Network(rig.node.prefix6)
+    entries = int(rig.host.command("conntrack", "-C"))
+    with rig.site.internet.socket(10, 2) as scanner, Sniffer(rig.site.router, "node1") as uplink:
+        for _ in range(1000):
+            scanner.sendto(b"?", (str(prefix[random.getrandbits(48)]), 9))
+
+        looped = [p for p in uplink.packets() if ipaddress.ip_address(p.target) in prefix]
+
+    assert looped == []
+    assert [n for n in rig.host.query("-6 neigh show") if ipaddress.ip_address(n["dst"]) in prefix] == []
+    assert int(rig.host.command("conntrack", "-C")) < entries + 50
+
+
+def without_nft(rig: Rig) -> Rig:
+    """Give the rig on a node where nft cannot be executed."""
+    program = shutil.which("nft")
+    assert program
+    return dataclasses.replace(rig, plugin=dataclasses.replace(rig.plugin, hidden=[str(Path(program).resolve())]))
+
+
+def test_no_pod_without_a_firewall(rig: Rig) -> None:
+    """Where nft cannot be executed, ADD says 101 and leaves nothing; the same pod is wired once it can."""
+    before, pod = snapshot.take(rig.host), rig.site.pod()
+
+    error = without_nft(rig).plugin.refuses("ADD", rig.conf, netns=pod)
+
+    assert error["code"] == 101
+    assert "nft" in error["msg"]
+    assert snapshot.difference(before, snapshot.take(rig.host)) == []
+    assert not pod.has_link("eth0")
+    assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (0, 0)
+    rig.attach(pod)
+
+
+def test_status_without_nft(rig: Rig) -> None:
+    """STATUS says 50 where nft cannot be executed, and nothing where it can; it changes nothing."""
+    rig = rig.having(cniVersion="1.1.0")
+    before = snapshot.take(rig.host)
+
+    rig.plugin.status(rig.conf)
+
+    assert without_nft(rig).plugin.refuses("STATUS", rig.conf)["code"] == 50
+    assert snapshot.difference(before, snapshot.take(rig.host)) == []
+
+
+def test_del_without_nft(rig: Rig) -> None:
+    """DEL needs no nft."""
+    attachment = rig.attach()
+
+    without_nft(rig).detach(attachment)
+
+    assert not rig.host.has_link(attachment.host_ifname)
+    assert state.attachments(rig.state_dir) == 0

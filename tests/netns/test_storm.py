@@ -1,0 +1,104 @@
+"""Many calls: all at once, and one after the other for long. Nothing is given twice, nothing accumulates."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lab import snapshot, state
+from lab.probes import Server, source_seen
+from lab.rig import Rig
+
+
+def open_descriptors() -> int:
+    """Count the descriptors of this process."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+CYCLES = {"inprocess": 1000, "frozen": 100}
+
+
+def test_hundred_pods_at_once(rig: Rig) -> None:
+    """100 ADDs at once all succeed, with addresses, names and MACs of their own; 100 DELs leave nothing."""
+    rig.cycle()
+    before = snapshot.take(rig.host)
+    pods = [rig.site.pod() for _ in range(100)]
+    with ThreadPoolExecutor(len(pods)) as pool:
+        attachments = list(pool.map(rig.attach, pods))
+
+        assert len({address for attachment in attachments for address in attachment.addresses}) == 200
+        assert len({attachment.host_ifname for attachment in attachments}) == 100
+        assert len({attachment.result["interfaces"][1]["mac"] for attachment in attachments}) == 100
+        assert state.attachments(rig.state_dir) == 100
+        with Server(pods[0]):
+            assert list(pool.map(lambda a: source_seen(a.pod, attachments[0].ipv6), attachments[1:])) == [
+                attachment.ipv6 for attachment in attachments[1:]
+            ]
+        list(pool.map(rig.detach, attachments))
+
+    assert snapshot.difference(before, snapshot.take(rig.host)) == []
+    assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (0, 0)
+
+
+def test_cycles_leave_nothing(rig: Rig, shape: str) -> None:
+    """After many ADDs and DELs node, pod, store and this process hold what they held after the first."""
+    rig = rig.having(ipv4={"prefixes": ["10.96.0.0/16"]})
+    pod = rig.site.pod()
+    rig.detach(rig.attach(pod))
+    before = snapshot.take(rig.host), snapshot.take(pod)
+    descriptors = open_descriptors()
+    seen = set()
+    for number in range(CYCLES[shape]):
+        attachment = rig.attach(pod, container=f"c{number}")
+        rig.plugin.delete(pod, rig.conf, container=f"c{number}")
+        seen.add(attachment.ipv6)
+
+    assert CYCLES[shape] == len(seen)
+    assert before == (snapshot.take(rig.host), snapshot.take(pod))
+    assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (0, 0)
+    assert descriptors == open_descriptors()
+
+
+def test_add_and_del_of_different_pods_at_once(rig: Rig) -> None:
+    """While some pods come, others go; whoever stayed is complete."""
+    leaving = [rig.attach() for _ in range(10)]
+    pods = [rig.site.pod() for _ in range(10)]
+    with ThreadPoolExecutor(20) as pool:
+        gone = [pool.submit(rig.detach, attachment) for attachment in leaving]
+        staying = list(pool.map(rig.attach, pods))
+        for future in gone:
+            future.result()
+
+    assert state.attachments(rig.state_dir) == 10
+    for attachment in staying:
+        rig.plugin.check(attachment.pod, rig.conf, attachment.result)
+
+
+def test_one_container_added_by_many_at_once(rig: Rig) -> None:
+    """Of several ADDs for one container at once exactly one succeeds, and the pod it wired is complete."""
+    pod = rig.site.pod()
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(lambda _: rig.plugin.call("ADD", rig.conf, netns=pod), range(8)))
+
+    (winner,) = [outcome for outcome in outcomes if outcome.code == 0]
+    rig.plugin.check(pod, rig.conf, winner.json)
+    assert state.attachments(rig.state_dir) == 1
+
+
+def test_exhausted_pool(rig: Rig) -> None:
+    """With no address left ADD says 100 with family and counts and leaves nothing, and STATUS says 50."""
+    rig = rig.having(cniVersion="1.1.0", ipv4={"prefixes": ["10.80.1.0/30"]})
+    for _ in range(2):
+        rig.attach()
+    before = snapshot.take(rig.host)
+    pod = rig.site.pod()
+
+    error = rig.plugin.refuses("ADD", rig.conf, netns=pod)
+
+    assert error["code"] == 100
+    assert "IPv4" in error["msg"]
+    assert "10.80.1.0/30" in error["msg"]
+    assert re.search(r"\b2\b", error["msg"])
+    assert rig.plugin.refuses("STATUS", rig.conf)["code"] == 50
+    assert snapshot.difference(before, snapshot.take(rig.host)) == []
+    assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (2, 4)
+    assert not pod.has_link("eth0")
