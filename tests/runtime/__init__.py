@@ -1,0 +1,1 @@
+"""The runtime tier: the plugin as shipped, under a containerd that has a machine of its own."""

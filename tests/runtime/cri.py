@@ -1,0 +1,99 @@
+"""crictl as functions: pods and containers, asked for as kubelet asks."""
+
+import json
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runtime.containerd import SOCKET
+from runtime.images import BUSYBOX
+from runtime.sandbox import Sandbox
+
+
+class CriError(Exception):
+    """crictl failed; the text is what it said."""
+
+
+@dataclass(frozen=True)
+class Pod:
+    """One pod sandbox of the runtime."""
+
+    id: str
+    config: Path
+
+
+@dataclass(frozen=True)
+class Cri:
+    """A client of the sandbox's containerd."""
+
+    box: Sandbox
+    crictl: Path
+
+    def _run(self, *words: str | Path) -> str:
+        endpoint = f"unix://{SOCKET}"
+        argv = [self.crictl, "--timeout", "60s", "-r", endpoint, "-i", endpoint, *words]
+        done = self.box.try_run(argv, env={"CRI_CONFIG_FILE": "/dev/null"})
+        if done.returncode:
+            raise CriError(done.stdout + done.stderr)
+        return done.stdout
+
+    def _json(self, *words: str | Path) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._run(*words))
+        return found
+
+    def run_pod(self, name: str, attempt: int = 0) -> Pod:
+        """Create a pod sandbox: the ADD."""
+        uid = str(uuid.uuid4())
+        config = self.box.scratch / f"pod-{uid}.json"
+        metadata = {"name": name, "namespace": "runtime", "uid": uid, "attempt": attempt}
+        config.write_text(json.dumps({"metadata": metadata, "log_directory": str(self.box.scratch), "linux": {}}))
+        return Pod(self._run("runp", config).strip(), config)
+
+    def run_container(self, pod: Pod, *command: str) -> str:
+        """Start a busybox container in a pod; give its id."""
+        config = self.box.scratch / f"container-{uuid.uuid4()}.json"
+        metadata = {"name": config.stem}
+        content = {"metadata": metadata, "image": {"image": BUSYBOX}, "command": command, "linux": {}}
+        config.write_text(json.dumps(content))
+        container = self._run("create", "--no-pull", pod.id, config, pod.config).strip()
+        self._run("start", container)
+        return container
+
+    def exec(self, container: str, *command: str) -> str:
+        """Run a command in a container; it must succeed."""
+        return self._run("exec", "-s", "--timeout", "20", container, *command)
+
+    def inspect(self, pod: Pod) -> dict[str, Any]:
+        """Give all that the runtime knows of a pod."""
+        return self._json("inspectp", "-o", "json", pod.id)
+
+    def addresses(self, pod: Pod) -> list[str]:
+        """Give the pod's addresses, primary first."""
+        network = self.inspect(pod)["status"]["network"]
+        return [network["ip"], *(other["ip"] for other in network.get("additionalIps", []))]
+
+    def is_ready(self, pod: Pod) -> bool:
+        """Tell whether the runtime counts the pod as ready."""
+        return bool(self.inspect(pod)["status"]["state"] == "SANDBOX_READY")
+
+    def pod_ids(self) -> set[str]:
+        """Give the pods that the runtime lists, in any state."""
+        return {item["id"] for item in self._json("pods", "-o", "json")["items"]}
+
+    def stop(self, pod: Pod) -> None:
+        """Stop a pod: the DEL."""
+        self._run("stopp", pod.id)
+
+    def remove(self, pod: Pod, *, force: bool = False) -> None:
+        """Remove a pod, a running one by force."""
+        self._run("rmp", *(["-f"] if force else []), pod.id)
+
+    def info(self) -> dict[str, Any]:
+        """Give the runtime's own status."""
+        return self._json("info")
+
+    def network_condition(self) -> dict[str, Any]:
+        """Give the condition NetworkReady."""
+        (condition,) = (c for c in self.info()["status"]["conditions"] if c["type"] == "NetworkReady")
+        return dict(condition)

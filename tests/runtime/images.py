@@ -1,0 +1,96 @@
+"""Container images without a registry: docker-archive tars of one layer around static binaries.
+
+`pause` is what a pod's sandbox runs, `busybox` the shell and the network tools of a container. Its web page
+`/cgi-bin/whoami` answers with the address that the request came from.
+"""
+
+import hashlib
+import io
+import json
+import platform
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+PAUSE = "slash80.invalid/pause:runtime"
+BUSYBOX = "slash80.invalid/busybox:runtime"
+
+_WHOAMI = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\nprintf '%s\\n' \"from $REMOTE_ADDR\"\n"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def busybox() -> Path:
+    """Find the machine's static busybox (Debian: busybox-static)."""
+    found = shutil.which("busybox")
+    if not found:
+        raise RuntimeError("busybox is not installed: apt-get install busybox-static")
+    return Path(found)
+
+
+def compile_pause(directory: Path) -> Path:
+    """Compile pause.c into a static executable."""
+    out = directory / "pause"
+    source = Path(__file__).with_name("pause.c")
+    subprocess.run(["gcc", "-static", "-Os", "-s", "-Wall", "-Wextra", "-o", out, source], check=True)
+    return out
+
+
+def www(directory: Path) -> Path:
+    """Write the web server's pages."""
+    page = directory / "cgi-bin" / "whoami"
+    page.parent.mkdir(parents=True)
+    page.write_text(_WHOAMI)
+    page.chmod(0o755)
+    return directory
+
+
+def pause_archive(directory: Path, pause: Path) -> Path:
+    """Pack the pause image."""
+    return _archive(directory / "pause.tar", PAUSE, {"pause": pause.read_bytes()}, {}, ["/pause"])
+
+
+def busybox_archive(directory: Path) -> Path:
+    """Pack the busybox image."""
+    binary = busybox()
+    applets = subprocess.run([binary, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    links = {f"bin/{applet}": "busybox" for applet in applets if applet != "busybox"}
+    files = {"bin/busybox": binary.read_bytes(), "www/cgi-bin/whoami": _WHOAMI.encode()}
+    return _archive(directory / "busybox.tar", BUSYBOX, files, links, ["/bin/sleep", "3600"])
+
+
+def _archive(path: Path, name: str, files: Mapping[str, bytes], links: Mapping[str, str], command: list[str]) -> Path:
+    layer = _layer(files, links)
+    config = json.dumps(
+        {
+            "architecture": _ARCHITECTURES[platform.machine()],
+            "os": "linux",
+            "config": {"Cmd": command, "Env": ["PATH=/bin"]},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+        }
+    ).encode()
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    with tarfile.open(path, "w") as tar:
+        _add(tar, "layer.tar", layer)
+        _add(tar, "config.json", config)
+        _add(tar, "manifest.json", json.dumps(manifest).encode())
+    return path
+
+
+def _layer(files: Mapping[str, bytes], links: Mapping[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in files.items():
+            _add(tar, name, content)
+        for name, target in links.items():
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            tar.addfile(link)
+    return buffer.getvalue()
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(content), 0o755
+    tar.addfile(member, io.BytesIO(content))
