@@ -33,7 +33,7 @@ export SLASH80_TOOLS = $(TOOLS)
 # The tiers share one machine and measure time on it.
 .NOTPARALLEL:
 .PHONY: help demo test unit netns runtime check lint types rooms size format docs bench build install uninstall root \
-	tools venv lock clean distclean apt-python apt-freeze apt-net apt-runtime
+	tools venv lock clean distclean apt-python apt-freeze apt-net apt-tests apt-runtime
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name text; do
@@ -48,10 +48,10 @@ test: unit netns runtime ## run every tier; each is a target too, ARGS goes to p
 unit: venv ## test the pure parts; needs nothing
 	@$(PY) -m pytest $(ARGS) tests/unit
 
-netns: root apt-net ## test source and frozen plugin in network namespaces; needs root
+netns: root apt-tests ## test source and frozen plugin in network namespaces; needs root
 	@$(PY) -m pytest $(ARGS) tests/netns
 
-runtime: root tools apt-net apt-runtime ## test the frozen plugin under containerd and cnitool; needs root
+runtime: root tools apt-tests apt-runtime ## test the frozen plugin under containerd and cnitool; needs root
 	@$(PY) -m pytest $(ARGS) tests/runtime
 
 check: lint types rooms size ## format, lint, types, who imports whom, sizes
@@ -174,6 +174,9 @@ apt-freeze: apt-python
 
 apt-net:
 	$(call apt,iproute2 nftables)
+
+apt-tests: apt-net
+	$(call apt,conntrack iputils-ping procps util-linux)
 
 apt-runtime:
 	$(call apt,busybox-static containerd gcc libc6-dev runc)

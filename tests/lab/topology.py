@@ -141,8 +141,9 @@ class Site:
             wait_until(partial(_cables_up, namespace))
 
     def _namespace(self, role: str) -> Namespace:
-        namespace = Namespace.create(f"{self._prefix}-{role}")
-        self._namespaces.append(namespace)
+        name = f"{self._prefix}-{role}"
+        self._namespaces.append(Namespace(name))  # before it is made: an interrupt may come at any moment
+        namespace = Namespace.create(name)
         namespace.ip("link set lo up")
         return namespace
 

@@ -57,14 +57,21 @@ def _forget(socket: Socket, address: Address, tuple_: int) -> int:
 
 
 def _entries(socket: Socket, address: Address, tuple_: int) -> Iterator[bytes]:
-    """Give what names each matching connection. Kernels before 5.8 ignore the filter, so every entry is looked at."""
+    """Give what names each matching connection.
+
+    The kernel can sort them out, but not in IPv6, where it gives all but those that match (ctnetlink_filter_match_tuple
+    takes ipv6_addr_cmp the wrong way round), nor before 5.8; so every entry is looked at here as well.
+    """
     source = attribute(_SOURCE[address.version], address.packed)
     wanted = attribute(tuple_ | _NESTED, attribute(_TUPLE_IP | _NESTED, source))
     chosen = attribute(_FILTER | _NESTED, attribute(tuple_, _FILTER_SOURCE))
+    sorted_out = wanted + chosen if address.version == 4 else b""
     question = Step(
-        f"conntrack -L for {address}", message(_SUBSYSTEM | _GET, NLM_F_DUMP, _generic(address) + wanted + chosen)
+        f"conntrack -L for {address}", message(_SUBSYSTEM | _GET, NLM_F_DUMP, _generic(address) + sorted_out)
     )
     for part in socket.dump(question):
+        if address.packed not in part.body:
+            continue
         found = attributes(part.body, _GENERIC.size)
         ip = attributes(attributes(found.get(tuple_, b""), 0).get(_TUPLE_IP, b""), 0)
         if ip.get(_SOURCE[address.version]) == address.packed:

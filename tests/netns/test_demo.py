@@ -1,0 +1,52 @@
+"""`make demo` as a person runs it: it shows everything as it should be, and leaves nothing, also when interrupted."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab.namespaces import DIRECTORY
+from lab.waiting import wait_until
+
+DEMO = Path(__file__).parents[1] / "lab" / "demo.py"
+
+
+def start() -> "subprocess.Popen[str]":
+    """Start the demonstration."""
+    if "SLASH80_ROOT" not in os.environ:
+        pytest.skip("SLASH80_ROOT is not set")
+    return subprocess.Popen([sys.executable, DEMO], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def namespaces() -> set[str]:
+    """Name the test namespaces that exist."""
+    return {path.name for path in DIRECTORY.glob("s80t-*")}
+
+
+def test_demo_shows_what_it_promises() -> None:
+    """It prints both addresses, the refused probes and the times, finds nothing wrong, and leaves no namespace."""
+    before = namespaces()
+    with start() as demo:
+        said, _ = demo.communicate(timeout=60)
+
+    assert demo.returncode == 0
+    assert "refused, no answer" in said
+    assert "BAD" not in said
+    assert "differ in 0 places" in said
+    assert namespaces() == before
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_demo_leaves_nothing(stop: signal.Signals) -> None:
+    """An interrupt in the middle removes everything too."""
+    before = namespaces()
+    with start() as demo:
+        wait_until(lambda: namespaces() > before, seconds=30)
+        demo.send_signal(stop)
+        demo.communicate(timeout=60)
+
+    assert demo.returncode != 0
+    assert namespaces() == before

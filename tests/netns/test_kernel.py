@@ -1,0 +1,141 @@
+"""Kernels that lack or forbid something, and what the kernel remembers: one clear sentence, and no stale connection."""
+
+import fcntl
+import json
+import os
+import shlex
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from lab import snapshot, state
+from lab.namespaces import Namespace
+from lab.plugin import Json
+from lab.probes import family_of
+from lab.rig import Attachment, Rig, requesting
+from lab.topology import INTERNET4, INTERNET6
+
+HIDE_IPV6 = "mount -t tmpfs none /proc/sys/net/ipv6"
+HIDE_IPV4 = "mount -t tmpfs none /proc/sys/net/ipv4"
+READ_ONLY = "mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys"
+
+
+def call_behind(rig: Rig, pod: Namespace, mounts: str, verb: str = "ADD") -> Json:
+    """Call the frozen plugin in a mount namespace where something was mounted before; give what it said."""
+    root = os.environ.get("SLASH80_ROOT") or pytest.skip("SLASH80_ROOT is not set")
+    variables = {
+        "CNI_COMMAND": verb,
+        "CNI_CONTAINERID": pod.name,
+        "CNI_NETNS": str(pod.path),
+        "CNI_IFNAME": "eth0",
+        "CNI_PATH": "/opt/cni/bin",
+    }
+    program = shlex.quote(str(Path(root) / "opt/cni/bin/slash80"))
+    environ = [f"{key}={value}" for key, value in variables.items()]
+    argv = ["env", *environ, "unshare", "--mount", "sh", "-ec", f"{mounts}; exec {program}"]
+    answer: Json = json.loads(rig.host.command(*argv, stdin=json.dumps(rig.conf), check=False))
+    return answer
+
+
+@pytest.mark.parametrize("shape", ["frozen"], indirect=True)
+@pytest.mark.parametrize(("mounts", "missing"), [(HIDE_IPV6, "IPv6"), (HIDE_IPV4, "IPv4")])
+def test_kernel_without_a_family(rig: Rig, mounts: str, missing: str) -> None:
+    """A family that is configured and that the kernel lacks is named in one sentence, and nothing is left."""
+    before = snapshot.take(rig.host)
+    error = call_behind(rig, rig.site.pod(), mounts)
+
+    assert error["code"] == 999
+    assert f"the kernel has no {missing}" in error["msg"]
+    assert snapshot.difference(before, snapshot.take(rig.host)) == []
+    assert state.attachments(rig.state_dir) == 0
+
+
+@pytest.mark.parametrize("shape", ["frozen"], indirect=True)
+def test_read_only_settings_that_are_wrong(rig: Rig) -> None:
+    """Where /proc/sys is read-only and the node does not forward, ADD names the key and leaves no pod."""
+    pod = rig.site.pod()
+    error = call_behind(rig, pod, READ_ONLY)
+
+    assert error["code"] == 999
+    assert "net.ipv4.ip_forward" in error["msg"]
+    assert not pod.has_link("eth0")
+    assert state.attachments(rig.state_dir) == 0
+
+
+@pytest.mark.parametrize("shape", ["frozen"], indirect=True)
+def test_read_only_settings_that_are_right(rig: Rig) -> None:
+    """Where /proc/sys is read-only and everything is as it must be, ADD works."""
+    rig.cycle()
+
+    assert call_behind(rig, rig.site.pod(), READ_ONLY)["ips"]
+
+
+@pytest.mark.parametrize("shape", ["frozen"], indirect=True)
+def test_status_with_an_nft_that_hangs(rig: Rig, tmp_path: Path) -> None:
+    """STATUS does not wait for an nft that never ends, as one that waits for somebody's lock."""
+    hanging = tmp_path / "nft"
+    hanging.write_text("#!/bin/sh\nexec sleep 1000\n")
+    hanging.chmod(0o755)
+    real = Path(shutil.which("nft") or "").resolve()
+    error = call_behind(rig.having(cniVersion="1.1.0"), rig.site.pod(), f"mount --bind {hanging} {real}", "STATUS")
+
+    assert error["code"] == 50
+    assert "nft did not finish" in error["msg"]
+
+
+def test_status_while_the_store_hangs(rig: Rig) -> None:
+    """STATUS does not wait for a store whose lock somebody holds for good; ADD says 11 after `lockTimeout`."""
+    rig = rig.having(cniVersion="1.1.0", lockTimeout=0.2)
+    rig.cycle()
+    with (rig.state_dir / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        codes = [rig.plugin.refuses(verb, rig.conf, netns=rig.site.pod())["code"] for verb in ("STATUS", "ADD")]
+
+    assert codes == [50, 11]
+
+
+def test_ends_have_different_indexes(rig: Rig) -> None:
+    """Both ends of a pair never have the same index, by which IPv6 would hear of the link up to a second late."""
+    pods = [rig.attach().pod for _ in range(3)]
+    ends = [pod.query("link show eth0")[0] for pod in pods]
+
+    assert all(end["ifindex"] != end["link_index"] for end in ends)
+
+
+def test_next_holder_of_an_address_inherits_no_connection(routed: Rig, family: str) -> None:
+    """A connection of a pod that is gone does not let its peer in to the pod that gets the address next."""
+    rig = routed.having(ipv4={"masquerade": False})
+    first = rig.attach()
+    address, peer = getattr(first, family), {"ipv6": INTERNET6, "ipv4": INTERNET4}[family]
+    with rig.site.internet.socket(family_of(peer), socket.SOCK_DGRAM) as outside:
+        outside.bind((peer, 7))
+        exchange(first, address, outside, peer)
+        rig.detach(first)
+        second = rig.attach(conf=requesting(rig.conf, address))
+
+        assert not is_reached(second, address, outside)
+
+
+def exchange(pod: Attachment, address: str, outside: socket.socket, peer: str) -> None:
+    """Have the pod begin a connection, and see that its peer may answer."""
+    with pod.pod.socket(family_of(address), socket.SOCK_DGRAM) as inside:
+        inside.bind((address, 5000))
+        inside.settimeout(2)
+        outside.settimeout(2)
+        inside.sendto(b"hello", (peer, 7))
+        outside.sendto(b"answer", outside.recvfrom(100)[1])
+        assert inside.recv(100) == b"answer"
+
+
+def is_reached(pod: Attachment, address: str, outside: socket.socket) -> bool:
+    """Whether a packet of the peer arrives at the port that the old connection had."""
+    with pod.pod.socket(family_of(address), socket.SOCK_DGRAM) as inside:
+        inside.bind((address, 5000))
+        inside.settimeout(0.3)
+        outside.sendto(b"late", (address, 5000))
+        try:
+            return bool(inside.recv(100))
+        except TimeoutError:
+            return False
