@@ -13,7 +13,7 @@ DESTDIR ?=
 # Debian's Python, never a pyenv or container one: its shared library is what gets frozen.
 PYTHON := /usr/bin/python3
 LOCKS := requirements.txt tests/tools/python.txt
-TOOL_SETS := tests/tools/build.sh tests/tools/go.txt $(wildcard tests/tools/*/go.mod tests/tools/*/go.sum)
+TOOL_SETS := tests/tools/build.sh tests/tools/go.txt $(wildcard tests/tools/*/go.* tests/tools/*/build.env)
 # Looked up when used, not when read: on a fresh machine apt has brought the interpreter by then.
 VENV = $(CACHE)/venv-$(shell { $(PYTHON) -VV; cat $(LOCKS); } 2>&1 | sha256sum | cut -c 1-12)
 TOOLS = $(CACHE)/tools-$(shell cat $(TOOL_SETS) | sha256sum | cut -c 1-12)
@@ -131,7 +131,7 @@ venv: apt-python
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes $(LOCKS:%=-r %)
 	touch $(VENV)/complete
 
-tools: venv ## build crictl, cnitool and the reference plugins
+tools: venv ## build containerd, runc, crictl, critest, cnitool and the reference plugins
 	@if [[ -d $(TOOLS) ]]; then exit; fi
 	exec 9> $(CACHE)/lock && flock 9
 	if [[ -d $(TOOLS) ]]; then exit; fi
@@ -152,7 +152,7 @@ clean: ## remove what was built or cached in this tree
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## remove the packages and tools kept in CACHE too
-	@rm -rf $(CACHE)/venv-* $(CACHE)/tools-* $(CACHE)/go-* $(CACHE)/lock
+	@rm -rf $(CACHE)/venv-* $(CACHE)/tools-* $(CACHE)/set-* $(CACHE)/go-* $(CACHE)/lock
 
 # Install those of the Debian packages $(1) that are missing; the archive is asked only then.
 define apt

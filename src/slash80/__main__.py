@@ -8,7 +8,7 @@ import select
 import sys
 import time
 
-from slash80 import __version__
+from slash80 import __version__, moments
 from slash80.cni import versions
 from slash80.cni.document import INPUT_BYTES
 from slash80.engine import run
@@ -40,8 +40,12 @@ def main() -> int:
         about = f"slash80 {__version__}: a CNI plugin for dual-stack pods with public IPv6"
         sys.stderr.write(f"{about}\nCNI protocol versions supported: {', '.join(versions.SUPPORTED)}\n")
         return 0
+    moments.watch_as_told(os.environ)
     return run(os.environ, io.BufferedReader(_PatientInput(), INPUT_BYTES), sys.stdout.buffer)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stderr.flush()
+    # Everything is written and committed; taking the interpreter down in order costs another 12 ms of each call.
+    os._exit(code)

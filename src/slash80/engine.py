@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from slash80.cni import document, environment, request, versions
 from slash80.cni.document import Document
 from slash80.errors import CniError, Failure
+from slash80.moments import Moment, reach
 
 if TYPE_CHECKING:
     from slash80.cni.request import Request
@@ -49,6 +50,7 @@ def _perform(call: Request, stdout: BinaryIO) -> None:
         result = plugin.add(call)
         try:
             _write(stdout, result)
+            reach(Moment.ANSWERED)
         except OSError:
             plugin.delete(call)  # nobody heard of this attachment, so nobody would ever remove it
             raise

@@ -113,6 +113,12 @@ class Socket:
             raise NetlinkError(step, answer)
         return answer.parts
 
+    def _receive(self) -> bytes:
+        try:
+            return self._socket.recv(_BUFFER)
+        except BlockingIOError as error:
+            raise TimeoutError(errno.ETIMEDOUT, "the kernel did not answer a netlink message") from error
+
     def exchange(self, steps: Sequence[Step]) -> list[Answer]:
         """Send all steps at once and give each one's answer, failed or not; at most one of them may be a dump."""
         if not steps:
@@ -123,7 +129,7 @@ class Socket:
         answers = [Answer() for _ in steps]
         waiting = set(range(len(steps)))
         while waiting:
-            for kind, flags, sequence, body in _messages(self._socket.recv(_BUFFER)):
+            for kind, flags, sequence, body in _messages(self._receive()):
                 index = sequence - first
                 if index not in waiting:
                     continue  # a late echo of something that is answered already
@@ -166,6 +172,8 @@ def _messages(data: bytes) -> Iterable[tuple[int, int, int, bytes]]:
     offset = 0
     while offset + _HEADER.size <= len(data):
         length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
+        if length < _HEADER.size:
+            return
         yield kind, flags, sequence, data[offset + _HEADER.size : offset + length]
         offset += length + 3 & ~3
 

@@ -12,7 +12,8 @@ from typing import Self
 from slash80.addressing.attachment import Attachment, Key, State
 from slash80.cni.conf import RemovalConf
 from slash80.errors import CniError, IoFailure
-from slash80.store.locks import AttachmentLocks, FileLock
+from slash80.moments import Moment, reach
+from slash80.store.locks import AttachmentLocks
 from slash80.store.sqlite import SqliteStore
 from slash80.wiring import attach, live, netns, survey
 
@@ -23,11 +24,9 @@ class Node:
     def __init__(self, conf: RemovalConf, key: Key | None = None) -> None:
         """Open a netlink socket; the store and the locks are opened when they are used."""
         self._own = key.host_ifname if key else ""
-        self._timeout = conf.lock_timeout
-        self._locks = conf.state_dir / "locks"
         self.host = netns.socket_here()
-        self.locks = AttachmentLocks(self._locks, self._timeout)
-        self.store = SqliteStore(conf.state_dir, survey=self._survey, timeout=self._timeout, clock=boottime)
+        self.locks = AttachmentLocks(conf.state_dir, conf.lock_timeout)
+        self.store = SqliteStore(conf.state_dir, survey=self._survey, timeout=conf.lock_timeout, clock=boottime)
 
     def __enter__(self) -> Self:
         """Use the node as a context."""
@@ -39,12 +38,6 @@ class Node:
         """Close the netlink socket and the store."""
         self.host.close()
         self.store.close()
-
-    @contextmanager
-    def firewall_held(self) -> Iterator[None]:
-        """Hold the lock under which the base table is replaced."""
-        with FileLock(self._locks / "firewall").held(self._timeout):
-            yield
 
     @contextmanager
     def removal_held(self, key: Key) -> Iterator[None]:
@@ -60,8 +53,10 @@ class Node:
         The row that stays behind then has no link, by which the next exhaustion or GC knows that it is dead.
         """
         attach.detach(self.host, host_ifname)
+        reach(Moment.DETACHED)
         with suppress(IoFailure):
             self.store.release(host_ifname)
+        reach(Moment.RELEASED)
 
     def is_dead(self, attachment: Attachment) -> bool:
         """Whether an attachment's link is gone, as when its network namespace was deleted."""

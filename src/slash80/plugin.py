@@ -14,7 +14,7 @@ from slash80.addressing.attachment import Assignment, Attachment, Key, State, al
 from slash80.addressing.choose import HARD_REST, Counts, Ledger, choose, exhausted
 from slash80.addressing.family import Address
 from slash80.addressing.pool import Pool
-from slash80.cni import claims, document
+from slash80.cni import claims
 from slash80.cni import conf as configuration
 from slash80.cni import request as requests
 from slash80.cni import wishes as wishing
@@ -31,9 +31,9 @@ from slash80.errors import (
     InvalidConfig,
     NoFreeAddress,
     NotReady,
-    Undecodable,
 )
 from slash80.firewall import base, conntrack, nft, rules
+from slash80.moments import Moment, reach
 from slash80.node import Node, UndoOnFailure, boottime
 from slash80.wiring import attach, live, netns, survey, sysctl, verify
 from slash80.wiring.plan import Plan
@@ -51,6 +51,7 @@ def add(request: Request) -> Document:
         Node(conf, key) as node,
     ):
         with node.locks.held(key.host_ifname):
+            reach(Moment.LOCKED)
             _clear_leftover(node, key)
             plan = _Adding(request, conf, wishes, node=node, netns_fd=netns_fd).attach()
         return intent.result(conf, plan, wishes).document(request.version, previous)
@@ -62,6 +63,7 @@ def delete(request: Request) -> None:
     if not request.env.netns_override:
         netns.refuse_own(request.env.netns)
     with Node(conf, key) as node, node.removal_held(key):
+        reach(Moment.LOCKED)
         node.remove(key.host_ifname)
 
 
@@ -86,9 +88,10 @@ def check(request: Request) -> None:
 
 def gc(request: Request) -> None:
     """Remove every attachment of the network that the runtime does not list; no list at all removes nothing."""
-    conf, valid = configuration.parse(RemovalConf, request.conf), _valid(request.conf)
-    if valid is None:
+    conf, listed = configuration.parse(RemovalConf, request.conf), requests.valid_attachments(request)
+    if listed is None:
         return
+    valid = {Key(container_id, ifname).host_ifname for container_id, ifname in listed}
     with Node(conf) as node:
         problems = list(_collect(node, request.network, valid))
     if problems:
@@ -118,14 +121,8 @@ class _Adding:
     """One ADD under its lock, from the choice of addresses to the finished wires."""
 
     def __init__(self, request: Request, conf: NetConf, wishes: Wishes, *, node: Node, netns_fd: int) -> None:
-        self._request, self._conf, self._wishes, self._node, self._netns_fd = (
-            request,
-            conf,
-            wishes,
-            node,
-            netns_fd,
-        )
-        self._key = _key(request)
+        self._request, self._conf, self._wishes = request, conf, wishes
+        self._node, self._netns_fd, self._key = node, netns_fd, _key(request)
 
     def attach(self) -> Plan:
         """Attach with the first choice of addresses that nobody else turns out to have."""
@@ -144,15 +141,20 @@ class _Adding:
 
     def _attach_once(self) -> Plan:
         attachment, reused = self._reserve()
+        reach(Moment.RESERVED)
         with UndoOnFailure(self._node, attachment.host_ifname), netns.socket_inside(self._netns_fd) as pod:
             plan = self._plan(attachment)
             attach.refuse_other_defaults(pod, plan)
             for address in reused:
                 conntrack.forget(address)
             self._close()
+            reach(Moment.CLOSED)
             sysctl.forward(tuple(intent.pools(self._conf)))
+            reach(Moment.FORWARDED)
             attach.attach(self._node.host, pod, plan, netns_fd=self._netns_fd)
+            reach(Moment.VERIFIED)
             self._node.store.keep(replace(attachment, state=State.READY))
+            reach(Moment.KEPT)
         return plan
 
     def _reserve(self) -> tuple[Attachment, list[Address]]:
@@ -173,6 +175,7 @@ class _Adding:
         def decide(ledger: Ledger, secret: bytes) -> Assignment:
             assignment = choose(wanted, ledger, secret)
             reused.extend(address for address in assignment.addresses if ledger.use(address))
+            reach(Moment.RESERVING)
             return assignment
 
         draft = Attachment(
@@ -194,7 +197,7 @@ class _Adding:
         ruleset = rules.build(intent.settings(self._conf))
         if base.is_whole(ruleset):
             return
-        with self._node.firewall_held():
+        with self._node.locks.firewall_held():
             base.ensure(ruleset, self._request.network, self._in_use)
 
     def _in_use(self, network: str) -> bool:
@@ -222,11 +225,11 @@ def _key(request: Request) -> Key:
 
 def _clear_leftover(node: Node, key: Key) -> None:
     """Refuse a second ADD, and take away what a half-done or dead one left behind."""
-    known = node.store.get(key.host_ifname)
-    attach.refuse_foreign(node.host, key.host_ifname)
-    if known and known.state is State.READY and not node.is_dead(known):
+    known, link = node.store.get(key.host_ifname), attach.host_end(node.host, key.host_ifname)
+    if known and known.state is State.READY and link:
         raise Failure(f"{key} is attached already; it is left untouched, and only a DEL makes room for another ADD")
-    node.remove(key.host_ifname)
+    if known or link:
+        node.remove(key.host_ifname)
 
 
 def _problems(node: Node, conf: NetConf, key: Key, *, claimed: Claims, netns_fd: int) -> Iterator[str]:
@@ -257,24 +260,6 @@ def _expected(conf: NetConf, known: Attachment, claimed: Claims) -> verify.Expec
     )
 
 
-def _valid(conf: Document) -> set[str] | None:
-    """Read the attachments that the runtime calls valid, as host ends' names; None when it gave no list.
-
-    The tagged specification calls the key `cni.dev/attachments`, later `cni.dev/valid-attachments`; libcni sends both,
-    and `null` when there are none.
-    """
-    name = next((key for key in ("cni.dev/valid-attachments", "cni.dev/attachments") if key in conf), None)
-    if name is None:
-        return None
-    entries = conf[name] or []
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise Undecodable(f"'{name}' must be a list of objects with containerID and ifname; nothing was removed")
-    pairs = [(document.get(entry, "containerID"), document.get(entry, "ifname")) for entry in entries]
-    if not all(isinstance(value, str) for pair in pairs for value in pair):
-        raise Undecodable(f"'{name}' has an entry without containerID or ifname; nothing was removed")
-    return {Key(*pair).host_ifname for pair in pairs}
-
-
 def _collect(node: Node, network: str, valid: set[str]) -> Iterator[str]:
     """Remove what is not valid, what is dead, and host ends of the network that nobody knows; give what went wrong."""
     attachments = node.store.attachments()
@@ -293,6 +278,7 @@ def _collect_one(node: Node, host_ifname: str, known: Attachment | None) -> Iter
     """Remove an attachment if it is still the one that was looked at; give what went wrong."""
     try:
         with node.locks.held(host_ifname):
+            reach(Moment.LOCKED)
             if node.store.get(host_ifname) == known:
                 node.remove(host_ifname)
     except (CniError, OSError) as error:

@@ -67,6 +67,7 @@ BREAKAGES: dict[str, Callable[[Namespace], object]] = {
     "chain flushed": lambda host: host.nft("flush chain inet slash80 edge"),
     "chain deleted": delete_chain,
     "rules deleted": delete_first_rules,
+    "rule inserted": lambda host: host.nft("insert rule inet slash80 edge accept"),
     "table dormant": lambda host: host.nft("add table inet slash80 { flags dormant; }"),
 }
 

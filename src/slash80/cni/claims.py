@@ -11,13 +11,10 @@ from ipaddress import (
     IPv6Address,
     IPv6Interface,
     IPv6Network,
-    ip_address,
-    ip_interface,
-    ip_network,
 )
 from typing import Any
 
-from slash80.cni import document
+from slash80.cni import addresses, document
 from slash80.cni.document import Document
 from slash80.errors import InvalidConfig, Undecodable
 
@@ -48,7 +45,9 @@ def read(result: Document, ifname: str, sandbox: str) -> Claims:
         raise InvalidConfig(msg)
     try:
         ips = [
-            ip_interface(document.get(ip, "address")) for ip in document.objects(result, "ips") if _index(ip) == index
+            addresses.interface(document.get(ip, "address"))
+            for ip in document.objects(result, "ips")
+            if _index(ip) == index
         ]
         routes = [_route(route) for route in document.objects(result, "routes")]
     except ValueError as error:
@@ -68,4 +67,5 @@ def _index(ip: Mapping[str, Any]) -> int | None:
 
 def _route(route: Mapping[str, Any]) -> RouteClaim:
     gateway = document.get(route, "gw")
-    return RouteClaim(ip_network(document.get(route, "dst")), ip_address(gateway) if gateway else None)
+    dst = addresses.network(document.get(route, "dst"))
+    return RouteClaim(dst, addresses.address(gateway) if gateway else None)

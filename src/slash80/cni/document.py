@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, BinaryIO, NoReturn
 
@@ -28,7 +29,7 @@ def decode(raw: bytes) -> Document:
         msg = f"standard input has more than {INPUT_BYTES} bytes; a network configuration is smaller"
         raise Undecodable(msg)
     try:
-        document = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
+        document = json.loads(raw.decode("utf-8"), parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         msg = f"standard input is not a JSON document: {error or type(error).__name__}"
         raise Undecodable(msg) from error
@@ -65,6 +66,13 @@ def objects(result: Mapping[str, Any], name: str) -> list[Document]:
         msg = f"'prevResult' has '{name}' with the value {json.dumps(value)[:80]}, but must have a list of objects"
         raise Undecodable(msg)
     return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        _refuse(text)
+    return number
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -25,12 +25,21 @@ def _container_id(value: str) -> str:
     return "must consist of letters, digits, '_', '.' and '-' and start with a letter or digit"
 
 
+def _utf8(value: str) -> str:
+    """Refuse bytes that are no UTF-8: neither the store nor a result could hold them."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "must be UTF-8"
+    return ""
+
+
 def _ifname(value: str) -> str:
     if len(os.fsencode(value)) > _IFNAME_BYTES:
         return f"must have at most {_IFNAME_BYTES} bytes"
     if value in {".", ".."} or any(c in "/:" or c.isspace() for c in value):
         return "must be neither '.' nor '..' and hold no '/', ':' or white space"
-    return ""
+    return _utf8(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,7 @@ class _Variable:
 _ATTACHING = frozenset({"ADD", "DEL", "CHECK"})
 _TABLE = (  # in the order in which missing ones are reported
     _Variable("CNI_CONTAINERID", _ATTACHING, _container_id),
-    _Variable("CNI_NETNS", frozenset({"ADD", "CHECK"})),
+    _Variable("CNI_NETNS", frozenset({"ADD", "CHECK"}), _utf8),
     _Variable("CNI_IFNAME", _ATTACHING, _ifname),
     _Variable("CNI_PATH", frozenset(VERBS) - {"VERSION"}),
 )
@@ -91,6 +100,9 @@ def arguments(text: str) -> dict[str, str]:
 
     Keys other than IP, MAC and K8S_POD_* are an error unless IgnoreUnknown is true (contract of the Go library).
     """
+    if reason := _utf8(text):
+        msg = f"environment variable CNI_ARGS={text!a} {reason}"
+        raise BadEnvironment(msg)
     pairs: dict[str, str] = {}
     for segment in text.split(";") if text else ():
         key, equals, value = segment.partition("=")

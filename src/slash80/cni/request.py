@@ -9,6 +9,8 @@ from slash80.cni.document import Document
 from slash80.cni.environment import Environment
 from slash80.errors import BadEnvironment, InvalidConfig, Undecodable
 
+_VALID = ("cni.dev/valid-attachments", "cni.dev/attachments")
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -49,6 +51,26 @@ def previous(request: Request) -> Document | None:
         msg = f"'prevResult' has cniVersion {version!a}, but the configuration has '{request.version}'"
         raise Undecodable(msg)
     return result
+
+
+def valid_attachments(request: Request) -> list[tuple[str, str]] | None:
+    """Give the container IDs and interfaces that a runtime calls valid at GC; None when it gave no list.
+
+    The tagged specification calls the key `cni.dev/attachments`, later it is `cni.dev/valid-attachments`; libcni sends
+    both, and `null` when there are none. Anything that is no list raises Undecodable: it must not mean that all may go.
+    """
+    name = next((key for key in _VALID if key in request.conf), None)
+    if name is None:
+        return None
+    entries = [] if request.conf[name] is None else request.conf[name]
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        msg = f"'{name}' must be a list of objects with containerID and ifname; nothing was removed"
+        raise Undecodable(msg)
+    pairs = [(document.get(entry, "containerID"), document.get(entry, "ifname")) for entry in entries]
+    if not all(isinstance(value, str) for pair in pairs for value in pair):
+        msg = f"'{name}' has an entry without containerID or ifname; nothing was removed"
+        raise Undecodable(msg)
+    return pairs
 
 
 def _network(conf: Document) -> str:

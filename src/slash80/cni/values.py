@@ -6,11 +6,12 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from slash80.cni import addresses
 from slash80.errors import CniError, InvalidConfig, UnsupportedField
 
 Span = tuple[str, str]
@@ -23,9 +24,7 @@ def network(value: object, version: int | None = None) -> IPv4Network | IPv6Netw
     """Read a prefix; raise ValueError when it is none, has host bits, or is of the other family."""
     if isinstance(value, IPv4Network | IPv6Network):
         return value
-    if not isinstance(value, str):
-        raise ValueError("it must be a string such as '2001:db8:a::/56'")  # noqa: TRY004 -- pydantic reports ValueErrors
-    found = ip_network(value)
+    found = addresses.network(value)
     if version and found.version != version:
         raise ValueError(f"it must be an IPv{version} prefix")
     return found
@@ -54,11 +53,11 @@ def trusted(value: object) -> IPv4Network | IPv6Network:
 def span(value: object, version: int) -> Span:
     """Read an address, a prefix or `first-last`, and give its first and last address."""
     if not isinstance(value, str):
-        raise ValueError("it must be an address, a prefix or a range 'first-last'")  # noqa: TRY004 -- as above
+        raise ValueError("it must be an address, a prefix or a range 'first-last'")  # noqa: TRY004 -- pydantic reports ValueErrors
     if "-" in value:
-        first, last = (ip_address(part.strip()) for part in value.split("-", 1))
+        first, last = (addresses.address(part.strip()) for part in value.split("-", 1))
     else:
-        found = ip_network(value)
+        found = addresses.network(value)
         first, last = found.network_address, found.broadcast_address
     if {first.version, last.version} != {version} or int(first) > int(last):
         raise ValueError(f"it must be IPv{version} and lead from a lower to a higher address")
@@ -69,6 +68,7 @@ def absolute(value: object) -> Path:
     """Read an absolute path; the runtime's working directory means nothing to us."""
     if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
         raise ValueError("it must be an absolute path")
+    value.encode()  # a lone surrogate is no part of any path; what this raises is a ValueError
     return Path(value)
 
 

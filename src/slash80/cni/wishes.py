@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_interface
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from slash80.cni import document, environment
+from slash80.cni import addresses, document, environment
 from slash80.cni.document import Document
 from slash80.cni.request import Request
 from slash80.errors import InvalidConfig, Undecodable, UnsupportedField
@@ -104,7 +104,7 @@ def _addresses(values: Any) -> tuple[IPv4Address | IPv6Address, ...]:  # noqa: A
 
 def _address(text: str) -> IPv4Address | IPv6Address:
     try:
-        address = ip_interface(text.strip()).ip
+        address = addresses.interface(text.strip()).ip
     except ValueError as error:
         msg = f"the requested address {text!a} is none; give one such as '10.80.1.5' or '2001:db8:0:1:1::5'"
         raise Undecodable(msg) from error
@@ -133,7 +133,7 @@ def _no_ipv4(annotations: Document) -> bool:
     """Read the annotations that are ours; an unknown one is a wish that we do not know, so it is refused."""
     _refuse_unknown(key for key in annotations if key.startswith(_OUR_ANNOTATION) and key != _NO_IPV4)
     value = annotations.get(_NO_IPV4, "true")
-    if value not in {"true", "false"}:
+    if value not in ("true", "false"):
         msg = f'pod annotation {_NO_IPV4} is {value!a}, but must be "true" or "false"'
         raise InvalidConfig(msg)
     return bool(value == "false")

@@ -94,11 +94,13 @@ def installed(ruleset: Ruleset) -> Installed | None:
 
 
 def _is_whole(chain: Chain, answer: Answer) -> bool:
-    """Whether a chain is there with its hook and its rules; in one without a hook the jumps to it count too."""
+    """Whether a chain is there with its hook and as many rules as it should; the kernel counts jumps to it too."""
     if answer.errno:
         return False
     found = attributes(answer.parts[0].body, len(_GENERIC))
-    return (_CHAIN_HOOK in found) == bool(chain.hook) and _USE.unpack(found[_CHAIN_USE])[0] >= len(chain.rules)
+    return (_CHAIN_HOOK in found) == bool(chain.hook) and _USE.unpack(found[_CHAIN_USE])[0] == len(
+        chain.rules
+    ) + chain.jumps
 
 
 def _question(what: str, kind: int, names: bytes) -> Step:

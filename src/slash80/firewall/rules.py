@@ -40,11 +40,12 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain: its rules, and for a base chain where it is hooked in."""
+    """A chain: its rules, for a base chain where it is hooked in, for any other how many rules lead to it."""
 
     name: str
     rules: tuple[str, ...]
     hook: str = ""
+    jumps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,11 @@ class Ruleset:
 
 def build(settings: Settings) -> Ruleset:
     """Build the whole base table."""
+    edge = tuple(_edge(settings))
     chains = (
-        Chain("pings", tuple(_pings(settings))),
+        Chain("pings", tuple(_pings(settings)), jumps=sum(rule.endswith("goto pings") for rule in edge)),
         # before other people's filters: what we drop nobody sees, and what they accept here is not accepted for us
-        Chain("edge", tuple(_edge(settings)), "type filter hook forward priority filter - 10; policy accept;"),
+        Chain("edge", edge, "type filter hook forward priority filter - 10; policy accept;"),
         Chain("source", tuple(_source()), "type filter hook prerouting priority mangle; policy accept;"),
         Chain(
             "masquerading", tuple(_masquerade(settings)), "type nat hook postrouting priority srcnat; policy accept;"

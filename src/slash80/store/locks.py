@@ -71,9 +71,15 @@ class FileLock:
 class AttachmentLocks:
     """256 fixed lock files; each verb holds the one of its attachment to its end."""
 
-    def __init__(self, directory: Path, timeout: float) -> None:
-        """Keep the locks in `directory`, which is made when needed; waits are bounded by `timeout` seconds."""
-        self._directory, self._timeout = directory, timeout
+    def __init__(self, state_dir: Path, timeout: float) -> None:
+        """Keep the locks in `state_dir`/locks, made when needed; waits are bounded by `timeout` seconds."""
+        self._state_dir, self._timeout = state_dir, timeout
+
+    @contextmanager
+    def firewall_held(self) -> Iterator[None]:
+        """Hold the lock under which the base table is replaced."""
+        with self._named("firewall").held(self._timeout):
+            yield
 
     @contextmanager
     def held(self, host_ifname: str) -> Iterator[None]:
@@ -88,7 +94,10 @@ class AttachmentLocks:
             yield free
 
     def _lock(self, host_ifname: str) -> FileLock:
-        return FileLock(private(self._directory) / f"{lock_number_of(host_ifname):02x}")
+        return self._named(f"{lock_number_of(host_ifname):02x}")
+
+    def _named(self, name: str) -> FileLock:
+        return FileLock(private(private(self._state_dir) / "locks") / name)
 
 
 def _is_file(descriptor: int, path: Path) -> bool:

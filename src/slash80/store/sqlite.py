@@ -110,7 +110,8 @@ class SqliteStore:
             if rest:
                 connection.execute("UPDATE address SET released = ? WHERE holder = ?", [now, host_ifname])
             connection.execute("UPDATE address SET holder = NULL WHERE holder = ?", [host_ifname])
-            connection.execute("DELETE FROM address WHERE holder IS NULL AND released < ?", [now - _FORGET_AFTER])
+            forgotten = "DELETE FROM address WHERE holder IS NULL AND (released = 0 OR released < ?)"
+            connection.execute(forgotten, [now - _FORGET_AFTER])
 
     def read(self, question: Callable[[Ledger], T]) -> T:
         """Ask the ledger."""
@@ -132,6 +133,8 @@ class SqliteStore:
             yield
         except sqlite3.Error as error:
             self.close()
+            if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_DBMOVED:
+                raise TryAgain(f"{self._path} was removed while it was in use; the next call makes it anew") from error
             msg = f"{self._path}: {error}; check the space and the permissions of the state directory"
             raise IoFailure(msg) from error
         except OSError as error:

@@ -14,6 +14,7 @@ from ipaddress import ip_network
 from slash80.addressing.attachment import HOST_PREFIX, read_alias
 from slash80.addressing.family import IPV6, Address, family_of
 from slash80.errors import BelongsToAnother, CniError, Failure
+from slash80.moments import Moment, reach
 from slash80.netlink import NetlinkError, Socket
 from slash80.wiring import live, messages, netns, sysctl, verify
 from slash80.wiring.plan import Plan
@@ -38,6 +39,10 @@ def translated() -> Iterator[None]:
         yield
     except NetlinkError as error:
         raise Failure(f"{error.strerror}; run it on the node to see more") from error
+    except OSError as error:
+        raise Failure(
+            f"netlink cannot be used: {error.strerror or error}; look at the node's memory and limits"
+        ) from error
 
 
 def is_ours(link: live.Link) -> bool:
@@ -57,9 +62,12 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
         )
     with translated():
         index = _create(host, plan, netns_fd)
+        reach(Moment.LINKED)
         sysctl.guard_host_end(plan.host_ifname)
         _wire_host_end(host, plan, index)
+        reach(Moment.HOST_WIRED)
         _wire_pod_end(pod, plan, netns_fd)
+        reach(Moment.POD_WIRED)
         if wrong := verify.differences(host, pod, verify.expected_of(plan)):
             raise Failure(f"something changed {plan.host_ifname} while it was made: {'; '.join(wrong)}; try again")
 
@@ -87,13 +95,14 @@ def detach(host: Socket, host_ifname: str) -> bool:
         return True
 
 
-def refuse_foreign(host: Socket, host_ifname: str) -> None:
-    """Raise BelongsToAnother when a link has the name of a host end but is none."""
+def host_end(host: Socket, host_ifname: str) -> live.Link | None:
+    """Find a host end; raise BelongsToAnother when a link has its name but is none."""
     with translated():
         link = live.link(host, host_ifname)
     if link and not is_ours(link):
         msg = f"link {link.name} (kind {link.kind or 'unknown'}, group {link.group}) is in the way and not slash80's"
         raise BelongsToAnother(f"{msg}; rename or delete it")
+    return link
 
 
 def _create(host: Socket, plan: Plan, netns_fd: int) -> int:
@@ -113,7 +122,7 @@ def _create_at(host: Socket, plan: Plan, netns_fd: int, *, index: int) -> live.L
     step = messages.create_pair(plan, netns_fd, index=index)
     answer = host.exchange([step])[0]
     if answer.errno == errno.EEXIST:
-        refuse_foreign(host, plan.host_ifname)
+        host_end(host, plan.host_ifname)
         msg = f"interface {plan.ifname} exists already in the network namespace {plan.netns}; it is left untouched"
         raise Failure(f"{msg}, and the pod needs another CNI_IFNAME or a new sandbox")
     if answer.errno:

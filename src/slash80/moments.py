@@ -1,0 +1,63 @@
+"""Named moments of ADD, DEL and GC, at which a test can have the process killed or stopped.
+
+Whoever starts the process may name one in SLASH80_MOMENT, as `linked:KILL` or `linked:STOP`: the process sends itself
+that signal when it gets there. A runtime never does, and who can set a runtime's environment needs no such means.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+
+VARIABLE = "SLASH80_MOMENT"
+_SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP}
+
+
+class Moment(StrEnum):
+    """What has just been done."""
+
+    LOCKED = "locked"
+    RESERVING = "reserving"
+    RESERVED = "reserved"
+    CLOSED = "closed"
+    FORWARDED = "forwarded"
+    LINKED = "linked"
+    HOST_WIRED = "host-wired"
+    POD_WIRED = "pod-wired"
+    VERIFIED = "verified"
+    KEPT = "kept"
+    ANSWERED = "answered"
+    DETACHED = "detached"
+    RELEASED = "released"
+
+
+_watch: Callable[[Moment], None] | None = None
+
+
+def reach(moment: Moment) -> None:
+    """Tell whoever watches that a moment has come."""
+    if _watch:
+        _watch(moment)
+
+
+def watch(watcher: Callable[[Moment], None] | None) -> None:
+    """Have every moment of this process told to `watcher`, or to nobody."""
+    global _watch  # noqa: PLW0603 -- one per process, as the signals are
+    _watch = watcher
+
+
+def watch_as_told(environ: Mapping[str, str]) -> None:
+    """Watch for the moment that the environment names, if any; raise ValueError for one that does not exist."""
+    told = environ.get(VARIABLE)
+    if not told:
+        return
+    name, _, action = told.partition(":")
+    wanted, number = Moment(name), _SIGNALS[action]
+
+    def signal_self(moment: Moment) -> None:
+        if moment is wanted:
+            os.kill(os.getpid(), number)
+
+    watch(signal_self)

@@ -1,0 +1,220 @@
+"""SIGKILL at every named moment of ADD, DEL and GC, once and twice: whatever comes next mends it.
+
+After each story the node is as it was before: no link, route, neighbour, rule, row or held address is left or doubled.
+"""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from lab import snapshot, state
+from lab.namespaces import Namespace
+from lab.probes import ping
+from lab.rig import Attachment, Rig, changed
+from lab.topology import INTERNET6
+from lab.waiting import wait_until
+from slash80.moments import Moment
+
+Story = Callable[[Rig, Namespace], None]
+
+REMOVING = [Moment.LOCKED, Moment.DETACHED, Moment.RELEASED]
+ADDING = [moment for moment in Moment if moment not in {Moment.DETACHED, Moment.RELEASED}]
+DONE = {Moment.KEPT, Moment.ANSWERED}  # the attachment is complete, only the caller does not know
+
+
+@pytest.fixture
+def shape() -> str:
+    """Only a process can be killed."""
+    return "frozen"
+
+
+@pytest.fixture
+def node(rig: Rig) -> Iterator[Rig]:
+    """Give a node that has had a pod before, and see that the story leaves it exactly as it was."""
+    rig.cycle()
+    before = snapshot.take(rig.host)
+    yield rig
+    assert snapshot.difference(before, snapshot.take(rig.host)) == []
+    assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (0, 0)
+
+
+def killed(rig: Rig, verb: str, pod: Namespace, moment: Moment) -> None:
+    """Call the plugin and have it killed when it gets to the moment."""
+    conf = rig.conf if verb != "GC" else collecting(rig)
+    outcome = rig.plugin.call(verb, conf, netns=pod, SLASH80_MOMENT=f"{moment}:KILL")
+    assert outcome.code == -signal.SIGKILL
+
+
+def collecting(rig: Rig) -> dict[str, object]:
+    """Give a configuration for a GC that finds nothing valid."""
+    return changed(rig.conf, cniVersion="1.1.0", **{"cni.dev/valid-attachments": []})
+
+
+def delete(rig: Rig, pod: Namespace) -> None:
+    """DEL, as the runtime sends it after a failed ADD."""
+    rig.plugin.delete(pod, rig.conf)
+
+
+def delete_without_namespace(rig: Rig, pod: Namespace) -> None:
+    """DEL, as the runtime sends it when the namespace is gone."""
+    rig.plugin.delete("", rig.conf, container=pod.name)
+
+
+def collect(rig: Rig, pod: Namespace) -> None:
+    """GC, by a runtime that knows of no attachment."""
+    rig.plugin.gc(collecting(rig))
+
+
+def add_again(rig: Rig, pod: Namespace) -> None:
+    """ADD once more: it works, unless the first one was complete; either way the pod then works, and can be removed."""
+    outcome = rig.plugin.call("ADD", rig.conf, netns=pod)
+    assert outcome.code == 0 or "attached already" in outcome.json["msg"]
+    assert ping(pod, INTERNET6) == 1
+    delete(rig, pod)
+
+
+def add_another(rig: Rig, pod: Namespace) -> None:
+    """ADD of another pod: it works, with addresses of its own, and neither removal touches the other."""
+    held = {address for address in pod_addresses(pod) if address}
+    other = rig.attach()
+    assert not held & set(other.addresses)
+    delete(rig, pod)
+    assert ping(other.pod, INTERNET6) == 1
+    rig.detach(other)
+
+
+def pod_addresses(pod: Namespace) -> list[str]:
+    """Give the addresses that a pod's interface has, if it is there."""
+    links = [link for link in pod.query("addr show") if link["ifname"] == "eth0"]
+    return [str(info["local"]) for link in links for info in link["addr_info"]]
+
+
+NEXT = [delete, delete_without_namespace, collect, add_again, add_another]
+
+
+@pytest.mark.parametrize("then", NEXT)
+@pytest.mark.parametrize("moment", ADDING)
+def test_killed_add(node: Rig, moment: Moment, then: Story) -> None:
+    """After an ADD that was killed anything may come, and all of it is well."""
+    pod = node.site.pod()
+    killed(node, "ADD", pod, moment)
+
+    then(node, pod)
+
+
+@pytest.mark.parametrize("then", NEXT)
+@pytest.mark.parametrize("verb", ["DEL", "GC"])
+@pytest.mark.parametrize("moment", REMOVING)
+def test_killed_removal(node: Rig, verb: str, moment: Moment, then: Story) -> None:
+    """After a DEL or GC that was killed anything may come, and all of it is well."""
+    attachment = node.attach()
+    killed(node, verb, attachment.pod, moment)
+
+    then(node, attachment.pod)
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.product(ADDING, REMOVING)))
+def test_killed_twice_on_the_way_down(node: Rig, first: Moment, second: Moment) -> None:
+    """An ADD that was killed and a DEL that was killed are finished by the next DEL."""
+    pod = node.site.pod()
+    killed(node, "ADD", pod, first)
+    killed(node, "DEL", pod, second)
+
+    delete(node, pod)
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.product([m for m in ADDING if m not in DONE], ADDING)))
+def test_killed_twice_on_the_way_up(node: Rig, first: Moment, second: Moment) -> None:
+    """An ADD that was killed while it mended one that was killed is mended by a third."""
+    pod = node.site.pod()
+    killed(node, "ADD", pod, first)
+    killed(node, "ADD", pod, second)
+
+    add_again(node, pod)
+
+
+@contextmanager
+def stopped(rig: Rig, verb: str, pod: Namespace, moment: Moment) -> Iterator[Callable[[], int]]:
+    """Have the plugin stop when it gets to the moment; the block gets what lets it go on and gives its exit code."""
+    environ = {
+        "CNI_CONTAINERID": pod.name,
+        "CNI_NETNS": str(pod.path),
+        "CNI_IFNAME": "eth0",
+        "CNI_PATH": "/opt/cni/bin",
+    }
+    environ |= {"CNI_COMMAND": verb, "SLASH80_MOMENT": f"{moment}:STOP"}
+    program = Path(os.environ["SLASH80_ROOT"], "opt/cni/bin/slash80")
+    conf = rig.state_dir.with_name("conf.json")
+    conf.write_text(json.dumps(rig.conf))
+    with conf.open() as stdin:
+        start = partial(subprocess.Popen, [program], env=environ, stdin=stdin, stdout=subprocess.DEVNULL)
+        process = rig.host.run(start)
+    status = Path(f"/proc/{process.pid}/stat")
+    wait_until(lambda: status.read_text().rpartition(")")[2].split()[0] == "T", seconds=20)
+
+    def resume() -> int:
+        process.send_signal(signal.SIGCONT)
+        return process.wait(timeout=30)
+
+    try:
+        yield resume
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("moment", ADDING)
+def test_namespace_vanishes_during_add(node: Rig, moment: Moment) -> None:
+    """When the namespace goes away in the middle of an ADD, that fails or not, and the DEL after it leaves nothing."""
+    pod = node.site.pod()
+    with stopped(node, "ADD", pod, moment) as resume:
+        pod.delete()
+        resume()
+
+    delete_without_namespace(node, pod)
+
+
+@pytest.mark.parametrize("moment", REMOVING)
+def test_namespace_vanishes_during_del(node: Rig, moment: Moment) -> None:
+    """When the namespace goes away in the middle of a DEL, that succeeds."""
+    attachment = node.attach()
+    with stopped(node, "DEL", attachment.pod, moment) as resume:
+        attachment.pod.delete()
+
+        assert resume() == 0
+
+
+def test_pods_stay_while_another_add_stands_still(node: Rig) -> None:
+    """An ADD that stands still in the middle hinders nobody else, and its addresses go to nobody else."""
+    slow = node.site.pod()
+    with stopped(node, "ADD", slow, Moment.HOST_WIRED) as resume:
+        others = [node.attach() for _ in range(3)]
+        assert resume() == 0
+
+    held = {address for address in pod_addresses(slow) if not address.startswith("fe80")}
+    assert not held & {address for other in others for address in other.addresses}
+    for pod in [slow, *(other.pod for other in others)]:
+        assert ping(pod, INTERNET6) == 1
+        delete(node, pod)
+
+
+def test_lost_store_while_an_add_stands_still(node: Rig) -> None:
+    """Even when the store is lost in the middle of an ADD, nobody gets the address that it has chosen."""
+    slow = node.site.pod()
+    with stopped(node, "ADD", slow, Moment.HOST_WIRED) as resume:
+        (node.state_dir / "state.db").unlink()
+        other: Attachment = node.attach()
+        assert resume() == 0
+
+    assert not set(pod_addresses(slow)) & set(other.addresses)
+    for pod in (slow, other.pod):
+        assert ping(pod, INTERNET6) == 1
+        delete(node, pod)

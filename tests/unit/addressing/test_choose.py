@@ -1,0 +1,374 @@
+"""The choice of addresses: by example, and for any node, any pods and any time."""
+
+import tempfile
+from contextlib import suppress
+from functools import partial
+from ipaddress import IPv4Address, ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from slash80.addressing import suffix
+from slash80.addressing.attachment import Assignment, Attachment, Key
+from slash80.addressing.choose import Wanted, choose
+from slash80.addressing.family import IPV4, IPV6, Address, Family, Network, family_of
+from slash80.addressing.mac import Mac
+from slash80.addressing.pool import Pool, Range
+from slash80.addressing.suffix import Suffix
+from slash80.errors import BelongsToAnother, CniError, InvalidConfig, NoFreeAddress
+from slash80.store.api import Store
+from slash80.store.memory import MemoryStore
+from slash80.store.sqlite import SqliteStore
+from unit.builders import MAC, attachment
+
+POOL4 = Pool(IPV4, (ip_network("10.80.1.0/29"),))
+POOL6 = Pool(IPV6, (ip_network("2001:db8:0:1:1::/80"),))
+START = 1000.0
+
+
+class Node:
+    """A store with a clock of its own, and what attaches to it."""
+
+    def __init__(self, **wanted: Any) -> None:  # noqa: ANN401 -- the fields of Wanted
+        self.now = START
+        self.store: Store = MemoryStore(lambda: self.now)
+        self.pods = 0
+        self._wanted = {"pools": {IPV4: POOL4, IPV6: POOL6}, "mode": Suffix.UNIQUE, "cooldown": 130.0, **wanted}
+
+    def attach(self, **wanted: Any) -> Attachment:  # noqa: ANN401 -- the fields of Wanted
+        """Attach one more pod."""
+        self.pods += 1
+        key = Key(f"pod{self.pods}", "eth0")
+        whole = Wanted(**{"key": key, "boottime_ns": int(self.now * 1e9), **self._wanted, **wanted})
+        draft = attachment(key=key, assignment=Assignment(None, None, None))
+        return self.store.reserve(draft, partial(choose, whole))
+
+    def ipv4(self, **wanted: Any) -> str:  # noqa: ANN401 -- the fields of Wanted
+        """Attach one more pod and give its IPv4."""
+        return str(self.attach(**wanted).assignment.ipv4)
+
+
+def test_addresses_never_used_come_first_and_in_order() -> None:
+    """A released address waits until all others were used."""
+    node = Node()
+    first = node.attach()
+    node.store.release(first.host_ifname)
+    node.now += 1000
+
+    assert [f"10.80.1.{n}" for n in (2, 3, 4, 5, 6, 1)] == [node.ipv4() for _ in range(6)]
+
+
+def test_the_address_released_longest_ago_comes_next() -> None:
+    """Late packets and caches have had the most time to forget it."""
+    node = Node()
+    pods = [node.attach() for _ in range(6)]
+    for index in (4, 0, 2):
+        node.now += 1
+        node.store.release(pods[index].host_ifname)
+    node.now += 200
+
+    assert ["10.80.1.5", "10.80.1.1", "10.80.1.3"] == [node.ipv4() for _ in range(3)]
+
+
+@pytest.mark.parametrize(("rest", "early"), [(30, 1), (129.9, 1), (130, 0), (500, 0)])
+def test_a_reuse_before_the_cooldown_is_counted(rest: float, early: int) -> None:
+    """Where there is no choice, an address is given after 30 s, and the early reuse is told."""
+    node = Node()
+    released = [node.attach() for _ in range(6)][3]
+    node.store.release(released.host_ifname)
+    node.now += rest
+
+    assert (released.assignment.ipv4, early) == (
+        (found := node.attach().assignment).ipv4,
+        found.early,
+    )
+
+
+def test_no_address_is_given_within_30_seconds() -> None:
+    """The error names family, prefix, all counts and what to do."""
+    node = Node()
+    released = [node.attach() for _ in range(6)][3]
+    node.store.release(released.host_ifname)
+    node.now += 29.9
+
+    told = "5 allocated, 1 cooling down after release, 6 in total; delete pods or add a prefix to ipv4.prefixes"
+    with pytest.raises(NoFreeAddress, match=f"^no free IPv4 address in 10.80.1.0/29: {told}$"):
+        node.attach()
+
+
+def test_a_requested_address_need_not_have_rested() -> None:
+    """Who asks for an address by name, as a restarted virtual machine does, gets it back at once."""
+    node = Node()
+    wish = {IPV4: ip_address("10.80.1.5")}
+    node.store.release(node.attach(requested=wish).host_ifname)
+
+    assert "10.80.1.5" == node.ipv4(requested=wish)
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "reason"),
+    [
+        ("10.80.1.0", InvalidConfig, "network address"),
+        ("10.80.2.1", InvalidConfig, "outside 10.80.1.0/29"),
+        ("2001:db8:0:1:1::", InvalidConfig, "anycast"),
+        ("10.80.1.1", BelongsToAnother, "attachment s80"),
+        ("10.80.1.6", BelongsToAnother, "the node"),
+    ],
+)
+def test_a_requested_address_that_cannot_be_given_is_refused(address: str, kind: type[CniError], reason: str) -> None:
+    """Outside or reserved is code 7; in use is code 102, naming the holder."""
+    node = Node(taken=lambda a: a == ip_address("10.80.1.6"))
+    node.attach()
+    wish = ip_address(address)
+
+    with pytest.raises(kind, match=f"requested address {address} .*{reason}"):
+        node.attach(requested={family_of(wish): wish})
+
+
+def test_the_mac_is_the_end_of_a_unique_address() -> None:
+    """Which is why a /80 fits exactly."""
+    found = Node().attach().assignment
+
+    assert found.ipv6 is not None
+    assert found.mac == Mac(int(found.ipv6) & 2**48 - 1)
+
+
+@pytest.mark.parametrize("mode", [Suffix.UNIQUE, Suffix.HASH, Suffix.IPV4])
+def test_a_requested_mac_sets_the_link_only(mode: Suffix) -> None:
+    """In every mode but `mac` the IPv6 does not follow it."""
+    found = Node(mode=mode).attach(mac=MAC).assignment
+
+    assert MAC == found.mac
+    assert found.ipv6 != suffix.address_of(POOL6.prefixes[0], MAC)
+
+
+@pytest.mark.parametrize("mode", Suffix)
+def test_a_requested_ipv6_sets_the_address_only(mode: Suffix) -> None:
+    """The MAC stays the one of the mode, and a mode whose source is not there does not matter."""
+    wish = ip_address("2001:db8:0:1:1::77")
+    found = Node(mode=mode, mac=MAC if mode is Suffix.MAC else None).attach(requested={IPV6: wish}).assignment
+
+    assert (wish, True) == (found.ipv6, found.mac is not None and found.mac.usable)
+
+
+@pytest.mark.parametrize(
+    ("mode", "pools"), [(Suffix.MAC, (POOL4, POOL6)), (Suffix.IPV4, (POOL6,)), (Suffix.HASH, (POOL6,))]
+)
+def test_a_mode_without_its_source_is_told(mode: Suffix, pools: tuple[Pool, ...]) -> None:
+    """No MAC for `mac`, and no IPv4 for a pod that wants none, are code 7 with what to do."""
+    with pytest.raises(InvalidConfig, match=f"'{mode}' but"):
+        Node(mode=mode, pools={pool.family: pool for pool in pools}).attach()
+
+
+def test_a_mac_that_is_in_use_gives_no_second_address() -> None:
+    """The mode leaves no other choice."""
+    node = Node(mode=Suffix.MAC, mac=MAC)
+    node.attach()
+
+    with pytest.raises(BelongsToAnother, match="'mac'"):
+        node.attach()
+
+
+@pytest.mark.parametrize("mode", [Suffix.IPV4, Suffix.HASH])
+def test_an_ipv4_whose_ipv6_is_taken_is_passed_over(mode: Suffix) -> None:
+    """Both follow from one number, so the next number is tried."""
+    node = Node(mode=mode)
+    first = node.attach(requested={IPV4: ip_address("10.80.1.1")}).assignment.ipv6
+    assert first is not None
+
+    other = Node(
+        mode=mode,
+        taken=lambda a: a in {first, suffix.address_of(POOL6.prefixes[0], suffix.embedded(IPv4Address("10.80.1.1")))},
+    )
+    assert ("10.80.1.2" if mode is Suffix.IPV4 else "10.80.1.1") == other.ipv4()
+
+
+def test_the_second_prefix_serves_when_the_first_is_full() -> None:
+    """Prefixes are used in their order."""
+    pool = Pool(IPV4, (ip_network("10.80.9.0/30"), ip_network("10.80.1.0/30")))
+
+    node = Node(pools={IPV4: pool})
+    assert ["10.80.9.1", "10.80.9.2", "10.80.1.1"] == [node.ipv4() for _ in range(3)]
+
+
+MACS = st.integers(0, 2**48 - 1).map(Mac.local)
+OFFSETS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5)), max_size=3)
+LENGTHS4 = st.integers(8, 30) | st.integers(28, 30)
+
+
+def _prefixes(draw: st.DrawFn, base: str, lengths: st.SearchStrategy[int], *, least: int) -> tuple[Network, ...]:
+    """Give up to two prefixes that do not overlap."""
+    start = ip_address(base)
+    found = draw(st.lists(lengths, min_size=least, max_size=2))
+    return tuple(ip_network((int(start) + n * 2 ** (start.max_prefixlen // 2 + 8), k)) for n, k in enumerate(found))
+
+
+@st.composite
+def configurations(draw: st.DrawFn) -> tuple[Suffix, dict[Family, Pool]]:
+    """Give any mode with any pools that it may have."""
+    mode = draw(st.sampled_from(Suffix))
+    tied = mode in {Suffix.IPV4, Suffix.HASH}
+    four = _prefixes(draw, "32.0.0.0", LENGTHS4, least=tied)
+    lengths6 = st.sampled_from(sorted({64, 80, suffix.LONGEST[mode], min(suffix.LONGEST[mode], 119)}))
+    six = _prefixes(draw, "2001:db8::", lengths6, least=0 if four else 1)
+    excluded, edges = draw(OFFSETS), draw(st.booleans())
+    pools: dict[Family, Pool] = {}
+    for family, prefixes in ((IPV4, four), (IPV6, six)):
+        ranges = [(p, low, low + n) for p in prefixes for low, n in excluded if low + n < p.num_addresses]
+        exclude = tuple(Range(p[low], p[high]) for p, low, high in ranges)
+        pools |= {family: Pool(family, prefixes, exclude, edges)} if prefixes else {}
+    return mode, pools
+
+
+class AnyNode(RuleBasedStateMachine):
+    """Any configuration, any sequence of attaching, releasing and waiting: what must hold for every address given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.node = Node()
+        self.live: dict[str, Attachment] = {}
+        self.released: dict[Address, float] = {}
+        self.own: set[Address] = set()
+        self.pools: dict[Family, Pool] = {}
+
+    def make_store(self) -> Store:
+        """Give the store, which reads this machine's clock."""
+        return MemoryStore(lambda: self.node.now)
+
+    @initialize(
+        configuration=configurations(),
+        own=st.sets(st.integers(0, 20), max_size=3),
+        cooldown=st.sampled_from([30.0, 130.0, 300.0]),
+    )
+    def configure(self, configuration: tuple[Suffix, dict[Family, Pool]], own: set[int], cooldown: float) -> None:
+        """Start a node that has some of its prefixes' addresses itself."""
+        self.mode, self.pools = configuration
+        prefixes = [prefix for pool in self.pools.values() for prefix in pool.prefixes]
+        self.own = {prefix[n] for prefix in prefixes for n in own if n < prefix.num_addresses}
+        self.node = Node(pools=self.pools, mode=self.mode, cooldown=cooldown, taken=self.own.__contains__)
+        self.node.store = self.make_store()
+        self.cooldown = cooldown
+
+    @rule(seconds=st.sampled_from([0.5, 10, 31, 140, 1000]))
+    def wait(self, seconds: float) -> None:
+        """Let time go by."""
+        self.node.now += seconds
+
+    @rule(macs=st.lists(MACS, min_size=1, max_size=6))
+    def attach(self, macs: list[Mac]) -> None:
+        """Attach some pods without a wish; only a node with nothing left may refuse."""
+        for mac in macs:
+            try:
+                made = self.node.attach(mac=mac if self.mode is Suffix.MAC else None)
+            except NoFreeAddress as error:
+                self.justify_full(error)
+            except BelongsToAnother:
+                assert self.mode is Suffix.MAC
+            else:
+                self.judge(made, set())
+
+    @rule(index=st.integers(0, 2), offset=st.integers(0, 30), mac=MACS, data=st.data())
+    def attach_requested(self, index: int, offset: int, mac: Mac, data: st.DataObject) -> None:
+        """Attach with a wish for one address, which is honoured or refused with the right error."""
+        family = data.draw(st.sampled_from(sorted(self.pools, key=str)))
+        prefix = self.pools[family].prefixes[index % len(self.pools[family].prefixes)]
+        wish = prefix[0] + offset
+        held = wish in self.own or any(wish in a.assignment.addresses for a in self.live.values())
+        reserved = bool(self.pools[family].why_not(wish))
+        try:
+            made = self.node.attach(requested={family: wish}, mac=mac)
+        except CniError as error:
+            self.justify(error, wish, InvalidConfig if reserved else BelongsToAnother if held else AssertionError)
+        else:
+            assert (False, False, True) == (reserved, held, wish in made.assignment.addresses)
+            self.judge(made, {wish})
+
+    def justify(self, error: CniError, wish: Address, kind: type[Exception]) -> None:
+        """An error about the wish is of its kind; any other is about the other family."""
+        allowed = (kind,) if str(wish) in error.msg else (NoFreeAddress, BelongsToAnother)
+        assert isinstance(error, allowed)
+
+    @rule(which=st.lists(st.integers(0, 30), min_size=1, max_size=4))
+    def release(self, which: list[int]) -> None:
+        """Detach any pods."""
+        for index in which:
+            if self.live:
+                name = sorted(self.live)[index % len(self.live)]
+                self.node.store.release(name)
+                self.released |= dict.fromkeys(self.live.pop(name).assignment.addresses, self.node.now)
+
+    def judge(self, made: Attachment, wished: set[Address]) -> None:
+        """Hold what was given against every promise."""
+        given = made.assignment
+        assert set(self.pools) == {family_of(address) for address in given.addresses}
+        for address in given.addresses:
+            assert not self.pools[family_of(address)].why_not(address)
+            assert address not in self.own
+            assert not any(address in other.assignment.addresses for other in self.live.values())
+        assert given.mac is not None
+        assert 0x02 == given.mac.value >> 40 & 0x03
+        if self.mode is Suffix.IPV4 and given.ipv6 and given.ipv6 not in wished:
+            prefix = next(prefix for prefix in self.pools[IPV6].prefixes if given.ipv6 in prefix)
+            assert given.ipv4 == suffix.embedded_ipv4(given.ipv6, prefix)
+        self.judge_rest(given, wished)
+        self.live[made.host_ifname] = made
+        for address in given.addresses:
+            self.released.pop(address, None)
+
+    def judge_rest(self, given: Assignment, wished: set[Address]) -> None:
+        """No IPv4 within 30 s, the longest released first, and what came early is counted."""
+        rests = {a: self.node.now - self.released[a] for a in given.addresses if a in self.released}
+        if given.ipv4 in rests and given.ipv4 not in wished:
+            assert rests[given.ipv4] >= 30
+            others = [a for a in self.released if family_of(a) is IPV4 and a not in self.own and a != given.ipv4]
+            if self.mode in {Suffix.UNIQUE, Suffix.MAC}:
+                assert all(self.released[given.ipv4] <= self.released[other] for other in others)
+        if self.mode is Suffix.UNIQUE and given.ipv6 in rests and given.ipv6 not in wished:
+            assert rests[given.ipv6] >= 30
+        counted = [a for a, rest in rests.items() if rest < self.cooldown and self.counts_early(a, wished)]
+        assert len(counted) == given.early
+
+    def counts_early(self, address: Address, wished: set[Address]) -> bool:
+        """An IPv6 that follows from something else is no reuse that anybody could have put off."""
+        return address.version == 4 or address in wished or self.mode is Suffix.UNIQUE
+
+    def justify_full(self, error: NoFreeAddress) -> None:
+        """A node may say that it is full only when it is; in the modes that tie two families, one blocks the other."""
+        family = IPV4 if "free IPv4" in error.msg else IPV6
+        pool = self.pools[family]
+        held = {a for other in self.live.values() for a in other.assignment.addresses if a.version == family.version}
+        cooling = [a for a, at in self.released.items() if a.version == family.version and self.node.now - at < 30]
+        assert f"{len(held)} allocated, {len(cooling)} cooling down after release, {pool.total} in total" in error.msg
+        if self.mode in {Suffix.UNIQUE, Suffix.MAC}:
+            own = {a for a in self.own if a.version == family.version and not pool.why_not(a)}
+            assert pool.total == len(held | set(cooling) | own)
+
+    @invariant()
+    def each_pod_is_remembered(self) -> None:
+        """The store and this model know the same attachments."""
+        assert set(self.live) == {a.host_ifname for a in self.node.store.attachments()}
+
+
+class AnySqliteNode(AnyNode):
+    """The same over the real store."""
+
+    def make_store(self) -> Store:
+        """Give a store in a directory of its own."""
+        self.directory = tempfile.TemporaryDirectory()
+        path = Path(self.directory.name) / "state"
+        return SqliteStore(path, survey=list, timeout=5, clock=lambda: self.node.now)
+
+    def teardown(self) -> None:
+        """Remove the directory."""
+        with suppress(AttributeError):
+            self.directory.cleanup()
+
+
+TestAnyNode = AnyNode.TestCase
+TestAnyNode.settings = settings(max_examples=100, stateful_step_count=30)
+TestAnySqliteNode = AnySqliteNode.TestCase
+TestAnySqliteNode.settings = settings(max_examples=15, stateful_step_count=30)

@@ -1,0 +1,26 @@
+"""A family's constants."""
+
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from slash80.addressing.family import FAMILIES, IPV4, IPV6, family_of
+
+
+@pytest.mark.parametrize(("text", "family"), [("10.0.0.1", IPV4), ("2001:db8::1", IPV6), ("::ffff:10.0.0.1", IPV6)])
+def test_an_address_has_a_family(text: str, family: object) -> None:
+    """Addresses and networks know their family, and a family makes addresses from numbers."""
+    address = ip_address(text)
+
+    assert (family, family) == (family_of(address), family_of(ip_network(address)))
+    assert address == family_of(address).address(int(address))
+
+
+def test_gateways_are_those_of_the_interface() -> None:
+    """They are part of every result."""
+    gateways = [(str(f), f.key, str(f.gateway), f.gateway_length, str(f.everything)) for f in FAMILIES]
+
+    assert [
+        ("IPv4", "ipv4", "169.254.1.1", 32, "0.0.0.0/0"),
+        ("IPv6", "ipv6", "fe80::1", 64, "::/0"),
+    ] == gateways

@@ -1,0 +1,99 @@
+"""What most tests start from: a configuration, an environment, a call, an attachment."""
+
+import io
+import json
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, BinaryIO
+
+from slash80 import engine
+from slash80.addressing.attachment import Assignment, Attachment, Key, Pod
+from slash80.addressing.mac import Mac
+from slash80.cni import environment, request
+from slash80.cni.document import Document
+from slash80.cni.request import Request
+
+PREFIX4, PREFIX6 = "10.80.1.0/24", "2001:db8:0:1:1::/80"
+MAC = Mac.parse("02:00:5e:00:53:01")
+SANDBOX = "/run/netns/pod"
+
+
+def conf(**changes: Any) -> Document:  # noqa: ANN401 -- any JSON value
+    """Give a dual-stack configuration with these keys replaced."""
+    return {
+        "cniVersion": "1.0.0",
+        "name": "net",
+        "type": "slash80",
+        "ipv6": {"prefixes": [PREFIX6]},
+        "ipv4": {"prefixes": [PREFIX4]},
+        **changes,
+    }
+
+
+def environ(command: str = "ADD", **changes: str | None) -> dict[str, str]:
+    """Give the environment of a call, with changed variables, named without `CNI_`; None takes one away."""
+    variables = {
+        "COMMAND": command,
+        "CONTAINERID": "c0ffee",
+        "NETNS": SANDBOX,
+        "IFNAME": "eth0",
+        "PATH": "/opt/cni/bin",
+        **changes,
+    }
+    return {f"CNI_{name}": value for name, value in variables.items() if value is not None}
+
+
+def request_of(conf: Document, **variables: str | None) -> Request:
+    """Give an ADD with this configuration."""
+    return request.judge(environment.read(environ("ADD", **variables)), conf, request.version_of(conf))
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a call gave: its exit code and the document on standard output, empty when there was none."""
+
+    exit_code: int
+    document: Document
+
+    @property
+    def code(self) -> int:
+        """The error code."""
+        return int(self.document["code"])
+
+
+class Unreadable(io.BytesIO):
+    """A standard input that must not be read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Fail."""
+        raise AssertionError("standard input was read")
+
+
+def call(variables: dict[str, str], stdin: BinaryIO | bytes | Document | None) -> Said:
+    """Run the engine; None as standard input is one that must not be read."""
+    if stdin is None:
+        stdin = Unreadable()
+    if isinstance(stdin, dict):
+        stdin = json.dumps(stdin).encode()
+    if isinstance(stdin, bytes):
+        stdin = io.BytesIO(stdin)
+    stdout = io.BytesIO()
+    exit_code = engine.run(variables, stdin, stdout)
+    text = stdout.getvalue().decode("ascii")
+    return Said(exit_code, json.loads(text) if text else {})
+
+
+def attachment(number: int = 1, **changes: Any) -> Attachment:  # noqa: ANN401 -- any field
+    """Give the n-th attachment, with the n-th address of each family, and changed fields."""
+    key = changes.pop("key", Key(f"container{number}", "eth0"))
+    fields: dict[str, Any] = {
+        "key": key,
+        "network": "net",
+        "assignment": Assignment(IPv4Address("10.80.1.0") + number, IPv6Address("2001:db8:0:1:1::") + number, MAC),
+        "host_ifname": key.host_ifname,
+        "netns": SANDBOX,
+        "pod": Pod("default", f"pod{number}", f"uid{number}"),
+        "since": 1000.0,
+        **changes,
+    }
+    return Attachment(**fields)

@@ -1,0 +1,284 @@
+"""Whatever a runtime hands over: one error document with the right code, and nothing is made before it is judged.
+
+The verdicts come from `fuzz.oracle`, which knows the specification and not the plugin.
+"""
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fuzz import inputs, oracle
+from slash80 import engine
+from unit.builders import conf, environ
+
+Json = dict[str, Any]
+
+# No sandbox is ever found, so an ADD or CHECK that is otherwise right ends there.
+NOWHERE = inputs.TEXT.map(lambda text: f"/nowhere/{text}")
+DEEP = [100, 400, 700, *range(900, 1000, 7), 1000, 100_000]
+LARGEST = 1 << 20
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Calls the engine on a state directory that must never come to be, and has the answer judged."""
+
+    state_dir: Path
+
+    def conf(self, **changes: Any) -> Json:  # noqa: ANN401 -- any JSON value
+        """Give a good configuration with this state directory and changed keys."""
+        return conf(**{"cniVersion": "1.1.0", "stateDir": str(self.state_dir), **changes})
+
+    def raw(self, words: str) -> bytes:
+        """Give a good configuration with further keys as they are written."""
+        return f"{json.dumps(self.conf())[:-1]}, {words}}}".encode()
+
+    def code(self, variables: Mapping[str, str], stdin: Json | bytes) -> int:
+        """Give the code of a refusal, 0 for a success; whichever it is, nothing was made."""
+        raw = stdin if isinstance(stdin, bytes) else json.dumps(stdin).encode()
+        stdout = io.BytesIO()
+        exit_code = engine.run(variables, io.BytesIO(raw), stdout)
+        error = oracle.judge(variables.get("CNI_COMMAND", ""), exit_code, stdout.getvalue())
+        assert not self.state_dir.exists()
+        return int(error["code"]) if exit_code else 0
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
+    """A judge for this module."""
+    return Judge(tmp_path_factory.mktemp("bad_input") / "state")
+
+
+def adding(**changes: str | None) -> dict[str, str]:
+    """Give the environment of an ADD whose sandbox is not there."""
+    return environ("ADD", **{"NETNS": "/nowhere/at/all", **changes})
+
+
+@settings(max_examples=400)
+@given(data=st.data())
+def test_an_environment_is_judged_as_the_go_library_does(judge: Judge, data: st.DataObject) -> None:
+    """Variables are judged before standard input, malformed and missing ones are code 4, and nothing is made."""
+    variables = data.draw(inputs.environments(inputs.COMMANDS, NOWHERE | st.just("")))
+    for broken in (b"{", b'{"cniVersion": "1.1.0"}'):
+        expected = oracle.first_mistake(variables, broken)
+
+        assert judge.code(variables, broken) == (expected or 0)
+
+
+@settings(max_examples=1000)
+@given(data=st.data())
+def test_standard_input_is_judged_as_the_go_library_does(judge: Judge, data: st.DataObject) -> None:
+    """The first mistake in the library's order is told; what has none ends at the configuration or the sandbox."""
+    variables = environ(data.draw(st.sampled_from(["ADD", "CHECK"])), NETNS=data.draw(NOWHERE), ARGS="")
+    stdin = data.draw(inputs.documents(judge.conf()))
+    expected = oracle.first_mistake(variables, stdin)
+    found = judge.code(variables, stdin)
+
+    assert found in ({2, 6, 7, 999} if expected is None else {expected})
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+@pytest.mark.parametrize("verb", ["GC", "STATUS", "DEL", "HUGO"])
+def test_other_verbs_are_judged_in_the_same_order(judge: Judge, verb: str, data: st.DataObject) -> None:
+    """A document that is wrong before its keys are read is refused alike for every verb."""
+    variables = environ(verb, NETNS="")
+    stdin = data.draw(inputs.documents(judge.conf()).filter(lambda raw: oracle.first_mistake(variables, raw)))
+
+    assert judge.code(variables, stdin) == oracle.first_mistake(variables, stdin)
+
+
+@given(data=st.data())
+@pytest.mark.parametrize("path", inputs.KEYS, ids=lambda path: ".".join(map(str, path)))
+def test_every_key_refuses_what_it_cannot_mean(judge: Judge, path: inputs.Path, data: st.DataObject) -> None:
+    """A value of the wrong kind is refused before anything is made, whatever the case of the key: code 6 or 7."""
+    kind, code = inputs.KEYS[path]
+    document = inputs.put(judge.conf(), path, data.draw(inputs.WRONG[kind]))
+    if data.draw(st.booleans()):
+        inputs.rename(document, str(path[0]), data.draw(inputs.recased(str(path[0]))))
+
+    assert judge.code(adding(), document) == code
+
+
+@given(value=inputs.VALUES, name=st.sampled_from(["ipv4", "ipv6", "firewall", "routes"]))
+def test_unknown_keys_of_ours_are_refused(judge: Judge, name: str, value: object) -> None:
+    """An unknown key inside our objects is code 2 unless it is null, one beside them is nobody's business."""
+    inner: Any = {**judge.conf().get(name, {}), "unknown": value}
+    document = judge.conf(**{name: [{"dst": "10.9.0.0/16", **inner}] if name == "routes" else inner})
+
+    assert judge.code(adding(), document) == (999 if value is None else 2)
+    assert judge.code(adding(), judge.conf(unknown=value)) == 999
+
+
+def arguments_are_wrong(text: str) -> bool:
+    """Judge CNI_ARGS as the Go library does; the empty key, which no runtime sends, is left to the plugin."""
+    pairs = [segment.split("=") for segment in text.split(";")] if text else []
+    if any(len(pair) != 2 for pair in pairs):
+        return True
+    named = {pair[0]: pair[1] for pair in pairs}
+    ignore = named.pop("IgnoreUnknown", "0").lower()
+    if ignore not in {"0", "1", "true", "false"}:
+        return True
+    return ignore in {"0", "false"} and any(key not in {"IP", "MAC", "K8S_POD_NAME"} for key in named)
+
+
+@settings(max_examples=500)
+@given(text=inputs.ARGUMENTS.filter(lambda text: not any(part.startswith("=") for part in text.split(";"))))
+def test_arguments_are_judged_as_the_go_library_does(judge: Judge, text: str) -> None:
+    """A malformed segment, an unknown key or a bad IgnoreUnknown is code 4; a wish that is none is code 6 or 7."""
+    found = judge.code(adding(ARGS=text), judge.conf())
+
+    assert found == 4 if arguments_are_wrong(text) else found in {6, 7, 999}
+
+
+@settings(max_examples=500)
+@given(wishes=inputs.objects(inputs.VALUES), where=st.sampled_from(["runtimeConfig", "args", "prevResult"]))
+def test_wishes_and_previous_results_are_refused_or_pass(judge: Judge, wishes: Json, where: str) -> None:
+    """Any object there is refused as unsupported, undecodable or unusable, or the call goes on to the sandbox."""
+    for verb in ("ADD", "CHECK"):
+        document = judge.conf(**{where: {"cni": wishes, **wishes} if where == "args" else wishes})
+
+        assert judge.code(environ(verb, NETNS="/nowhere/at/all"), document) in {2, 6, 7, 999}
+
+
+@given(value=inputs.VALUES.filter(lambda value: value is not None and not isinstance(value, list)))
+@pytest.mark.parametrize("key", ["cni.dev/valid-attachments", "cni.dev/attachments"])
+def test_gc_refuses_what_is_no_list(judge: Judge, key: str, value: object) -> None:
+    """It must not be taken for an empty list, which would remove everything."""
+    assert judge.code(environ("GC"), judge.conf(**{key: value})) == 6
+
+
+def nested(depth: int) -> Iterator[str]:
+    """Give deep values for the places where the plugin looks into what it is given."""
+    lists, maps = "[" * depth + "]" * depth, '{"a": ' * depth + "1" + "}" * depth
+    for deep in (lists, maps):
+        yield from (f'"{key}": {deep}' for key in ("unknown", "routes", "ipam", "runtimeConfig", "prevResult", "dns"))
+        yield from (f'"runtimeConfig": {{"{key}": {deep}}}' for key in ("bandwidth", "ips", "mac", "dns"))
+        yield f'"prevResult": {{"interfaces": [{deep}]}}'
+        yield f'"cniVersion": {deep}'
+        yield f'"name": {deep}'
+
+
+@pytest.mark.parametrize("depth", DEEP)
+def test_depth_bombs(judge: Judge, depth: int) -> None:
+    """However deep a document is nested, it is refused or read, and no depth falls between the two."""
+    for words in nested(depth):
+        assert judge.code(adding(), judge.raw(words)) in {2, 6, 7, 999}
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+def test_numbers_that_are_none(judge: Judge, number: str) -> None:
+    """Python would read them and write them again, and then the runtime could not read the result."""
+    assert judge.code(adding(), judge.raw(f'"mtu": {number}')) in {6, 7}
+    assert judge.code(adding(), judge.raw(f'"prevResult": {{"x": {number}}}')) == 6
+
+
+@pytest.mark.parametrize("digits", [20, 4300, 4301, 100_000])
+@pytest.mark.parametrize("key", ["mtu", "ipv4", "lockTimeout", "routes", "name", "runtimeConfig"])
+def test_huge_integers(judge: Judge, key: str, digits: int) -> None:
+    """They are refused, as long as they may be."""
+    assert judge.code(adding(), judge.raw(f'"{key}": {"9" * digits}')) in {6, 7}
+
+
+def test_of_a_repeated_key_the_last_one_counts(judge: Judge) -> None:
+    """As in Go, at the top and inside."""
+    assert judge.code(adding(), judge.raw('"mtu": 5, "mtu": 1500')) == 999
+    assert judge.code(adding(), judge.raw('"mtu": 1500, "mtu": 5')) == 7
+    assert judge.code(adding(), judge.raw('"firewall": {"mode": "closed", "mode": "ajar"}')) == 7
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        (("name",), 7),
+        (("cniVersion",), 1),
+        (("stateDir",), 7),
+        (("ipv6", "suffix"), 7),
+        (("ipv6", "prefixes"), 7),
+        (("runtimeConfig", "mac"), 7),
+        (("runtimeConfig", "io.kubernetes.cri.pod-annotations", "slash80.io/ipv4"), 7),
+    ],
+)
+@pytest.mark.parametrize("verb", ["ADD", "DEL", "STATUS", "GC"])
+def test_lone_surrogates(judge: Judge, verb: str, path: inputs.Path, code: int) -> None:
+    """A name, a path or a word with half a character is refused where it is read, in ASCII."""
+    if verb != "ADD" and path[0] not in {"name", "cniVersion", "stateDir"}:
+        pytest.skip("this verb does not read the key")
+    variables = environ(verb, NETNS="/nowhere/at/all")
+
+    assert judge.code(variables, inputs.put(judge.conf(), path, "/x\ud800")) == code
+
+
+@pytest.mark.parametrize("name", ["CONTAINERID", "IFNAME", "ARGS"])
+def test_bytes_of_the_environment_that_are_no_utf8(judge: Judge, name: str) -> None:
+    """Neither the kernel's names nor the store's rows can hold them: code 4, before anything is made."""
+    value = "K8S_POD_NAME=p\udcff" if name == "ARGS" else "e\udcff"
+
+    assert judge.code(adding(**{name: value}), judge.conf()) == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("ipv6", "prefixes"), ["2001:db8:0:1:1::%x/80"]),
+        (("ipv6", "exclude"), ["2001:db8:0:1:1::7%x"]),
+        (("firewall", "trusted"), ["2001:db8::%}\n/48"]),
+        (("routes",), [{"dst": "2001:db8::%x/48"}]),
+    ],
+)
+def test_prefixes_have_no_zone(judge: Judge, path: inputs.Path, value: object) -> None:
+    """Python reads a zone into an address, and it would end in the text for nft: code 7."""
+    assert judge.code(adding(), inputs.put(judge.conf(), path, value)) == 7
+
+
+class _Endless(io.RawIOBase):
+    """A standard input that never ends; it counts what was read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Give as much as is asked for, which must be bounded."""
+        assert 0 < size
+        self.taken += size
+        return b" " * size
+
+
+def test_standard_input_without_an_end(judge: Judge) -> None:
+    """Not more than the limit is read of it: code 6."""
+    endless, stdout = _Endless(), io.BytesIO()
+
+    exit_code = engine.run(adding(), endless, stdout)  # type: ignore[arg-type]
+
+    assert oracle.judge("ADD", exit_code, stdout.getvalue())["code"] == 6
+    assert endless.taken <= LARGEST + 1
+
+
+def test_documents_of_ten_megabytes(judge: Judge) -> None:
+    """They are refused by their size, valid or not."""
+    for stdin in (b" " * 10_000_000, json.dumps(judge.conf(unknown="x" * 10_000_000)).encode()):
+        assert judge.code(adding(), stdin) == 6
+
+
+def test_lists_of_a_hundred_thousand(judge: Judge) -> None:
+    """They do not fit into the largest document: code 6."""
+    for many in ({"routes": [{"dst": "10.9.0.0/16"}] * 100_000}, {"firewall": {"trusted": ["2001:db8::/32"] * 100_000}}):
+        assert judge.code(adding(), judge.conf(**many)) == 6
+
+
+def test_answers_to_large_values_stay_small(judge: Judge) -> None:
+    """An answer has at most 1 MiB (hand-over to the agent), so a value is told in part when it is large."""
+    for key in ("name", "cniVersion", "stateDir"):
+        document, stdout = judge.conf(**{key: "\u00e9" * (LARGEST // 3)}), io.BytesIO()
+
+        engine.run(adding(), io.BytesIO(json.dumps(document, ensure_ascii=False).encode()), stdout)
+
+        assert len(stdout.getvalue()) < LARGEST

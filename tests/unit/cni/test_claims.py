@@ -1,0 +1,61 @@
+"""What a chain's final result claims of an interface."""
+
+from ipaddress import ip_address, ip_interface, ip_network
+
+import pytest
+
+from slash80.cni import claims
+from slash80.cni.claims import Claims, RouteClaim
+from slash80.cni.document import Document
+from slash80.errors import CniError
+
+RESULT: Document = {
+    "interfaces": [
+        {"name": "eth0", "mac": "02:00:00:00:00:01"},
+        {"name": "eth0", "mac": "02:00:00:00:00:02", "sandbox": "/a"},
+        {"Name": "eth0", "Sandbox": "/b"},
+    ],
+    "ips": [
+        {"address": "10.0.0.1/32", "interface": 1},
+        {"address": "10.0.0.2/24", "interface": 2},
+        {"address": "10.0.0.3/32"},
+    ],
+    "routes": [{"dst": "0.0.0.0/0", "gw": "169.254.1.1"}, {"dst": "2001:db8::/32"}],
+}
+ROUTES = (
+    RouteClaim(ip_network("0.0.0.0/0"), ip_address("169.254.1.1")),
+    RouteClaim(ip_network("2001:db8::/32"), None),
+)
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "mac", "address"),
+    [("/a", "02:00:00:00:00:02", "10.0.0.1/32"), ("/b", "", "10.0.0.2/24")],
+)
+def test_the_interface_is_found_by_name_and_sandbox(sandbox: str, mac: str, address: str) -> None:
+    """Only its addresses are claimed, with whatever length a later plugin gave; routes are the sandbox's."""
+    assert Claims(mac, (ip_interface(address),), ROUTES) == claims.read(RESULT, "eth0", sandbox)
+
+
+def test_an_interface_of_another_sandbox_is_none() -> None:
+    """A sandbox in prevResult that is not CNI_NETNS is of another attachment: code 7, naming both."""
+    with pytest.raises(CniError, match="'eth0' in sandbox '/c'") as caught:
+        claims.read(RESULT, "eth0", "/c")
+
+    assert 7 == caught.value.code
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"ips": [{"address": value, "interface": 1}]} for value in ("10.0.0.256/32", None, "[]", "x")),
+        *({"routes": [{"dst": value}]} for value in ("10.0.0.1/33", None, "10.0.0.1/24")),
+        *({"routes": [{"dst": "::/0", "gw": "x"}]}, {"routes": [5]}, {"interfaces": "x"}),
+    ],
+)
+def test_a_result_that_cannot_be_read_is_refused(change: Document) -> None:
+    """Addresses that are none, and lists that are none, are code 6."""
+    with pytest.raises(CniError, match="'prevResult' has ") as caught:
+        claims.read(RESULT | change, "eth0", "/a")
+
+    assert 6 == caught.value.code

@@ -1,0 +1,96 @@
+"""Running nft: what it is given, and what becomes of what it says."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slash80.errors import FirewallUnusable
+from slash80.firewall import nft, rules
+from unit.firewall.test_rules import CLOSED
+
+RULESET = rules.build(CLOSED)
+Install = Callable[[str], Path]
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Install:
+    """Give a function that installs a shell script as the node's only nft; it runs in the directory that it gives."""
+    monkeypatch.setattr(nft, "FOLDERS", (str(tmp_path / "none"), str(tmp_path)))
+
+    def write(script: str) -> Path:
+        (tmp_path / "nft").write_text(f"#!/bin/sh\ncd {tmp_path}\n{script}\n")
+        (tmp_path / "nft").chmod(0o755)
+        return tmp_path
+
+    return write
+
+
+def test_the_table_is_replaced_in_one_script(install: Install) -> None:
+    """It is made if missing, deleted and made anew: one transaction whatever was there."""
+    folder = install('echo "$@" > arguments; /bin/cat > script')
+    nft.replace(RULESET, "fingerprint net")
+    script = (folder / "script").read_text()
+
+    assert "-f -\n" == (folder / "arguments").read_text()
+    assert script.startswith(
+        'table inet slash80\ndelete table inet slash80\ntable inet slash80 {\n\tcomment "fingerprint net"'
+    )
+    assert RULESET.text in script
+
+
+def test_a_check_changes_nothing(install: Install) -> None:
+    """The same script, only checked."""
+    folder = install('echo "$@" > arguments; /bin/cat > script')
+    nft.check(RULESET, 5)
+
+    assert "--check -f -\n" == (folder / "arguments").read_text()
+    assert RULESET.text in (folder / "script").read_text()
+
+
+def test_nothing_of_the_environment_reaches_nft(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The frozen engine's library path would break a program of the node."""
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/nowhere")
+    folder = install("/bin/cat > script; /usr/bin/env > environment")
+    nft.replace(RULESET, "")
+
+    assert "LD_LIBRARY_PATH" not in (folder / "environment").read_text()
+
+
+def test_a_refusal_is_told_in_nfts_words(install: Install) -> None:
+    """The first line is in the message, and the script in the details, ready to be tried again."""
+    install("/bin/cat > script; echo 'Error: no such hook' >&2; echo more >&2; exit 1")
+    with pytest.raises(FirewallUnusable, match="nft refuses the base firewall: Error: no such hook;") as caught:
+        nft.replace(RULESET, "x")
+
+    assert RULESET.text in caught.value.details
+
+
+def test_a_silent_refusal_is_told_by_its_exit_code(install: Install) -> None:
+    """There is always something to look for."""
+    install("/bin/cat > script; exit 3")
+
+    with pytest.raises(FirewallUnusable, match="exit code 3"):
+        nft.replace(RULESET, "")
+
+
+def test_nft_has_its_time(install: Install) -> None:
+    """A call must end before the runtime gives it up."""
+    install("exec /bin/sleep 30")
+
+    with pytest.raises(FirewallUnusable, match=r"did not finish within 0\.05 s"):
+        nft.check(RULESET, 0.05)
+
+
+def test_a_node_without_nft_is_told(install: Install) -> None:
+    """With where it was looked for, and what to install."""
+    with pytest.raises(FirewallUnusable, match=r"no program 'nft' in .*install nftables"):
+        nft.replace(RULESET, "")
+
+
+def test_an_nft_that_cannot_be_run_is_told(install: Install) -> None:
+    """As one for another machine."""
+    (install("") / "nft").write_text("\x7fELF?")
+
+    with pytest.raises(FirewallUnusable, match="nft cannot be run: Exec format error"):
+        nft.replace(RULESET, "")

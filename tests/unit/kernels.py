@@ -1,0 +1,78 @@
+"""Stand-ins for the kernel's end of a netlink socket: one for bytes, one for questions."""
+
+import errno
+import struct
+from collections.abc import Callable, Sequence
+
+from slash80.netlink import Answer, NetlinkError, Part, Socket, Step
+
+HEADER = struct.Struct("=IHHII")
+Reply = Callable[[list[int]], list[bytes]]
+
+
+def packet(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+    """Give one message as the kernel sends it, padded."""
+    return HEADER.pack(HEADER.size + len(body), kind, flags, sequence, 77) + body + bytes(-len(body) % 4)
+
+
+class Wire:
+    """Takes the place of the operating system's socket: records what is sent, and answers each send with datagrams."""
+
+    def __init__(self, *replies: Reply) -> None:
+        self._replies = list(replies)
+        self._datagrams: list[bytes] = []
+        self.sent: list[bytes] = []
+        self.closed = False
+
+    def send(self, data: bytes) -> None:
+        """Take messages, and prepare the answer to their sequence numbers."""
+        self.sent.append(data)
+        self._datagrams += self._replies.pop(0)([head[3] for head, _ in self.messages()])
+
+    def recv(self, size: int) -> bytes:
+        """Give the next datagram; a further one would never come."""
+        return self._datagrams.pop(0)
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+    def messages(self) -> list[tuple[tuple[int, ...], bytes]]:
+        """Take the last send apart: header and body of each message."""
+        data, found = self.sent[-1], []
+        while data:
+            head = HEADER.unpack_from(data)
+            found.append((head, data[HEADER.size : head[0]]))
+            data = data[head[0] + 3 & ~3 :]
+        return found
+
+
+def connected(wire: Wire) -> Socket:
+    """Give a socket whose other end is the wire."""
+    socket = object.__new__(Socket)
+    socket._socket, socket._sequence = wire, 0  # type: ignore[assignment]
+    return socket
+
+
+class Kernel(Socket):
+    """Answers steps by their words: with an errno, or with bodies of messages; what it does not know is not there."""
+
+    def __init__(self, answers: dict[str, int | list[bytes]]) -> None:
+        self._answers = answers
+        self.done: list[str] = []
+
+    def exchange(self, steps: Sequence[Step]) -> list[Answer]:
+        """Answer each step."""
+        self.done += [step.what for step in steps]
+        found = [self._answers.get(step.what, errno.ENODEV) for step in steps]
+        return [Answer(f) if isinstance(f, int) else Answer(0, "", [Part(0, body) for body in f]) for f in found]
+
+    def dump(self, step: Step) -> list[Part]:
+        """Answer a dump; what is not known is an empty table."""
+        found = self._answers.get(step.what, [])
+        if isinstance(found, int):
+            raise NetlinkError(step, Answer(found))
+        return [Part(0, body) for body in found]
+
+    def close(self) -> None:
+        """Have nothing to close."""

@@ -1,0 +1,152 @@
+"""Locks: bounded waits, gone with their holder, and never on a file that was replaced."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from slash80.addressing.attachment import Key, lock_number_of
+from slash80.errors import TryAgain
+from slash80.store.locks import AttachmentLocks, FileLock
+
+HOLDER = """
+import sys, pathlib
+from slash80.store.locks import FileLock
+with FileLock(pathlib.Path(sys.argv[1])).held(5):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Give the path of a lock."""
+    return tmp_path / "lock"
+
+
+def _is_free(path: Path) -> bool:
+    with FileLock(path).tried() as free:
+        return free
+
+
+@contextmanager
+def _holder(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Have another process that holds the lock."""
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def test_a_lock_excludes_others_and_is_free_afterwards(path: Path) -> None:
+    """Within a process too: flock belongs to the open file."""
+    with FileLock(path).held(1):
+        assert not _is_free(path)
+
+    assert _is_free(path)
+
+
+def test_waiting_for_a_lock_ends_with_an_error(path: Path) -> None:
+    """It is code 11, naming the file and the time."""
+    with FileLock(path).held(1), pytest.raises(TryAgain, match=rf"{path} for 0\.02 s"), FileLock(path).held(0.02):
+        pass
+
+
+def test_a_lock_is_free_again_after_somebody_gave_up_waiting(path: Path) -> None:
+    """The wait that came too late lets go at once."""
+    with FileLock(path).held(1), pytest.raises(TryAgain), FileLock(path).held(0.01):
+        pass
+
+    with FileLock(path).held(5):
+        assert not _is_free(path)
+
+
+def test_a_waiting_call_gets_the_lock_when_it_is_free(path: Path) -> None:
+    """It wakes as soon as the holder is done."""
+    got = threading.Event()
+
+    def wait() -> None:
+        with FileLock(path).held(5):
+            got.set()
+
+    thread = threading.Thread(target=wait)
+    with FileLock(path).held(1):
+        thread.start()
+        assert not got.is_set()
+    thread.join()
+    assert got.is_set()
+
+
+def test_a_lock_dies_with_its_holder(path: Path) -> None:
+    """However a process ends, the kernel frees its locks."""
+    with _holder(path) as process:
+        assert not _is_free(path)
+        process.kill()
+        process.wait()
+
+        assert _is_free(path)
+
+
+def test_a_replaced_file_locks_nobody_out_and_nobody_in(path: Path) -> None:
+    """Who waited for a file that was removed meanwhile takes the one that is there now."""
+    got, done = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        with FileLock(path).held(5):
+            got.set()
+            done.wait(5)
+
+    thread = threading.Thread(target=wait)
+    with FileLock(path).held(1):
+        thread.start()
+        path.unlink()
+    assert got.wait(5)
+    assert not _is_free(path)
+    done.set()
+    thread.join()
+
+
+def test_a_lock_in_no_directory_is_an_error_of_the_system(path: Path) -> None:
+    """The caller knows what it means for the verb."""
+    with pytest.raises(FileNotFoundError), FileLock(path / "more").held(1):
+        pass
+
+
+def test_attachments_of_one_lock_number_exclude_each_other(tmp_path: Path) -> None:
+    """Any other attachment is free."""
+    locks = AttachmentLocks(tmp_path, 0.01)
+    names = [Key(str(n), "eth0").host_ifname for n in range(600)]
+    same = [name for name in names if lock_number_of(name) == lock_number_of(names[0])]
+    other = next(name for name in names if name not in same)
+
+    with locks.held(names[0]):
+        for name, expected in ((same[1], False), (other, True)):
+            with locks.tried(name) as free:
+                assert expected == free
+        with pytest.raises(TryAgain), locks.held(same[1]):
+            pass
+
+
+def test_only_the_owner_may_look(tmp_path: Path) -> None:
+    """Directories are 0700 and files 0600, whatever the process's mask; a file's name is its number."""
+    name = Key("c0ffee", "eth0").host_ifname
+    with AttachmentLocks(tmp_path / "state", 1).held(name):
+        made = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+
+    assert {"state": 0o700, "locks": 0o700, f"{lock_number_of(name):02x}": 0o600} == made
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
+def test_a_directory_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    """Whoever can replace the files could take the locks away."""
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks").chmod(mode)
+
+    with pytest.raises(PermissionError), AttachmentLocks(tmp_path / "locks", 1).held("s80aaaaaaaaaaaa"):
+        pass

@@ -1,0 +1,246 @@
+"""The store on disk: several processes at once, and whatever may happen to its file."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from slash80.addressing.attachment import Assignment, Attachment
+from slash80.addressing.choose import Ledger
+from slash80.errors import IoFailure, TryAgain
+from slash80.store.sqlite import SqliteStore
+from unit.builders import attachment
+from unit.store import crowd
+
+MakeStore = Callable[..., SqliteStore]
+KILLED = """
+import os, pathlib, signal, sys
+from slash80.store.sqlite import SqliteStore
+store = SqliteStore(pathlib.Path(sys.argv[1]), survey=list, timeout=5, clock=lambda: 1000.0)
+with store._transaction() as connection:
+    connection.execute("PRAGMA cache_size = 1")
+    rows = ((4, n.to_bytes(4, "big"), "s80aaaaaaaaaaaa") for n in range(5000))
+    connection.executemany("INSERT INTO address (family, packed, holder) VALUES (?, ?, ?)", rows)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Give the state directory, not made yet."""
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def make(directory: Path) -> MakeStore:
+    """Give a function that makes a store in the directory, over a kernel that has these attachments."""
+
+    def make_store(*surveyed: Attachment, timeout: float = 5) -> SqliteStore:
+        return SqliteStore(directory, survey=lambda: surveyed, timeout=timeout, clock=lambda: 5000.0)
+
+    return make_store
+
+
+def nothing(_ledger: Ledger, _secret: bytes) -> Assignment:
+    """Choose no address."""
+    return Assignment(None, None, None)
+
+
+def names(store: SqliteStore) -> list[str]:
+    """Name the containers that a store knows."""
+    return [found.key.container_id for found in store.attachments()]
+
+
+def test_what_one_process_keeps_another_finds(make: MakeStore) -> None:
+    """The file is all that they share."""
+    make().keep(attachment())
+
+    assert [attachment()] == make().attachments()
+
+
+def test_the_directory_is_made_for_its_owner_only(make: MakeStore, directory: Path) -> None:
+    """Nobody else finds the secret or the pods' names."""
+    make().keep(attachment())
+
+    assert 0o700 == directory.stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_file_that_is_removed_or_replaced_is_read_back_from_the_kernel(
+    make: MakeStore,
+    directory: Path,
+    early: bool,  # noqa: FBT001
+) -> None:
+    """What the kernel has is known again, what it has not is forgotten, and an open store follows the path."""
+    store = make(attachment(2))
+    if not early:
+        store.keep(attachment(1))
+        (directory / "state.db").unlink()
+
+    assert ["container2"] == names(store)
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(b"garbage! " * 5000)
+
+
+def _hole(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 8192)
+
+
+def _half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _stump(path: Path) -> None:
+    os.truncate(path, 50)
+
+
+@pytest.mark.parametrize("damage", [_garbage, _hole, _half, _stump])
+def test_a_damaged_file_is_moved_aside_and_made_anew(
+    make: MakeStore, directory: Path, damage: Callable[[Path], None]
+) -> None:
+    """The kernel's attachments are known at once, and whoever wonders finds the damaged file."""
+    make().keep(attachment(1))
+    damage(directory / "state.db")
+    damaged = (directory / "state.db").read_bytes()
+    store = make(attachment(2))
+
+    assert ["container2"] == names(store)
+    assert damaged in [path.read_bytes() for path in directory.glob("state.*") if path.name != "state.db"]
+    assert attachment(3).key == store.reserve(attachment(3), nothing).key
+
+
+def test_an_empty_file_is_a_new_one(make: MakeStore, directory: Path) -> None:
+    """Whoever was killed between making and writing it left no harm."""
+    directory.mkdir(mode=0o700)
+    (directory / "state.db").touch()
+
+    assert ["container2"] == names(make(attachment(2)))
+
+
+def test_a_survey_that_fails_leaves_no_half_made_file(directory: Path) -> None:
+    """The next call reads the kernel again, and finds all."""
+
+    def fail() -> list[Attachment]:
+        raise LookupError
+
+    clock = dict.fromkeys(["clock"], lambda: 5000.0)
+    with pytest.raises(LookupError):
+        SqliteStore(directory, survey=fail, timeout=5, **clock).attachments()
+    assert ["container1"] == names(SqliteStore(directory, survey=lambda: [attachment()], timeout=5, **clock))
+
+
+def test_a_file_of_a_newer_version_serves_removals_only(make: MakeStore, directory: Path) -> None:
+    """During an upgrade ADD is told to come again, and DEL works."""
+    make().keep(attachment(1))
+    with closing(sqlite3.connect(directory / "state.db")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+        connection.execute("ALTER TABLE attachment ADD COLUMN later TEXT")
+    store = make()
+
+    with pytest.raises(TryAgain, match="newer slash80"):
+        store.reserve(attachment(2), nothing)
+    assert attachment(1) == store.get(attachment(1).host_ifname)
+    store.release(attachment(1).host_ifname)
+    assert [] == names(store)
+
+
+def test_a_writer_that_is_killed_leaves_what_was_before(make: MakeStore, directory: Path) -> None:
+    """Its half-written pages are rolled back by whoever opens the file next."""
+    store = make()
+    store.keep(attachment(1))
+    before = (directory / "state.db").read_bytes()
+    done = subprocess.run([sys.executable, "-c", KILLED, str(directory)], capture_output=True, check=False)
+
+    assert (-9, b"") == (done.returncode, done.stderr)
+    assert before != (directory / "state.db").read_bytes()
+    assert (directory / "state.db-journal").stat().st_size
+    assert ["container1"] == names(store)
+    assert make().read(lambda ledger: ledger.use(ip_address("0.0.0.5"))) is None
+
+
+def test_a_lock_that_stays_busy_is_told(make: MakeStore) -> None:
+    """Every method gives up after the configured time, with code 11."""
+    make().keep(attachment(1))
+    other = make(timeout=0.02)
+
+    def choose(_ledger: Ledger, _secret: bytes) -> Assignment:
+        with pytest.raises(TryAgain, match="lock"):
+            other.attachments()
+        return Assignment(None, None, None)
+
+    make().reserve(attachment(2), choose)
+    assert ["container1", "container2"] == names(other)
+
+
+@pytest.mark.parametrize("where", ["state", "state.db"])
+def test_a_place_that_cannot_be_written_is_told(make: MakeStore, directory: Path, where: str) -> None:
+    """It is code 5, naming the path and what to look at."""
+    if where == "state":
+        directory.write_text("a file")
+    else:
+        (directory / "state.db").mkdir(parents=True)
+        directory.chmod(0o700)
+
+    with pytest.raises(IoFailure, match=f"^{directory}.*check the space and the permissions"):
+        make().attachments()
+
+
+def test_long_rested_addresses_are_forgotten(make: MakeStore, directory: Path) -> None:
+    """After an hour an address is as good as never used, and the table stays small."""
+    first, second = attachment(1), attachment(2)
+    moments = iter([1000.0, 5000.0])
+    store = SqliteStore(directory, survey=list, timeout=5, clock=lambda: next(moments))
+    for each in (first, second):
+        store.keep(each)
+        store.release(each.host_ifname)
+
+    addresses = [*first.assignment.addresses[:1], *second.assignment.addresses[:1]]
+    seen = store.read(lambda ledger: [ledger.use(address) for address in addresses])
+    assert [True, False] == [found is None for found in seen]
+
+
+def test_a_file_that_is_removed_in_mid_transaction_costs_that_call_only(make: MakeStore, directory: Path) -> None:
+    """The call fails or is served, and the next one works with what the kernel has."""
+    store = make(attachment(2))
+    store.keep(attachment(1))
+
+    def choose(_ledger: Ledger, _secret: bytes) -> Assignment:
+        (directory / "state.db").unlink()
+        return attachment(3).assignment
+
+    with suppress(IoFailure, TryAgain):
+        store.reserve(attachment(3), choose)
+    assert ["container2"] == names(store)
+
+
+@pytest.mark.parametrize(("what", "taken", "disturbed"), [("keeps", 0, 0), ("removes", 16, 1)])
+def test_a_crowd_gets_no_address_twice(tmp_path: Path, what: str, taken: int, disturbed: int) -> None:
+    """Two processes of eight threads each are all served, and the store agrees with the kernel in the end.
+
+    While the file is there, no address is given that the kernel refuses. When it is removed in the middle, the call
+    that was writing may fail, and each that was under way may find its address given to another.
+    """
+    (tmp_path / "kernel").mkdir()
+    command = [sys.executable, "-B", "-m", "unit.store.crowd", str(tmp_path)]
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    crowds = [subprocess.Popen([*command, n, "8", what], stdout=subprocess.PIPE, env=environment) for n in "ab"]
+    seen = [[int(word) for word in process.communicate()[0].split()] for process in crowds]
+
+    assert (True, True) == (sum(s[0] for s in seen) <= taken, sum(s[1] for s in seen) <= disturbed)
+    known = crowd.shared(tmp_path).attachments()
+    assert _held(crowd.Kernel(tmp_path / "kernel").survey()) == _held(known)
+    assert 2 * 8 * crowd.ROUNDS // 2 == len(known)
+
+
+def _held(attachments: Iterable[Attachment]) -> set[tuple[str, object]]:
+    return {(found.host_ifname, found.assignment.ipv4) for found in attachments}

@@ -1,0 +1,217 @@
+"""The contract of a store, held by the one on disk and the one in memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Address, ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slash80.addressing.attachment import Assignment, Attachment, Key, Pod, State
+from slash80.addressing.choose import Counts, Ledger, Use
+from slash80.addressing.family import IPV4, IPV6
+from slash80.addressing.pool import Pool, Range
+from slash80.store.api import Store
+from slash80.store.memory import MemoryStore
+from slash80.store.sqlite import SqliteStore
+from unit.builders import MAC, attachment
+
+NOTHING = Assignment(None, None, None)
+
+
+@dataclass
+class Clock:
+    """A boottime that moves when it is told to; early enough that a node may just have booted."""
+
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Give the clock of the store."""
+    return Clock()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Store:
+    """Give each store, empty."""
+    if request.param == "memory":
+        return MemoryStore(clock)
+    return SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=clock)
+
+
+def always(given: Attachment) -> Callable[[Ledger, bytes], Assignment]:
+    """Choose what an attachment has, whatever is in use."""
+    return lambda _ledger, _secret: given.assignment
+
+
+def use(store: Store, address: object) -> Use | None:
+    """Ask how an address is used."""
+    return store.read(lambda ledger: ledger.use(ip_address(str(address))))
+
+
+def test_nothing_is_known_at_first(store: Store) -> None:
+    """An unknown name is None, and releasing it is no error."""
+    store.release("s80aaaaaaaaaaaa")
+
+    assert (None, []) == (store.get("s80aaaaaaaaaaaa"), store.attachments())
+
+
+def test_a_reservation_is_pending_and_holds_its_addresses(store: Store, clock: Clock) -> None:
+    """The draft is kept with what was chosen, from the moment of the reservation."""
+    wanted = attachment()
+    kept = store.reserve(replace(wanted, assignment=NOTHING), always(wanted))
+
+    assert replace(wanted, state=State.PENDING, since=clock.now) == kept == store.get(wanted.host_ifname)
+    assert [wanted.host_ifname] * 2 == [getattr(use(store, a), "holder", "") for a in kept.assignment.addresses]
+
+
+def test_a_choice_sees_what_is_held_and_always_the_same_secret(store: Store) -> None:
+    """Both are read within the reservation's transaction."""
+    store.keep(attachment(1))
+    seen = []
+
+    def choose(ledger: Ledger, secret: bytes) -> Assignment:
+        seen.append((secret, ledger.use(ip_address("10.80.1.1"))))
+        return NOTHING
+
+    store.reserve(attachment(2), choose)
+    store.reserve(attachment(3), choose)
+    assert Use(attachment(1).host_ifname) == seen[0][1]
+    assert (seen[0], True) == (seen[1], len(seen[0][0]) >= 16)
+
+
+def test_nothing_is_kept_when_the_choice_fails(store: Store) -> None:
+    """Whatever it raises comes through."""
+
+    def choose(_ledger: Ledger, _secret: bytes) -> Assignment:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        store.reserve(attachment(), choose)
+    assert [] == store.attachments()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"assignment": NOTHING, "netns": "", "pod": Pod()},
+        {"assignment": Assignment(None, IPv6Address("2001:db8::5"), MAC)},
+        {"key": Key("c" * 300, "\u00e4\u2003'\";--"), "state": State.PENDING},
+    ],
+)
+def test_an_attachment_comes_back_as_it_was_kept(store: Store, changes: dict[str, Any]) -> None:
+    """With every field, also odd ones."""
+    kept = attachment(**changes)
+    store.keep(kept)
+
+    assert kept == store.get(kept.host_ifname)
+    assert [kept] == store.attachments(kept.key.container_id)
+
+
+def test_attachments_come_oldest_first_and_by_container(store: Store) -> None:
+    """Several interfaces of one container are told apart from others'."""
+    young, old, other = (
+        attachment(1, key=Key("a", "eth0"), since=3.0),
+        attachment(2, key=Key("a", "eth1"), since=1.0),
+        attachment(3, key=Key("b", "eth0"), since=2.0),
+    )
+    for each in (young, old, other):
+        store.keep(each)
+
+    assert [old, other, young] == store.attachments()
+    assert ([old, young], []) == (store.attachments("a"), store.attachments(""))
+
+
+def test_keeping_again_replaces(store: Store) -> None:
+    """A pending attachment becomes ready."""
+    store.keep(attachment(state=State.PENDING))
+    store.keep(attachment(state=State.READY))
+
+    assert [attachment(state=State.READY)] == store.attachments()
+
+
+def test_keeping_takes_an_address_from_whoever_had_it(store: Store) -> None:
+    """After a lost file the kernel knows better; the earlier holder's release does not touch it."""
+    before, after = attachment(1), attachment(2, assignment=attachment(1).assignment)
+    store.keep(before)
+    store.keep(after)
+    store.release(before.host_ifname)
+
+    assert Use(after.host_ifname) == use(store, "10.80.1.1")
+
+
+def test_released_addresses_rest_from_now_on(store: Store, clock: Clock) -> None:
+    """The attachment is forgotten, and its addresses remember when."""
+    store.keep(attachment())
+    clock.now = 500
+    store.release(attachment().host_ifname)
+
+    assert store.get(attachment().host_ifname) is None
+    assert [Use(None, 500.0)] * 2 == [use(store, a) for a in attachment().assignment.addresses]
+
+
+def test_an_address_that_was_never_used_is_as_new_after_a_release_without_rest(store: Store) -> None:
+    """An attachment that never came to be leaves its addresses as they were before: unknown."""
+    store.reserve(attachment(), always(attachment()))
+    store.release(attachment().host_ifname, rest=False)
+
+    assert [None, None] == [use(store, a) for a in attachment().assignment.addresses]
+
+
+def test_a_release_without_rest_keeps_the_rest_that_was_begun(store: Store, clock: Clock) -> None:
+    """An address that was resting before goes on resting from then."""
+    store.keep(attachment())
+    store.release(attachment().host_ifname)
+    clock.now = 300
+    store.reserve(attachment(), always(attachment()))
+    store.release(attachment().host_ifname, rest=False)
+
+    assert Use(None, 100.0) == use(store, "10.80.1.1")
+
+
+def test_unused_addresses_are_the_gaps(store: Store) -> None:
+    """Neither held nor resting addresses are among them; they come in order and lazily."""
+    for number in (2, 4, 5):
+        store.keep(attachment(number))
+    store.release(attachment(4).host_ifname)
+    small, large = _range("10.80.1.1", "10.80.1.7"), _range("2001:db8::", "2001:db8:ffff::")
+
+    assert [1, 3, 6, 7] == store.read(lambda ledger: [int(a) & 255 for a in ledger.unused(small)])
+    assert ip_address("2001:db8::") == store.read(lambda ledger: next(iter(ledger.unused(large))))
+
+
+def test_released_addresses_come_longest_ago_first(store: Store, clock: Clock) -> None:
+    """Each family for itself, at the same moment in the addresses' own order."""
+    for number in (9, 200, 3, 7):
+        store.keep(attachment(number))
+    for now, number in ((110, 9), (120, 200), (120, 3)):
+        clock.now = now
+        store.release(attachment(number).host_ifname)
+
+    expected = [("10.80.1.9", 110.0), ("10.80.1.3", 120.0), ("10.80.1.200", 120.0)]
+    assert expected == [(str(a), at) for a, at in store.read(lambda ledger: list(ledger.released(IPV4)))]
+    assert 3 == len(store.read(lambda ledger: list(ledger.released(IPV6))))
+
+
+def test_counts_are_of_the_pool(store: Store, clock: Clock) -> None:
+    """What lies outside, or is reserved, is not counted; what rests is counted from a moment on."""
+    for number in (1, 2, 3, 40, 255):
+        store.keep(attachment(number))
+    for now, number in ((110, 1), (200, 2)):
+        clock.now = now
+        store.release(attachment(number).host_ifname)
+    pool = Pool(IPV4, (ip_network("10.80.1.0/27"), ip_network("10.80.1.128/25")))
+
+    counts = store.read(lambda ledger: [ledger.counts(pool, since) for since in (50, 150, 300)])
+    assert [Counts(1, 2), Counts(1, 1), Counts(1, 0)] == counts
+
+
+def _range(first: str, last: str) -> Range:
+    return Range(ip_address(first), ip_address(last))

@@ -1,0 +1,182 @@
+"""Netlink messages: pyroute2 reads back what they say, and the words beside them say the same."""
+
+import re
+import shlex
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.ndmsg import ndmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+from slash80.addressing.family import IPV4, IPV6
+from slash80.netlink import Step
+from slash80.wiring import messages
+from slash80.wiring.plan import RouteSpec
+from unit.builders import MAC
+from unit.wiring.plans import PLAN
+
+REQUEST, ACK, ECHO, EXCL, CREATE, DUMP = 0x1, 0x4, 0x8, 0x200, 0x400, 0x300
+MAKE = REQUEST | ACK | EXCL | CREATE
+LINK, ADDRESS, ROUTE, NEIGHBOUR = ifinfmsg, ifaddrmsg, rtmsg, ndmsg
+IP4, IP6 = ip_address("10.80.1.5"), ip_address("2001:db8::5")
+NET6 = ip_network("2001:db8:5::/48")
+NAME = "s80aaaaaaaaaaaa"
+Fields = dict[str, Any]
+
+# Each message: its class, type, flags, the fields and attributes that it must have, and the command.
+MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
+    (
+        messages.set_alias(NAME, 5, '{"v":1}'),
+        *(LINK, 16, REQUEST | ACK, {"index": 5, "IFLA_IFALIAS": '{"v":1}', "change": 0}),
+        "ip link set s80aaaaaaaaaaaa alias '{\"v\":1}'",
+    ),
+    (
+        messages.set_up(NAME, 5),
+        *(LINK, 16, REQUEST | ACK, {"index": 5, "flags": 1, "change": 1}),
+        "ip link set s80aaaaaaaaaaaa up",
+    ),
+    (messages.delete_link(NAME, 5), *(LINK, 17, REQUEST | ACK, {"index": 5}), "ip link del s80aaaaaaaaaaaa"),
+    (messages.get_link(NAME), *(LINK, 18, REQUEST | ACK, {"IFLA_IFNAME": NAME}), "ip link show s80aaaaaaaaaaaa"),
+    (messages.get_link_at(5), *(LINK, 18, REQUEST | ACK, {"index": 5}), "ip link show (index 5)"),
+    (messages.all_links(), *(LINK, 18, REQUEST | DUMP, {"index": 0}), "ip link show"),
+    (
+        messages.add_gateway(NAME, 5, IPV4),
+        *(ADDRESS, 20, MAKE, {"family": 2, "index": 5, "prefixlen": 32, "scope": 254, "flags": 0}),
+        "ip address add 169.254.1.1/32 dev s80aaaaaaaaaaaa scope host",
+    ),
+    (
+        messages.add_gateway(NAME, 5, IPV6),
+        *(ADDRESS, 20, MAKE, {"family": 10, "index": 5, "prefixlen": 64, "flags": 2, "IFA_ADDRESS": "fe80::1"}),
+        "ip address add fe80::1/64 dev s80aaaaaaaaaaaa nodad",
+    ),
+    (
+        messages.add_address("eth0", 5, IP4),
+        *(ADDRESS, 20, MAKE, {"family": 2, "prefixlen": 32, "scope": 0, "flags": 0, "IFA_LOCAL": "10.80.1.5"}),
+        "ip address add 10.80.1.5/32 dev eth0",
+    ),
+    (
+        messages.add_address("eth0", 5, IP6),
+        *(ADDRESS, 20, MAKE, {"family": 10, "prefixlen": 128, "scope": 0, "flags": 2, "IFA_ADDRESS": "2001:db8::5"}),
+        "ip address add 2001:db8::5/128 dev eth0 nodad",
+    ),
+    (messages.addresses(5), *(ADDRESS, 22, REQUEST | DUMP, {"index": 5}), "ip address show (index 5)"),
+    (
+        messages.add_host_route(NAME, 5, IP4),
+        *(ROUTE, 24, MAKE, {"family": 2, "dst_len": 32, "proto": 180, "scope": 253, "type": 1, "RTA_OIF": 5}),
+        "ip route add 10.80.1.5/32 dev s80aaaaaaaaaaaa proto 180",
+    ),
+    (
+        messages.add_host_route(NAME, 5, IP6),
+        *(ROUTE, 24, MAKE, {"family": 10, "dst_len": 128, "proto": 180, "table": 254, "RTA_DST": "2001:db8::5"}),
+        "ip route add 2001:db8::5/128 dev s80aaaaaaaaaaaa proto 180",
+    ),
+    (
+        messages.add_unreachable(NET6),
+        *(ROUTE, 24, MAKE, {"dst_len": 48, "type": 7, "RTA_PRIORITY": 2**32 - 1, "RTA_OIF": None, "proto": 180}),
+        "ip route add unreachable 2001:db8:5::/48 metric 4294967295 proto 180",
+    ),
+    (
+        messages.add_pod_route("eth0", 5, RouteSpec(IPV4.everything)),
+        *(ROUTE, 24, MAKE, {"dst_len": 0, "flags": 4, "RTA_DST": None, "RTA_GATEWAY": "169.254.1.1", "scope": 0}),
+        "ip route add 0.0.0.0/0 via 169.254.1.1 dev eth0 onlink proto 180",
+    ),
+    (
+        messages.add_pod_route("eth0", 5, RouteSpec(NET6, mtu=1400, advmss=1340, priority=7)),
+        *(
+            ROUTE,
+            24,
+            MAKE,
+            {"dst_len": 48, "RTA_GATEWAY": "fe80::1", "RTA_PRIORITY": 7, "RTAX_MTU": 1400, "RTAX_ADVMSS": 1340},
+        ),
+        "ip route add 2001:db8:5::/48 via fe80::1 dev eth0 onlink metric 7 mtu 1400 advmss 1340 proto 180",
+    ),
+    (
+        messages.add_pod_route("eth0", 5, RouteSpec(NET6, priority=0)),
+        *(ROUTE, 24, MAKE, {"RTA_PRIORITY": 0, "RTA_METRICS": None}),
+        "ip route add 2001:db8:5::/48 via fe80::1 dev eth0 onlink metric 0 proto 180",
+    ),
+    (
+        messages.route_to(IP6),
+        *(ROUTE, 26, REQUEST | ACK, {"family": 10, "dst_len": 128, "RTA_DST": "2001:db8::5"}),
+        "ip route get 2001:db8::5",
+    ),
+    (
+        messages.all_routes(IPV6, index=5, kind=7),
+        *(ROUTE, 26, REQUEST | DUMP, {"family": 10, "type": 7, "RTA_TABLE": 254, "RTA_OIF": 5}),
+        "ip -6 route show",
+    ),
+    (
+        messages.add_neighbour("eth0", 5, gateway=IPV6.gateway, mac=MAC),
+        *(
+            NEIGHBOUR,
+            28,
+            MAKE,
+            {"family": 10, "ifindex": 5, "state": 128, "NDA_DST": "fe80::1", "NDA_LLADDR": str(MAC)},
+        ),
+        "ip neighbour add fe80::1 dev eth0 lladdr 02:00:5e:00:53:01 nud permanent",
+    ),
+    (messages.neighbours(5), *(NEIGHBOUR, 30, REQUEST | DUMP, {"NDA_IFINDEX": 5}), "ip neighbour show (index 5)"),
+]
+IDS = [f"{n} {found[-1]}" for n, found in enumerate(MESSAGES)]
+
+
+def _decoded(step: Step, kind: Any) -> Any:  # noqa: ANN401 -- pyroute2's messages are untyped
+    message = kind(step.message)
+    message.decode()
+    return message
+
+
+def _said(message: Any, name: str) -> Any:  # noqa: ANN401 -- any attribute
+    if name.startswith("RTAX_"):
+        return message.get_attr("RTA_METRICS").get_attr(name)
+    return message.get_attr(name) if name.isupper() else message[name]
+
+
+@pytest.mark.parametrize(("step", "kind", "number", "flags", "fields"), [found[:-1] for found in MESSAGES], ids=IDS)
+def test_pyroute2_reads_what_we_mean(step: Step, kind: Any, number: int, flags: int, fields: Fields) -> None:  # noqa: ANN401
+    """Type, flags, and every field and attribute are those of the command; None is an attribute that is not there."""
+    message = _decoded(step, kind)
+
+    assert (number, flags, len(step.message)) == (
+        *(message["header"][k] for k in ("type", "flags")),
+        message["header"]["length"],
+    )
+    assert fields == {name: _said(message, name) for name in fields}
+
+
+@pytest.mark.parametrize(("step", "text"), [(found[0], found[-1]) for found in MESSAGES], ids=IDS)
+def test_people_are_told_the_command_that_does_the_same(step: Step, text: str) -> None:
+    """It can be pasted into a shell."""
+    assert text == step.what
+    assert ["ip"] == shlex.split(re.sub(r"[()]", "", text))[:1]
+
+
+@pytest.mark.parametrize("index", [0, 70000])
+def test_both_ends_are_made_in_one_message(index: int) -> None:
+    """With name, MAC, MTU, group and the pod's namespace, so that nothing is moved or renamed afterwards."""
+    message = _decoded(messages.create_pair(PLAN, 9, index=index), LINK)
+    peer = message.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA").get_attr("VETH_INFO_PEER")
+    names = ("IFLA_IFNAME", "IFLA_ADDRESS", "IFLA_MTU")
+
+    assert (MAKE | ECHO, index, 21376) == (message["header"]["flags"], message["index"], message.get_attr("IFLA_GROUP"))
+    assert [PLAN.host_ifname, str(PLAN.host_mac), 1500] == [message.get_attr(name) for name in names]
+    assert ["eth0", str(MAC), 1500] == [peer.get_attr(name) for name in names]
+    assert 9 == peer.get_attr("IFLA_NET_NS_FD")
+
+
+def test_the_command_for_both_ends_has_all_of_it() -> None:
+    """Long, but whole."""
+    expected = (
+        f"ip link add {PLAN.host_ifname} address {PLAN.host_mac} mtu 1500 group 21376 type veth "
+        "peer name eth0 address 02:00:5e:00:53:01 mtu 1500 netns /run/netns/pod"
+    )
+
+    assert expected == messages.create_pair(PLAN, 9).what
+
+
+def test_an_interface_name_may_be_any_letters() -> None:
+    """The kernel takes them as UTF-8."""
+    assert "ää".encode() + b"\0" in messages.get_link("ää").message

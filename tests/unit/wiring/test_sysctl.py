@@ -1,0 +1,100 @@
+"""Kernel settings: written only where they are wrong, and never so that the node loses its way out."""
+
+from pathlib import Path
+
+import pytest
+
+from slash80.addressing.family import FAMILIES, IPV4, IPV6
+from slash80.errors import Failure
+from slash80.wiring import sysctl
+
+LEARNED = f"{'0' * 32} 00 {'0' * 32} 00 fe800000000000000000000000000001 00000400 1 0 00450003 eth0.5\n"
+BY_HAND = f"{'0' * 32} 00 {'0' * 32} 00 fe800000000000000000000000000001 00000400 1 0 00000003 eth1\n"
+OTHERS = f"20010db8{'0' * 24} 40 {'0' * 32} 00 {'0' * 32} 00000100 1 0 00050001 eth2\n"
+
+
+@pytest.fixture
+def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Give a /proc/sys/net of a node that does not forward, and whose way out is learned."""
+    keys = {"ipv4/ip_forward": "0", "ipv6/conf/all/forwarding": "0", "ipv6/conf/lo/disable_ipv6": "0"}
+    for link in ("eth0.5", "eth1", "eth2"):
+        keys |= {f"ipv6/conf/{link}/accept_ra": "1", f"ipv6/conf/{link}/disable_ipv6": "1"}
+    for key, value in keys.items():
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_text(value + "\n")
+    (tmp_path / "routes").write_text(BY_HAND + OTHERS + LEARNED)
+    monkeypatch.setattr(sysctl, "_ROOT", tmp_path)
+    monkeypatch.setattr(sysctl, "_ROUTES6", tmp_path / "routes")
+    return tmp_path
+
+
+def _values(root: Path, *keys: str) -> list[str]:
+    return [(root / key).read_text().strip() for key in keys]
+
+
+def test_forwarding_keeps_the_learned_way_out(root: Path) -> None:
+    """Where a router's advertisement made the default route, further ones are accepted; nowhere else."""
+    sysctl.forward(FAMILIES)
+
+    assert ["1", "1"] == _values(root, "ipv4/ip_forward", "ipv6/conf/all/forwarding")
+    assert ["2", "1", "1"] == _values(root, *(f"ipv6/conf/{link}/accept_ra" for link in ("eth0.5", "eth1", "eth2")))
+
+
+def test_only_the_families_in_use_are_forwarded(root: Path) -> None:
+    """A node with IPv4 pods is no IPv6 router."""
+    sysctl.forward((IPV4,))
+
+    assert ["1", "0", "1"] == _values(root, "ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv6/conf/eth0.5/accept_ra")
+
+
+def test_a_node_that_forwards_already_is_left_alone(root: Path) -> None:
+    """Its administrator has decided about router advertisements."""
+    (root / "ipv6/conf/all/forwarding").write_text("1\n")
+    sysctl.forward((IPV6,))
+
+    assert ["1"] == _values(root, "ipv6/conf/eth0.5/accept_ra")
+
+
+def test_forwarding_is_refused_where_the_way_out_would_be_lost(root: Path) -> None:
+    """If the advertisements cannot be accepted, forwarding is not switched on."""
+    (root / "ipv6/conf/eth0.5/accept_ra").unlink()
+    (root / "ipv6/conf/eth0.5/accept_ra").mkdir()
+    with pytest.raises(Failure, match=r"cannot set net\.ipv6\.conf\.eth0\.5\.accept_ra to 2"):
+        sysctl.forward((IPV6,))
+
+    assert ["0"] == _values(root, "ipv6/conf/all/forwarding")
+
+
+def test_a_setting_that_is_right_is_not_written(root: Path) -> None:
+    """/proc/sys may be read-only."""
+    before = (root / "ipv4/ip_forward").stat().st_mtime_ns
+    sysctl.write("ipv4/ip_forward", "0")
+
+    assert before == (root / "ipv4/ip_forward").stat().st_mtime_ns
+
+
+@pytest.mark.parametrize(("found", "left"), [("2", "0"), ("1", "1"), ("0", "0")])
+def test_a_host_end_follows_no_router_of_a_pod(root: Path, found: str, left: str) -> None:
+    """Only a node whose default is 2 would."""
+    (root / "ipv6/conf/eth1/accept_ra").write_text(found)
+    sysctl.guard_host_end("eth1")
+
+    assert [left] == _values(root, "ipv6/conf/eth1/accept_ra")
+
+
+def test_ipv6_is_switched_on_in_the_pod(root: Path) -> None:
+    """For its interface, whatever dots its name has, and for loopback."""
+    (root / "ipv6/conf/lo/disable_ipv6").write_text("1")
+    sysctl.enable_ipv6("eth0.5")
+
+    assert ["0", "0", "1"] == _values(root, *(f"ipv6/conf/{n}/disable_ipv6" for n in ("lo", "eth0.5", "eth1")))
+
+
+def test_a_family_that_the_kernel_lacks_is_told(root: Path) -> None:
+    """It names the family and what is configured."""
+    sysctl.require(FAMILIES)
+    (root / "ipv6/conf/all/forwarding").unlink()
+    sysctl.require((IPV4,))
+
+    with pytest.raises(Failure, match=r"the kernel has no IPv6, but ipv6\.prefixes is configured"):
+        sysctl.require(FAMILIES)
