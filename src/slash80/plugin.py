@@ -242,6 +242,8 @@ def _problems(node: Node, conf: NetConf, key: Key, *, claimed: Claims, netns_fd:
     yield from (f"address {address} is reserved but not in prevResult" for address in reserved if address not in told)
     with netns.socket_inside(netns_fd) as pod:
         yield from verify.differences(node.host, pod, _expected(conf, known, claimed))
+    for family in sysctl.not_forwarding(tuple(intent.pools(conf))):
+        yield f"the node does not forward {family}"
     if not base.is_whole(rules.build(intent.settings(conf))):
         yield f"table inet {rules.TABLE} is missing or was changed"
 
@@ -257,6 +259,7 @@ def _expected(conf: NetConf, known: Attachment, claimed: Claims) -> verify.Expec
         addresses=known.assignment.addresses,
         routes=tuple((route.dst, route.gateway) for route in claimed.routes),
         prefixes=intent.prefixes(conf),
+        only_ours=True,
     )
 
 

@@ -1,5 +1,7 @@
 """CHECK passes right after ADD, finds what was broken, and tolerates what others may change."""
 
+import contextlib
+import sqlite3
 from collections.abc import Callable
 
 import pytest
@@ -9,30 +11,107 @@ from lab.rig import Attachment, Rig, changed
 
 VERSIONS = ("0.4.0", "1.0.0", "1.1.0")
 
-# Each damage: where it happens, and the `ip` command for it.
-DAMAGES: dict[str, Callable[[Attachment], tuple[str, str]]] = {
-    "host end down": lambda a: ("host", f"link set {a.host_ifname} down"),
-    "host end in another group": lambda a: ("host", f"link set {a.host_ifname} group 5"),
-    "host route gone, IPv6": lambda a: ("host", f"route del {a.ipv6} dev {a.host_ifname}"),
-    "host route gone, IPv4": lambda a: ("host", f"route del {a.ipv4} dev {a.host_ifname}"),
-    "gateway gone, IPv6": lambda a: ("host", f"addr del fe80::1/64 dev {a.host_ifname}"),
-    "gateway gone, IPv4": lambda a: ("host", f"addr del 169.254.1.1/32 dev {a.host_ifname}"),
-    "pod's end down": lambda _: ("pod", "link set eth0 down"),
-    "pod's end gone": lambda _: ("pod", "link del eth0"),
-    "pod's address gone, IPv6": lambda a: ("pod", f"addr del {a.ipv6}/128 dev eth0"),
-    "pod's address gone, IPv4": lambda a: ("pod", f"addr del {a.ipv4}/32 dev eth0"),
-    "pod's default route gone, IPv6": lambda _: ("pod", "route del default via fe80::1 dev eth0"),
-    "pod's default route gone, IPv4": lambda _: ("pod", "route del default via 169.254.1.1 dev eth0"),
-    "pod's neighbour gone, IPv6": lambda _: ("pod", "neigh del fe80::1 dev eth0"),
-    "pod's neighbour gone, IPv4": lambda _: ("pod", "neigh del 169.254.1.1 dev eth0"),
-    "pod's neighbour wrong": lambda _: (
-        "pod",
-        "neigh replace fe80::1 lladdr 02:00:00:00:00:99 nud permanent dev eth0",
+# Every object that ADD makes, and how it is removed, changed or overridden: where, by which `ip` commands, and how the
+# message names it.
+Damage = tuple[str, list[str], str]
+DAMAGES: dict[str, Callable[[Attachment], Damage]] = {
+    "host end removed": lambda a: ("host", [f"link del {a.host_ifname}"], f"host end {a.host_ifname} is missing"),
+    "host end renamed": lambda a: ("host", [f"link set {a.host_ifname} name other"], f"{a.host_ifname} is missing"),
+    "host end down": lambda a: ("host", [f"link set {a.host_ifname} down"], f"host end {a.host_ifname} is down"),
+    "host end in another group": lambda a: ("host", [f"link set {a.host_ifname} group 5"], "is in group 5"),
+    "host end with another alias": lambda a: ("host", [f"link set {a.host_ifname} alias x"], "has the alias 'x'"),
+    "host end with another MAC": lambda a: (
+        "host",
+        [f"link set {a.host_ifname} address 02:00:00:00:00:99"],
+        "has the MAC 02:00:00:00:00:99",
     ),
+    "gateway removed, IPv6": lambda a: (
+        "host",
+        [f"addr del fe80::1/64 dev {a.host_ifname}"],
+        "address fe80::1 is missing",
+    ),
+    "gateway removed, IPv4": lambda a: (
+        "host",
+        [f"addr del 169.254.1.1/32 dev {a.host_ifname}"],
+        "169.254.1.1 is missing",
+    ),
+    "gateway changed, IPv4": lambda a: (
+        "host",
+        [f"addr del 169.254.1.1/32 dev {a.host_ifname}", f"addr add 169.254.1.1/32 dev {a.host_ifname}"],
+        "169.254.1.1 is missing or changed",
+    ),
+    "host route removed, IPv6": lambda a: ("host", [f"route del {a.ipv6} dev {a.host_ifname}"], f"{a.ipv6}/128"),
+    "host route removed, IPv4": lambda a: ("host", [f"route del {a.ipv4} dev {a.host_ifname}"], f"{a.ipv4}/32"),
+    "host route changed, IPv6": lambda a: ("host", [f"route change {a.ipv6} dev eth0"], f"{a.ipv6}/128"),
+    "host route changed, IPv4": lambda a: ("host", [f"route change blackhole {a.ipv4}"], f"{a.ipv4}/32"),
+    "host route of somebody else": lambda a: (
+        "host",
+        [f"route change {a.ipv4} dev {a.host_ifname} proto static"],
+        "has protocol 4 instead of 180",
+    ),
+    "host route doubled, IPv6": lambda a: ("host", [f"route append {a.ipv6} dev eth0"], f"{a.ipv6}/128"),
+    "host route overridden, IPv6": lambda a: ("host", [f"route add {a.ipv6} dev eth0 metric 1"], "is overridden"),
+    "host route overridden by a rule": lambda a: (
+        "host",
+        [f"route add {a.ipv4} dev eth0 table 77", f"rule add to {a.ipv4} table 77 priority 5"],
+        "is overridden",
+    ),
+    "pod's address taken by the node": lambda a: ("host", [f"addr add {a.ipv6}/128 dev lo nodad"], "is overridden"),
+    "prefix uncovered, IPv6": lambda _: (
+        "host",
+        ["route del unreachable 2001:db8:0:1:1::/80 metric 4294967295"],
+        "unreachable 2001:db8",
+    ),
+    "prefix uncovered, IPv4": lambda _: (
+        "host",
+        ["route del unreachable 10.80.1.0/24 metric 4294967295"],
+        "unreachable 10.80",
+    ),
+    "pod's end removed": lambda _: ("pod", ["link del eth0"], "is missing"),
+    "pod's end renamed": lambda _: ("pod", ["link set eth0 down", "link set eth0 name other"], "eth0 is missing"),
+    "pod's end down": lambda _: ("pod", ["link set eth0 down"], "interface eth0 is down"),
+    "pod's end with another MAC": lambda _: (
+        "pod",
+        ["link set eth0 address 02:00:00:00:00:98"],
+        "interface eth0 has the MAC",
+    ),
+    "pod's address removed, IPv6": lambda a: ("pod", [f"addr del {a.ipv6}/128 dev eth0"], f"{a.ipv6}/128 is missing"),
+    "pod's address removed, IPv4": lambda a: ("pod", [f"addr del {a.ipv4}/32 dev eth0"], f"{a.ipv4}/32 is missing"),
+    "pod's address changed, IPv4": lambda a: (
+        "pod",
+        [f"addr del {a.ipv4}/32 dev eth0", f"addr add {a.ipv4}/24 dev eth0"],
+        f"{a.ipv4}/32 is missing",
+    ),
+    "pod's default route removed, IPv6": lambda _: (
+        "pod",
+        ["route del default via fe80::1 dev eth0"],
+        "route ::/0 via fe80::1",
+    ),
+    "pod's default route removed, IPv4": lambda _: ("pod", ["route del default"], "route 0.0.0.0/0 via 169.254.1.1"),
+    "pod's default route changed, IPv4": lambda _: (
+        "pod",
+        ["route change default via 169.254.1.2 dev eth0 onlink"],
+        "route 0.0.0.0/0 via 169.254.1.1",
+    ),
+    "pod's neighbour removed, IPv6": lambda _: (
+        "pod",
+        ["neigh del fe80::1 dev eth0"],
+        "neighbour fe80::1 of eth0 is missing",
+    ),
+    "pod's neighbour removed, IPv4": lambda _: ("pod", ["neigh del 169.254.1.1 dev eth0"], "neighbour 169.254.1.1"),
+    "pod's neighbour changed": lambda _: (
+        "pod",
+        ["neigh replace fe80::1 lladdr 02:00:00:00:00:99 nud permanent dev eth0"],
+        "neighbour fe80::1 of eth0 has the MAC",
+    ),
+    "pod's neighbour mortal": lambda _: ("pod", ["neigh change fe80::1 nud stale dev eth0"], "is not permanent"),
 }
 
 # What later plugins of a chain, and administrators, may do.
 CHANGES: dict[str, Callable[[Attachment], tuple[str, str]]] = {
+    "default route added in the pod": lambda _: ("pod", "route add default via 169.254.1.1 dev eth0 metric 500 onlink"),
+    "MTU lowered on the node": lambda a: ("host", f"link set {a.host_ifname} mtu 1300"),
+    "queueing discipline added": lambda a: ("host", f"link set {a.host_ifname} txqueuelen 500"),
     "route added in the pod": lambda _: ("pod", "route add 2001:db8:77::/64 via fe80::1 dev eth0"),
     "address added in the pod": lambda _: ("pod", "addr add 2001:db8:77::5/128 dev eth0 nodad"),
     "route added on the node": lambda a: ("host", f"route add 2001:db8:77::/64 dev {a.host_ifname}"),
@@ -41,9 +120,9 @@ CHANGES: dict[str, Callable[[Attachment], tuple[str, str]]] = {
 }
 
 
-def happens(rig: Rig, attachment: Attachment, where: str, command: str) -> None:
-    """Do one thing to the node or to the pod."""
-    {"host": rig.host, "pod": attachment.pod}[where].ip(command)
+def happens(rig: Rig, attachment: Attachment, where: str, *commands: str) -> None:
+    """Do something to the node or to the pod."""
+    {"host": rig.host, "pod": attachment.pod}[where].ip(*commands)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -60,11 +139,36 @@ def test_check_passes_right_after_add(rig: Rig, version: str) -> None:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_check_finds(rig: Rig, damage: str) -> None:
-    """CHECK fails with one sentence after each damage."""
+    """CHECK fails after each damage, and its one sentence names the object."""
     attachment = rig.attach()
-    happens(rig, attachment, *DAMAGES[damage](attachment))
+    where, commands, words = DAMAGES[damage](attachment)
+    happens(rig, attachment, where, *commands)
 
-    rig.plugin.refuses("CHECK", changed(rig.conf, prevResult=attachment.result), netns=attachment.pod)
+    error = rig.plugin.refuses("CHECK", changed(rig.conf, prevResult=attachment.result), netns=attachment.pod)
+
+    assert words in error["msg"]
+
+
+@pytest.mark.parametrize("key", ["ipv4/ip_forward", "ipv6/conf/all/forwarding"])
+def test_check_finds_a_node_that_does_not_forward(rig: Rig, key: str) -> None:
+    """CHECK fails when somebody switched forwarding off."""
+    attachment = rig.attach()
+    rig.host.sysctl(key, 0)
+
+    error = rig.plugin.refuses("CHECK", changed(rig.conf, prevResult=attachment.result), netns=attachment.pod)
+
+    assert "does not forward" in error["msg"]
+
+
+def test_check_finds_a_lost_record(rig: Rig) -> None:
+    """CHECK fails when the attachment is not recorded any more, for then its addresses are free for others."""
+    attachment = rig.attach()
+    with contextlib.closing(sqlite3.connect(rig.state_dir / "state.db", isolation_level=None)) as database:
+        database.execute("DELETE FROM attachment")
+
+    error = rig.plugin.refuses("CHECK", changed(rig.conf, prevResult=attachment.result), netns=attachment.pod)
+
+    assert "is recorded" in error["msg"]
 
 
 @pytest.mark.parametrize("script", ["delete table inet slash80", "flush ruleset", "flush chain inet slash80 edge"])

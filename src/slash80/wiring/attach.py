@@ -166,9 +166,8 @@ def _wire_pod_end(pod: Socket, plan: Plan, netns_fd: int) -> None:
 
 def _conflict(host: Socket, address: Address) -> CniError:
     """Find out whose an address is that a route leads elsewhere."""
-    whole = ip_network(address)
-    route = next((r for r in live.routes(host, family_of(address)) if r.dst == whole), None)
-    if route is None:
+    route = live.way_to(host, address)
+    if route is None or route.dst != ip_network(address):
         return Failure(f"the route to {address} was in the way and is gone now; try again")
     link = next((link for link in live.links(host) if link.index == route.index), None)
     if route.protocol == messages.PROTOCOL and link and is_ours(link):

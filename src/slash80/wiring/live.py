@@ -52,7 +52,10 @@ class AddressOn:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route; `index` is 0 where no single link is named, `kind` and `protocol` are the kernel's numbers."""
+    """A route; `kind` and `protocol` are the kernel's numbers, `index` is 0 where no link is named.
+
+    Of one that leads several ways (`split`) it is the first link's.
+    """
 
     dst: Network
     index: int
@@ -61,6 +64,7 @@ class Route:
     kind: int
     priority: int
     mtu: int
+    split: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,12 @@ def neighbours(socket: Socket, index: int) -> list[Neighbour]:
     """Give a link's neighbours."""
     found = map(_neighbour, socket.dump(messages.neighbours(index)))
     return [neighbour for neighbour in found if neighbour]
+
+
+def way_to(socket: Socket, address: Address) -> Route | None:
+    """Give the entry that decides which way the node takes to an address, of whatever table."""
+    answer = socket.exchange([messages.route_to(address, entry=True)])[0]
+    return None if answer.errno else _route(answer.parts[0])
 
 
 def is_local(socket: Socket, address: Address) -> bool:
@@ -165,6 +175,7 @@ def _route(part: Part) -> Route:
         kind=kind,
         priority=_number(found.get(_RTA_PRIORITY)),
         mtu=_number(attributes(found.get(_RTA_METRICS, b""), 0).get(_RTAX_MTU)),
+        split=bool(hops),
     )
 
 

@@ -36,6 +36,7 @@ RTN_UNICAST, RTN_LOCAL, RTN_UNREACHABLE = 1, 2, 7
 _NODAD = 0x02
 _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_HOST = 0, 253, 254
 _ONLINK = 4
+_FIB_MATCH = 0x2000
 _PERMANENT = 0x80
 _IFF_UP = 1
 _MAKE = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
@@ -141,9 +142,14 @@ def add_gateway(name: str, index: int, family: Family) -> Step:
     address detection and before the link goes up: it is then the source of the node's solicitations from the first
     packet on, while the automatic link-local is still tentative.
     """
-    scope = _SCOPE_HOST if family.version == 4 else _SCOPE_LINK
     text = "scope host" if family.version == 4 else "nodad"
+    scope = gateway_scope(family)
     return _address(name, index, family.gateway, length=family.gateway_length, scope=scope, text=text)
+
+
+def gateway_scope(family: Family) -> int:
+    """Give the scope of a gateway address on the host end."""
+    return _SCOPE_HOST if family.version == 4 else _SCOPE_LINK
 
 
 def add_address(name: str, index: int, address: Address) -> Step:
@@ -184,10 +190,10 @@ def add_pod_route(name: str, index: int, route: RouteSpec) -> Step:
     return _route(text, route.dst, attrs, type=RTN_UNICAST, flags=_ONLINK)
 
 
-def route_to(address: Address) -> Step:
-    """Ask which way the node takes to an address."""
+def route_to(address: Address, *, entry: bool = False) -> Step:
+    """Ask which way the node takes to an address, or for the `entry` of its tables that decides it."""
     attrs = [("RTA_DST", str(address))]
-    fields = {"family": family_of(address).af, "dst_len": address.max_prefixlen}
+    fields = {"family": family_of(address).af, "dst_len": address.max_prefixlen, "flags": _FIB_MATCH if entry else 0}
     return _step(f"ip route get {address}", _GET_ROUTE, attrs, **fields)
 
 

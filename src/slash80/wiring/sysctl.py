@@ -48,6 +48,11 @@ def forward(families: tuple[Family, ...]) -> None:
         write(_FORWARDING[family.version], "1")
 
 
+def not_forwarding(families: tuple[Family, ...]) -> list[Family]:
+    """Give the families of these whose packets the node does not forward."""
+    return [family for family in families if _read(_FORWARDING[family.version]) == "0"]
+
+
 def guard_host_end(name: str) -> None:
     """Let no pod send the node a router advertisement: with accept_ra 2 as the default the node would follow it."""
     key = f"ipv6/conf/{name}/accept_ra"

@@ -13,15 +13,14 @@ from slash80.netlink import Socket
 from slash80.wiring import live, messages
 from slash80.wiring.plan import Plan
 
-_SCOPE_HOST = 254
-
 
 @dataclass(frozen=True, slots=True)
 class Expected:
     """What must be there; a route without gateway is met by any to its destination.
 
     `mac` is what the pod's interface must have, empty if nobody said; `our_mac` what it got from us: while it has that,
-    the neighbours that we set must be there too, and a plugin that changed it may have lost them.
+    the neighbours that we set must be there too, and a plugin that changed it may have lost them. `only_ours` looks for
+    further routes to the same addresses, which costs a dump of all routes.
     """
 
     host_ifname: str
@@ -33,6 +32,7 @@ class Expected:
     addresses: tuple[Address, ...]
     routes: tuple[tuple[Network, Address | None], ...]
     prefixes: tuple[Network, ...] = ()
+    only_ours: bool = False
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -74,21 +74,39 @@ def _host_side(host: Socket, expected: Expected) -> Iterator[str]:
         yield f"host end {name} has the MAC {link.mac} instead of {expected.host_mac}"
     if not link.up:
         yield f"host end {name} is down"
-    there = {(found.address, found.scope == _SCOPE_HOST) for found in live.addresses(host, link.index)}
+    there = {(found.address, found.length, found.scope) for found in live.addresses(host, link.index)}
     for family in expected.families:
-        if (family.gateway, family.version == 4) not in there:
-            yield f"gateway address {family.gateway} is missing on {name}"
-        yield from _host_routes(host, expected, family, index=link.index)
-
-
-def _host_routes(host: Socket, expected: Expected, family: Family, *, index: int) -> Iterator[str]:
-    ours = {route.dst for route in live.routes(host, family, index=index) if route.protocol == messages.PROTOCOL}
+        if (family.gateway, family.gateway_length, messages.gateway_scope(family)) not in there:
+            yield f"gateway address {family.gateway} is missing or changed on {name}"
     for address in expected.addresses:
-        if family_of(address) is family and ip_network(address) not in ours:
-            yield f"host route {address}/{address.max_prefixlen} dev {expected.host_ifname} is missing"
-    if prefixes := [prefix for prefix in expected.prefixes if family_of(prefix) is family]:
-        covered = {route.dst for route in live.routes(host, family, kind=messages.RTN_UNREACHABLE)}
-        yield from (f"route unreachable {prefix} is missing" for prefix in prefixes if prefix not in covered)
+        if wrong := _wrong_way(live.way_to(host, address), address, link.index):
+            yield f"host route {address}/{address.max_prefixlen} dev {name} {wrong}"
+    if expected.only_ours:
+        yield from _doubled(host, expected, link.index)
+    yield from _uncovered(host, expected)
+
+
+def _doubled(host: Socket, expected: Expected, index: int) -> Iterator[str]:
+    for address in expected.addresses:
+        routes = live.routes(host, family_of(address), kind=messages.RTN_UNICAST)
+        if any(route.dst == ip_network(address) and route.index != index for route in routes):
+            yield f"host route {address}/{address.max_prefixlen} dev {expected.host_ifname} has another beside it"
+
+
+def _wrong_way(way: live.Route | None, address: Address, index: int) -> str:
+    """Say why packets to an address do not go to its host end; empty when they do."""
+    if way is None or way.kind == messages.RTN_UNREACHABLE or way.dst != ip_network(address):
+        return "is missing"
+    if way.index != index or way.split or way.kind != messages.RTN_UNICAST:
+        return f"is overridden by one of protocol {way.protocol}"
+    return "" if way.protocol == messages.PROTOCOL else f"has protocol {way.protocol} instead of {messages.PROTOCOL}"
+
+
+def _uncovered(host: Socket, expected: Expected) -> Iterator[str]:
+    for family in FAMILIES:
+        if prefixes := [prefix for prefix in expected.prefixes if family_of(prefix) is family]:
+            covered = {route.dst for route in live.routes(host, family, kind=messages.RTN_UNREACHABLE)}
+            yield from (f"route unreachable {prefix} is missing" for prefix in prefixes if prefix not in covered)
 
 
 def _pod_side(pod: Socket, expected: Expected) -> Iterator[str]:
@@ -107,14 +125,11 @@ def _pod_side(pod: Socket, expected: Expected) -> Iterator[str]:
             yield f"address {address}/{address.max_prefixlen} is missing on {name} in the pod"
     yield from _neighbours(pod, link, expected)
     for family in expected.families:
-        routes = {(route.dst, gateway) for route in live.routes(pod, family) for gateway in (route.gateway, None)}
+        routes = live.routes(pod, family, index=link.index)
+        known = {(route.dst, gateway) for route in routes for gateway in (route.gateway, None)}
         for dst, gateway in expected.routes:
-            if family_of(dst) is family and (dst, gateway) not in routes:
-                yield (
-                    f"route {dst} via {gateway} is missing in the pod"
-                    if gateway
-                    else f"route {dst} is missing in the pod"
-                )
+            if family_of(dst) is family and (dst, gateway) not in known:
+                yield f"route {dst}{f' via {gateway}' if gateway else ''} dev {name} is missing in the pod"
 
 
 def _neighbours(pod: Socket, link: live.Link, expected: Expected) -> Iterator[str]:
@@ -126,3 +141,5 @@ def _neighbours(pod: Socket, link: live.Link, expected: Expected) -> Iterator[st
                 yield f"neighbour {family.gateway} of {link.name} is missing in the pod"
         elif found.mac != expected.host_mac:
             yield f"neighbour {family.gateway} of {link.name} has the MAC {found.mac} instead of {expected.host_mac}"
+        elif not found.permanent and link.mac == expected.our_mac:
+            yield f"neighbour {family.gateway} of {link.name} is not permanent in the pod"
