@@ -13,7 +13,16 @@ Source: CNI specification 1.1.0, section 2.3; codes from 100 on are this plugin'
 
 from __future__ import annotations
 
+import json
 from typing import ClassVar
+
+_SHOWN = 100
+
+
+def shown(value: object) -> str:
+    """Show a value from outside within a sentence: in ASCII, on one line, and cut when it is long."""
+    text = ascii(value) if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 class CniError(Exception):

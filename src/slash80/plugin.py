@@ -49,12 +49,11 @@ def add(request: Request) -> Document:
     with (
         netns.opened(request.env.netns, own_allowed=request.env.netns_override) as netns_fd,
         Node(conf, key) as node,
+        node.locks.held(key.host_ifname),
     ):
-        with node.locks.held(key.host_ifname):
-            reach(Moment.LOCKED)
-            _clear_leftover(node, key)
-            plan = _Adding(request, conf, wishes, node=node, netns_fd=netns_fd).attach()
-        return intent.result(conf, plan, wishes).document(request.version, previous)
+        reach(Moment.LOCKED)
+        _clear_leftover(node, key)
+        return _Adding(request, conf, wishes, node=node, netns_fd=netns_fd).attach(previous)
 
 
 def delete(request: Request) -> None:
@@ -124,11 +123,11 @@ class _Adding:
         self._request, self._conf, self._wishes = request, conf, wishes
         self._node, self._netns_fd, self._key = node, netns_fd, _key(request)
 
-    def attach(self) -> Plan:
-        """Attach with the first choice of addresses that nobody else turns out to have."""
+    def attach(self, previous: Document | None) -> Document:
+        """Attach with the first choice of addresses that nobody else turns out to have, and give the result."""
         for _ in range(_TRIES):
             try:
-                return self._attach_once()
+                return self._attach_once(previous)
             except attach.AddressInUse as conflict:
                 freed = self._node_freed(conflict.holder)
                 if conflict.address in self._wishes.ips and not freed:
@@ -139,11 +138,12 @@ class _Adding:
             f"{_TRIES} addresses in a row turned out to be in use; another state directory serves the same prefixes"
         )
 
-    def _attach_once(self) -> Plan:
+    def _attach_once(self, previous: Document | None) -> Document:
         attachment, reused = self._reserve()
         reach(Moment.RESERVED)
         with UndoOnFailure(self._node, attachment.host_ifname), netns.socket_inside(self._netns_fd) as pod:
             plan = self._plan(attachment)
+            result = intent.result(self._conf, plan, self._wishes).document(self._request.version, previous)
             attach.refuse_other_defaults(pod, plan)
             for address in reused:
                 conntrack.forget(address)
@@ -155,7 +155,7 @@ class _Adding:
             reach(Moment.VERIFIED)
             self._node.store.keep(replace(attachment, state=State.READY))
             reach(Moment.KEPT)
-        return plan
+        return result
 
     def _reserve(self) -> tuple[Attachment, list[Address]]:
         """Reserve addresses; if there are none, those of dead attachments are released and it is tried once more."""

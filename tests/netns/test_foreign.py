@@ -2,12 +2,14 @@
 
 import base64
 import hashlib
+from pathlib import Path
 
 import pytest
 
 from lab import snapshot, state
 from lab.namespaces import Namespace
 from lab.plugin import Json
+from lab.probes import ping
 from lab.rig import Rig, requesting
 
 
@@ -152,3 +154,24 @@ def test_missing_namespace(rig: Rig) -> None:
 
     assert error["code"] == 999
     assert "/run/netns/s80t-none" in error["msg"]
+
+
+def test_address_of_a_pod_in_another_store(rig: Rig, family: str, tmp_path: Path) -> None:
+    """A pod that another state directory knows keeps its address: the kernel says so, and another one is chosen."""
+    conf = {"ipv6": {"suffix": "ipv4"}}  # both stores would begin with the same addresses
+    first = rig.having(**conf).attach()
+    second = rig.having(**conf, stateDir=str(tmp_path / "other")).attach()
+
+    assert getattr(first, family) != getattr(second, family)
+    assert ping(first.pod, getattr(second, family)) == 1
+
+
+def test_requested_address_of_a_pod_in_another_store(rig: Rig, family: str, tmp_path: Path) -> None:
+    """When it was asked for, it is code 102, and the pod that has it keeps it."""
+    address = getattr(rig.attach(), family)
+    other = rig.having(stateDir=str(tmp_path / "other"))
+    error = other.plugin.refuses("ADD", requesting(other.conf, address), netns=rig.site.pod())
+
+    assert error["code"] == 102
+    assert address in error["msg"]
+    assert ping(rig.attach().pod, address) == 1

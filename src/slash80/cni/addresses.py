@@ -34,5 +34,5 @@ def _plain(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("it must be a string such as '10.80.1.5' or '2001:db8:a::/56'")  # noqa: TRY004 -- one kind of error
     if "%" in value:
-        raise ValueError(f"'{value}' has a zone, which means something on one node only")
+        raise ValueError("it has a zone, which means something on one node only")
     return value

@@ -7,10 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import Any, BinaryIO, NoReturn
 
-from slash80.errors import IoFailure, Undecodable
+from slash80.errors import IoFailure, Undecodable, shown
 
 Document = dict[str, Any]
 INPUT_BYTES = 1 << 20
+_DEPTH = 64
 
 
 def read(stdin: BinaryIO) -> Document:
@@ -38,7 +39,24 @@ def decode(raw: bytes) -> Document:
     if not isinstance(document, dict):
         msg = f"standard input is a JSON {type(document).__name__}, but must be an object"
         raise Undecodable(msg)
+    _refuse_depth(document)
     return document
+
+
+def _refuse_depth(document: Document) -> None:
+    """Raise Undecodable for a document that is nested so deep that walking it could exhaust the stack."""
+    level: list[Any] = [document]
+    for _ in range(_DEPTH):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if isinstance(value, dict) else value)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    msg = f"standard input is nested deeper than {_DEPTH} levels; a network configuration is not"
+    raise Undecodable(msg)
 
 
 def get(document: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 -- any JSON value
@@ -54,16 +72,17 @@ def section(document: Mapping[str, Any], name: str) -> Document:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        msg = f"'{name}' is {json.dumps(value)[:80]}, but must be an object"
+        msg = f"'{name}' is {shown(value)}, but must be an object"
         raise Undecodable(msg)
     return value
 
 
 def objects(result: Mapping[str, Any], name: str) -> list[Document]:
     """Give the list of objects under a key of a previous result; raise Undecodable for anything else."""
-    value = get(result, name) or []
+    found = get(result, name)
+    value = [] if found is None else found
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        msg = f"'prevResult' has '{name}' with the value {json.dumps(value)[:80]}, but must have a list of objects"
+        msg = f"'prevResult' has '{name}' with the value {shown(value)}, but must have a list of objects"
         raise Undecodable(msg)
     return value
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from slash80.errors import BadEnvironment
+from slash80.errors import BadEnvironment, shown
 
 VERBS = ("ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION")
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
@@ -80,7 +80,7 @@ def read(environ: Mapping[str, str]) -> Environment:
     for variable in needed:
         value = environ.get(variable.name, "")
         if value and (reason := variable.wrong(value)):
-            msg = f"environment variable {variable.name}={value!a} {reason}"
+            msg = f"environment variable {variable.name}={shown(value)} {reason}"
             raise BadEnvironment(msg)
     if missing := [variable.name for variable in needed if not environ.get(variable.name)]:
         msg = f"required env variables [{','.join(missing)}] missing"
@@ -101,18 +101,18 @@ def arguments(text: str) -> dict[str, str]:
     Keys other than IP, MAC and K8S_POD_* are an error unless IgnoreUnknown is true (contract of the Go library).
     """
     if reason := _utf8(text):
-        msg = f"environment variable CNI_ARGS={text!a} {reason}"
+        msg = f"environment variable CNI_ARGS={shown(text)} {reason}"
         raise BadEnvironment(msg)
     pairs: dict[str, str] = {}
     for segment in text.split(";") if text else ():
         key, equals, value = segment.partition("=")
         if not key or not equals or "=" in value:
-            msg = f"environment variable CNI_ARGS has the segment {segment!a}, which is not of the form KEY=VALUE"
+            msg = f"environment variable CNI_ARGS has the segment {shown(segment)}, which is not of the form KEY=VALUE"
             raise BadEnvironment(msg)
         pairs[key] = value
     ignore = pairs.pop("IgnoreUnknown", "false")
     if ignore.lower() not in {"1", "true", "0", "false"}:
-        msg = f"environment variable CNI_ARGS has IgnoreUnknown={ignore!a}, which is neither true nor false"
+        msg = f"environment variable CNI_ARGS has IgnoreUnknown={shown(ignore)}, which is neither true nor false"
         raise BadEnvironment(msg)
     unknown = [key for key in pairs if key not in {"IP", "MAC"} and not key.startswith("K8S_POD_")]
     if unknown and ignore.lower() not in {"1", "true"}:

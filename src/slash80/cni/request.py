@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from slash80.cni import document, environment, versions
 from slash80.cni.document import Document
 from slash80.cni.environment import Environment
-from slash80.errors import BadEnvironment, InvalidConfig, Undecodable
+from slash80.errors import BadEnvironment, InvalidConfig, Undecodable, shown
 
 _VALID = ("cni.dev/valid-attachments", "cni.dev/attachments")
 
@@ -26,7 +26,7 @@ def judge(env: Environment, conf: Document, version: str) -> Request:
     """Put a call together; raise the CniError that the Go library would, in its order: name, verb, version."""
     request = Request(env=env, conf=conf, version=version, network=_network(conf))
     if env.command not in environment.VERBS:
-        msg = f"unknown CNI_COMMAND: {env.command!a}; use one of {', '.join(environment.VERBS)}"
+        msg = f"unknown CNI_COMMAND: {shown(env.command)}; use one of {', '.join(environment.VERBS)}"
         raise BadEnvironment(msg)
     versions.require(version, env.command)
     return request
@@ -36,20 +36,23 @@ def version_of(conf: Document) -> str:
     """Give the configuration's version: without one the oldest, not the newest (specification 0.1.0)."""
     version = document.get(conf, "cniVersion")
     if version is not None and not isinstance(version, str):
-        msg = f"'cniVersion' is {version!a}, but must be a string such as \"{versions.NEWEST}\""
+        msg = f"'cniVersion' is {shown(version)}, but must be a string such as \"{versions.NEWEST}\""
         raise Undecodable(msg)
     return version or versions.OLDEST
 
 
 def previous(request: Request) -> Document | None:
-    """Give `prevResult`, or None; raise Undecodable when it is not an object or of another version."""
+    """Give `prevResult`, or None; raise Undecodable when it is no result or of another version."""
     if document.get(request.conf, "prevResult") is None:
         return None
     result = document.section(request.conf, "prevResult")
     version = document.get(result, "cniVersion") or request.version
     if version != request.version:
-        msg = f"'prevResult' has cniVersion {version!a}, but the configuration has '{request.version}'"
+        msg = f"'prevResult' has cniVersion {shown(version)}, but the configuration has '{request.version}'"
         raise Undecodable(msg)
+    for key in ("interfaces", "ips", "routes"):
+        document.objects(result, key)
+    document.section(result, "dns")
     return result
 
 
@@ -76,9 +79,9 @@ def valid_attachments(request: Request) -> list[tuple[str, str]] | None:
 def _network(conf: Document) -> str:
     name = document.get(conf, "name")
     if name is not None and not isinstance(name, str):
-        msg = f"'name' is {name!a}, but must be a string"
+        msg = f"'name' is {shown(name)}, but must be a string"
         raise Undecodable(msg)
     if not name or not environment.valid_name(name):
-        msg = f"the network's 'name' is {name!a}, but must consist of letters, digits, '_', '.' and '-'"
+        msg = f"the network's 'name' is {shown(name)}, but must consist of letters, digits, '_', '.' and '-'"
         raise InvalidConfig(msg)
     return name

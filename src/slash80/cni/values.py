@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Network, IPv6Network
@@ -12,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from slash80.cni import addresses
-from slash80.errors import CniError, InvalidConfig, UnsupportedField
+from slash80.errors import CniError, InvalidConfig, UnsupportedField, shown
 
 Span = tuple[str, str]
 _ASSIGNABLE = {4: (8, 30), 6: (64, 120)}
@@ -109,11 +108,16 @@ def translated() -> Iterator[None]:
 
 def _translate(error: ValidationError) -> CniError:
     first = error.errors(include_url=False, include_context=False)[0]
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-    value = json.dumps(first["input"], default=str)[:120]
-    reason = first["msg"].removeprefix("Value error, ")
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{_plain(part)}" for part in first["loc"]).lstrip(".")
+    value = shown(first["input"])
+    reason = _plain(first["msg"].removeprefix("Value error, "))
     if first["type"] == "extra_forbidden":
         return UnsupportedField(f"configuration key '{key}' with value {value} is not supported; remove it")
     if not key:
         return InvalidConfig(f"the network configuration cannot be used: {reason}")
     return InvalidConfig(f"configuration key '{key}' has the value {value}: {reason[:1].lower()}{reason[1:]}")
+
+
+def _plain(text: str) -> str:
+    """Keep a text on one line, in ASCII and short, without the quotes of `shown`."""
+    return ascii(text)[1:-1][:200]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slash80.errors import IncompatibleVersion
+from slash80.errors import IncompatibleVersion, shown
 
 SUPPORTED = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 NEWEST = SUPPORTED[-1]
@@ -13,7 +13,7 @@ _FIRST_WITH = {"CHECK": "0.4.0", "STATUS": "1.1.0", "GC": "1.1.0"}
 def require(version: str, command: str) -> None:
     """Raise IncompatibleVersion unless the version is supported and has the verb."""
     if version not in SUPPORTED:
-        msg = f"cniVersion '{version}' is not supported; use one of {', '.join(SUPPORTED)}"
+        msg = f"cniVersion {shown(version)} is not supported; use one of {', '.join(SUPPORTED)}"
         raise IncompatibleVersion(msg)
     first = _FIRST_WITH.get(command, OLDEST)
     if not at_least(version, first):

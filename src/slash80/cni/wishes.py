@@ -5,7 +5,6 @@ A wish is fulfilled or refused, never passed over: the pod would run with less t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -14,7 +13,7 @@ from typing import Any
 from slash80.cni import addresses, document, environment
 from slash80.cni.document import Document
 from slash80.cni.request import Request
-from slash80.errors import InvalidConfig, Undecodable, UnsupportedField
+from slash80.errors import InvalidConfig, Undecodable, UnsupportedField, shown
 
 ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
 _REFUSED = {
@@ -48,15 +47,15 @@ def read(request: Request) -> Wishes:
     runtime = document.section(request.conf, "runtimeConfig")
     for key, instead in _REFUSED.items():
         if _asked(document.get(runtime, key)):
-            value = json.dumps(document.get(runtime, key))[:80]
+            value = shown(document.get(runtime, key))
             msg = f"runtimeConfig '{key}' with value {value} is not supported; {instead}"
             raise UnsupportedField(msg)
     arguments = environment.arguments(request.env.args)
     labelled = document.section(document.section(request.conf, "args"), "cni")
-    ips = document.get(runtime, "ips") or document.get(labelled, "ips") or _split(arguments.get("IP", ""))
-    mac = document.get(runtime, "mac") or document.get(labelled, "mac") or arguments.get("MAC", "")
+    ips = _first(document.get(runtime, "ips"), document.get(labelled, "ips"), _split(arguments.get("IP", "")))
+    mac = _first(document.get(runtime, "mac"), document.get(labelled, "mac"), arguments.get("MAC", ""))
     if not isinstance(mac, str):
-        msg = f"the requested mac is {mac!a}, but must be a string such as '02:00:5e:00:53:01'"
+        msg = f"the requested mac is {shown(mac)}, but must be a string such as '02:00:5e:00:53:01'"
         raise Undecodable(msg)
     return Wishes(
         ips=_addresses(ips),
@@ -72,9 +71,7 @@ def read(request: Request) -> Wishes:
 def refuse_ipam(conf: Document) -> None:
     """Raise UnsupportedField when another IPAM is configured: its addresses would silently not be used."""
     if ipam := document.get(conf, "ipam"):
-        msg = (
-            f"configuration key 'ipam' with value {json.dumps(ipam)[:80]} is not supported: slash80 hands out addresses"
-        )
+        msg = f"configuration key 'ipam' with value {shown(ipam)} is not supported: slash80 hands out addresses"
         raise UnsupportedField(f"{msg} itself; remove it and give ipv4.prefixes and ipv6.prefixes")
 
 
@@ -85,13 +82,18 @@ def _asked(value: Any) -> bool:  # noqa: ANN401 -- any JSON value
     return bool(value)
 
 
+def _first(*values: Any) -> Any:  # noqa: ANN401 -- any JSON values
+    """Give the first value that asks for something; an empty list or string does not."""
+    return next((value for value in values if value is not None and value not in ([], "")), values[-1])
+
+
 def _split(text: str) -> list[str]:
     return text.split(",") if text else []
 
 
 def _addresses(values: Any) -> tuple[IPv4Address | IPv6Address, ...]:  # noqa: ANN401 -- any JSON value
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        msg = f"the requested ips are {json.dumps(values)[:80]}, but must be a list of addresses"
+        msg = f"the requested ips are {shown(values)}, but must be a list of addresses"
         raise Undecodable(msg)
     found: dict[int, IPv4Address | IPv6Address] = {}
     for address in map(_address, values):
@@ -106,7 +108,7 @@ def _address(text: str) -> IPv4Address | IPv6Address:
     try:
         address = addresses.interface(text.strip()).ip
     except ValueError as error:
-        msg = f"the requested address {text!a} is none; give one such as '10.80.1.5' or '2001:db8:0:1:1::5'"
+        msg = f"the requested address {shown(text)} is none; give one such as '10.80.1.5' or '2001:db8:0:1:1::5'"
         raise Undecodable(msg) from error
     # Go reads ::ffff:10.0.0.1 as IPv4, and so do the runtimes that write such a wish
     return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
@@ -119,7 +121,7 @@ def _dns(wish: Document) -> Document:
     if not any(found.values()):
         return {}
     if not all(_strings(value) for value in found.values()):
-        value = json.dumps(wish)[:80]
+        value = shown(wish)
         msg = f"runtimeConfig 'dns' is {value}, but servers, searches and options must be lists of strings"
         raise Undecodable(msg)
     return found
@@ -134,7 +136,7 @@ def _no_ipv4(annotations: Document) -> bool:
     _refuse_unknown(key for key in annotations if key.startswith(_OUR_ANNOTATION) and key != _NO_IPV4)
     value = annotations.get(_NO_IPV4, "true")
     if value not in ("true", "false"):
-        msg = f'pod annotation {_NO_IPV4} is {value!a}, but must be "true" or "false"'
+        msg = f'pod annotation {_NO_IPV4} is {shown(value)}, but must be "true" or "false"'
         raise InvalidConfig(msg)
     return bool(value == "false")
 

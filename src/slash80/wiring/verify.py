@@ -74,10 +74,7 @@ def _host_side(host: Socket, expected: Expected) -> Iterator[str]:
         yield f"host end {name} has the MAC {link.mac} instead of {expected.host_mac}"
     if not link.up:
         yield f"host end {name} is down"
-    there = {(found.address, found.length, found.scope) for found in live.addresses(host, link.index)}
-    for family in expected.families:
-        if (family.gateway, family.gateway_length, messages.gateway_scope(family)) not in there:
-            yield f"gateway address {family.gateway} is missing or changed on {name}"
+    yield from _gateways(host, expected, link.index)
     for address in expected.addresses:
         if wrong := _wrong_way(live.way_to(host, address), address, link.index):
             yield f"host route {address}/{address.max_prefixlen} dev {name} {wrong}"
@@ -91,6 +88,13 @@ def _doubled(host: Socket, expected: Expected, index: int) -> Iterator[str]:
         routes = live.routes(host, family_of(address), kind=messages.RTN_UNICAST)
         if any(route.dst == ip_network(address) and route.index != index for route in routes):
             yield f"host route {address}/{address.max_prefixlen} dev {expected.host_ifname} has another beside it"
+
+
+def _gateways(host: Socket, expected: Expected, index: int) -> Iterator[str]:
+    there = {(found.address, found.length, found.scope) for found in live.addresses(host, index)}
+    for family in expected.families:
+        if (family.gateway, family.gateway_length, messages.gateway_scope(family)) not in there:
+            yield f"gateway address {family.gateway} is missing or changed on {expected.host_ifname}"
 
 
 def _wrong_way(way: live.Route | None, address: Address, index: int) -> str:

@@ -123,5 +123,5 @@ def test_the_message_of_an_unknown_key_says_what_to_do() -> None:
     with pytest.raises(UnsupportedField) as caught:
         parse(NetConf, _with("firewall.services", "open"))
 
-    expected = "configuration key 'firewall.services' with value \"open\" is not supported; remove it"
+    expected = "configuration key 'firewall.services' with value 'open' is not supported; remove it"
     assert expected == caught.value.msg

@@ -32,5 +32,5 @@ def test_a_message_stays_short_however_long_the_value() -> None:
 
 def test_the_place_in_a_list_is_named() -> None:
     """Of many prefixes, the message names the one that is wrong."""
-    with pytest.raises(InvalidConfig, match=r"'firewall\.trusted\[1\]' has the value \"::/0\""):
+    with pytest.raises(InvalidConfig, match=r"'firewall\.trusted\[1\]' has the value '::/0'"):
         parse(NetConf, conf(firewall={"trusted": ["2001:db8::/32", "::/0"]}))

@@ -69,7 +69,7 @@ CONFLICTS = {
     "another link's": ([route(f"{FOUR}/32")], [link("eth0", kind="")], BelongsToAnother, "dev eth0 proto 180"),
     "another protocol's": ([route(f"{FOUR}/32", proto=3)], [link("s80bbbbbbbbbbbb")], BelongsToAnother, "proto 3"),
     "nowhere": ([route(f"{FOUR}/32", index=0, kind=7)], [], BelongsToAnother, "without a link"),
-    "gone": ([], [], Failure, "gone now; try again"),
+    "gone": ([route("0.0.0.0/0")], [], Failure, "gone now; try again"),
 }
 
 
@@ -78,7 +78,7 @@ def test_it_is_told_whose_an_address_is(
     routes: list[bytes], links: list[bytes], kind: type[Exception], words: str
 ) -> None:
     """Another attachment's is chosen anew; somebody else's route is code 102, naming it."""
-    error = attach._conflict(Kernel({"ip -4 route show": routes, "ip link show": links}), FOUR)
+    error = attach._conflict(Kernel({f"ip route get {FOUR}": routes, "ip link show": links}), FOUR)
 
     assert (kind, True) == (type(error), words in str(error))
     assert str(FOUR) in str(error)
