@@ -11,7 +11,8 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -21,6 +22,7 @@ NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_ECHO, NLM_F_EXCL, NLM_F_CREATE = 0x1, 0x4, 0x8, 0x200, 0x400
 NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x300, 0x10, 0x100, 0x200
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _GET_STRICT_CHK = 270, 10, 11, 12
+_ADD_MEMBERSHIP, _DROP_MEMBERSHIP = 1, 2
 _NLMSGERR_ATTR_MSG = 1
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _BUFFER = 1 << 18
@@ -70,6 +72,7 @@ class Socket:
         """Open and bind; raise OSError where the kernel lacks the protocol."""
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self._sequence = 0
+        self._news: list[Part] = []
         for option in (_CAP_ACK, _EXT_ACK):
             self._socket.setsockopt(_SOL_NETLINK, option, 1)
         if protocol == NETLINK_ROUTE:
@@ -98,6 +101,24 @@ class Socket:
             if answer.errno:
                 raise NetlinkError(step, answer)
         return answers
+
+    @contextmanager
+    def hearing(self, group: int) -> Iterator[None]:
+        """Hear what the kernel tells the group during the block, for `wait_for_news`."""
+        self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+        try:
+            yield
+        finally:
+            self._socket.setsockopt(_SOL_NETLINK, _DROP_MEMBERSHIP, group)
+            self._news.clear()
+
+    def wait_for_news(self, wanted: Callable[[Part], bool]) -> None:
+        """Return as soon as the kernel has told something that is wanted, which may have been before this call."""
+        while True:
+            news, self._news = self._news, []
+            if any(map(wanted, news)):
+                return
+            self._news = [Part(kind, body) for kind, _, _, body in _messages(self._receive())]
 
     def ask(self, step: Step) -> list[Part]:
         """Send one question and give the messages of its answer; raise NetlinkError when it is refused."""
@@ -131,9 +152,9 @@ class Socket:
         while waiting:
             for kind, flags, sequence, body in _messages(self._receive()):
                 index = sequence - first
-                if index not in waiting:
-                    continue  # a late echo of something that is answered already
-                if _take(answers[index], kind, flags=flags, body=body):
+                if not sequence:
+                    self._news.append(Part(kind, body))
+                elif index in waiting and _take(answers[index], kind, flags=flags, body=body):
                     waiting.remove(index)
         return answers
 

@@ -19,11 +19,10 @@ from slash80.wiring import attach, live, netns, survey
 
 
 class Node:
-    """The node's state, for the attachment `key` if the call is about one."""
+    """The node's state, for one call."""
 
-    def __init__(self, conf: RemovalConf, key: Key | None = None) -> None:
+    def __init__(self, conf: RemovalConf) -> None:
         """Open a netlink socket; the store and the locks are opened when they are used."""
-        self._own = key.host_ifname if key else ""
         self.host = netns.socket_here()
         self.locks = AttachmentLocks(conf.state_dir, conf.lock_timeout)
         self.store = SqliteStore(conf.state_dir, survey=self._survey, timeout=conf.lock_timeout, clock=boottime)
@@ -43,7 +42,7 @@ class Node:
     def removal_held(self, key: Key) -> Iterator[None]:
         """Hold an attachment's lock for a removal: a full or read-only disk must not keep a pod from being removed."""
         with ExitStack() as stack:
-            with suppress(OSError):
+            with suppress(IoFailure):
                 stack.enter_context(self.locks.held(key.host_ifname))
             yield
 
@@ -77,8 +76,8 @@ class Node:
         """Read the attachments back; one that somebody is working on is not ready before he says so."""
         for attachment in survey.attachments(self.host):
             with self.locks.tried(attachment.host_ifname) as free:
-                known = free or attachment.host_ifname == self._own
-            yield replace(attachment, state=State.READY if known else State.PENDING, since=boottime())
+                state = State.READY if free else State.PENDING
+            yield replace(attachment, state=state, since=boottime())
 
 
 class UndoOnFailure:

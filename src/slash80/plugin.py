@@ -48,7 +48,7 @@ def add(request: Request) -> Document:
     previous, key = requests.previous(request), _key(request)
     with (
         netns.opened(request.env.netns, own_allowed=request.env.netns_override) as netns_fd,
-        Node(conf, key) as node,
+        Node(conf) as node,
         node.locks.held(key.host_ifname),
     ):
         reach(Moment.LOCKED)
@@ -61,7 +61,7 @@ def delete(request: Request) -> None:
     conf, key = configuration.parse(RemovalConf, request.conf), _key(request)
     if not request.env.netns_override:
         netns.refuse_own(request.env.netns)
-    with Node(conf, key) as node, node.removal_held(key):
+    with Node(conf) as node, node.removal_held(key):
         reach(Moment.LOCKED)
         node.remove(key.host_ifname)
 
@@ -76,7 +76,7 @@ def check(request: Request) -> None:
     claimed = claims.read(previous, request.env.ifname, request.env.netns)
     with (
         netns.opened(request.env.netns, own_allowed=request.env.netns_override) as netns_fd,
-        Node(conf, key) as node,
+        Node(conf) as node,
         node.locks.held(key.host_ifname),
         attach.translated(),
     ):

@@ -156,3 +156,19 @@ def test_single_family(rig: Rig, family: str) -> None:
 
         assert len(client.result["ips"]) == 1
         assert address(client, family) == source_seen(client.pod, address(rig.node, family))
+
+
+def test_first_packet_while_namespaces_go_away(rig: Rig) -> None:
+    """A new pod is reached by the first packet also while the kernel is busy with pods that are going away.
+
+    Then the rtnl lock is taken, and an IPv6 address is acknowledged long before the kernel's work queue makes it usable.
+    """
+    for _ in range(10):
+        going = [rig.attach().pod for _ in range(3)]
+        pod = rig.site.pod()
+        for old in going:
+            old.delete()
+        attachment = rig.attach(pod)
+
+        assert ping(rig.host, attachment.ipv6) == 1
+        assert ping(rig.host, attachment.ipv4) == 1

@@ -7,7 +7,6 @@ dies, so a `pending` attachment whose lock is free is one that somebody began an
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import threading
@@ -16,17 +15,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from slash80.addressing.attachment import lock_number_of
-from slash80.errors import TryAgain
+from slash80.errors import IoFailure, TryAgain
 
 
 def private(directory: Path) -> Path:
-    """Make a directory that only its owner can use; raise PermissionError for one that others may write to."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = directory.stat()
+    """Make a directory that only its owner can use; raise IoFailure for one that others may write to."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = directory.stat()
+    except OSError as error:
+        raise unusable(directory, error) from error
     if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        msg = "it can be written by others than its owner, who must be this process's user"
-        raise PermissionError(errno.EPERM, msg, str(directory))
+        msg = f"{directory} can be written by others than the user of this process; make it his alone, mode 0700"
+        raise IoFailure(msg)
     return directory
+
+
+def unusable(path: Path, error: OSError) -> IoFailure:
+    """Say that the state directory cannot be used, and what to look at."""
+    return IoFailure(f"{path}: {error.strerror}; check the space and the permissions of the state directory")
 
 
 class FileLock:
@@ -38,7 +45,7 @@ class FileLock:
 
     @contextmanager
     def held(self, timeout: float) -> Iterator[None]:
-        """Hold the lock; raise TryAgain after `timeout` seconds, OSError when the file cannot be made."""
+        """Hold the lock; raise TryAgain after `timeout` seconds, IoFailure when the file cannot be made."""
         descriptor = self._acquire(timeout)
         if descriptor is None:
             msg = f"another call has held the lock {self._path} for {timeout:g} s; it is tried again by the runtime"
@@ -60,7 +67,10 @@ class FileLock:
 
     def _acquire(self, timeout: float) -> int | None:
         while True:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise unusable(self._path, error) from error
             if not _flock(descriptor, timeout):
                 return None
             if _is_file(descriptor, self._path):
@@ -69,11 +79,12 @@ class FileLock:
 
 
 class AttachmentLocks:
-    """256 fixed lock files; each verb holds the one of its attachment to its end."""
+    """256 fixed lock files; each verb holds the one of its attachment to its end. For one call, in one thread."""
 
     def __init__(self, state_dir: Path, timeout: float) -> None:
         """Keep the locks in `state_dir`/locks, made when needed; waits are bounded by `timeout` seconds."""
         self._state_dir, self._timeout = state_dir, timeout
+        self._own: set[int] = set()
 
     @contextmanager
     def firewall_held(self) -> Iterator[None]:
@@ -84,17 +95,26 @@ class AttachmentLocks:
     @contextmanager
     def held(self, host_ifname: str) -> Iterator[None]:
         """Hold the lock of the attachment with that host end; raise TryAgain when it stays busy."""
-        with self._lock(host_ifname).held(self._timeout):
-            yield
+        number = lock_number_of(host_ifname)
+        with self._named(f"{number:02x}").held(self._timeout):
+            self._own.add(number)
+            try:
+                yield
+            finally:
+                self._own.remove(number)
 
     @contextmanager
     def tried(self, host_ifname: str) -> Iterator[bool]:
-        """Hold that lock if it is free; tell whether it was."""
-        with self._lock(host_ifname).tried() as free:
-            yield free
+        """Hold that lock if it is free; tell whether it was, or whether this call holds it for another attachment.
 
-    def _lock(self, host_ifname: str) -> FileLock:
-        return self._named(f"{lock_number_of(host_ifname):02x}")
+        One in 256 attachments shares its lock with that of the call, and nobody else works on those either.
+        """
+        number = lock_number_of(host_ifname)
+        if number in self._own:
+            yield True
+            return
+        with self._named(f"{number:02x}").tried() as free:
+            yield free
 
     def _named(self, name: str) -> FileLock:
         return FileLock(private(private(self._state_dir) / "locks") / name)

@@ -22,7 +22,7 @@ from slash80.addressing.mac import Mac
 from slash80.errors import IoFailure, TryAgain
 from slash80.store.api import T
 from slash80.store.ledger import SqliteLedger
-from slash80.store.locks import FileLock, private
+from slash80.store.locks import FileLock, private, unusable
 
 SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -138,8 +138,7 @@ class SqliteStore:
             msg = f"{self._path}: {error}; check the space and the permissions of the state directory"
             raise IoFailure(msg) from error
         except OSError as error:
-            msg = f"{self._directory}: {error.strerror}; check the space and the permissions of the state directory"
-            raise IoFailure(msg) from error
+            raise unusable(self._directory, error) from error
 
     def _current(self) -> sqlite3.Connection:
         """Give the open connection, or another if the path now leads to another file or to none."""

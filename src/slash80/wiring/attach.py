@@ -64,9 +64,10 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
         index = _create(host, plan, netns_fd)
         reach(Moment.LINKED)
         sysctl.guard_host_end(plan.host_ifname)
-        _wire_host_end(host, plan, index)
-        reach(Moment.HOST_WIRED)
-        _wire_pod_end(pod, plan, netns_fd)
+        with live.usable(host, index, [family.gateway for family in plan.families]):
+            _wire_host_end(host, plan, index)
+            reach(Moment.HOST_WIRED)
+            _wire_pod_end(pod, plan, netns_fd)
         reach(Moment.POD_WIRED)
         if wrong := verify.differences(host, pod, verify.expected_of(plan)):
             raise Failure(f"something changed {plan.host_ifname} while it was made: {'; '.join(wrong)}; try again")
@@ -161,7 +162,8 @@ def _wire_pod_end(pod: Socket, plan: Plan, netns_fd: int) -> None:
         messages.add_neighbour(name, index, gateway=family.gateway, mac=plan.host_mac) for family in plan.families
     ]
     steps += [messages.add_pod_route(name, index, route) for route in plan.routes]
-    pod.run(steps)
+    with live.usable(pod, index, plan.addresses):
+        pod.run(steps)
 
 
 def _conflict(host: Socket, address: Address) -> CniError:

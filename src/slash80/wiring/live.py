@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
@@ -15,6 +17,7 @@ from slash80.wiring import messages
 _LINK, _ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBI")
 _ROUTE, _NEIGHBOUR = struct.Struct("=8BI"), struct.Struct("=BxxxiHBB")
 _IFF_UP, _PERMANENT = 1, 0x80
+_RTNLGRP_IPV6_IFADDR, RTM_NEWADDR = 9, 20
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_GROUP = 1, 3, 4, 5, 18, 20, 27
 _INFO_KIND, _RTAX_MTU = 1, 2
 _LARGEST_MTU = 65535  # of a veth; loopback has one more
@@ -112,6 +115,29 @@ def neighbours(socket: Socket, index: int) -> list[Neighbour]:
     """Give a link's neighbours."""
     found = map(_neighbour, socket.dump(messages.neighbours(index)))
     return [neighbour for neighbour in found if neighbour]
+
+
+@contextmanager
+def usable(socket: Socket, index: int, wanted: Sequence[Address]) -> Iterator[None]:
+    """Leave the block, in which a link gets its addresses, only when the kernel can really use those of IPv6.
+
+    An IPv6 address is acknowledged before it has its local route and hears solicitations: a work queue does that, and
+    may have to wait for the rtnl lock. Then it is told to everybody, once for an address without duplicate address
+    detection (addrconf_dad_completed in net/ipv6/addrconf.c). Up to then packets to it are dropped.
+    """
+    missing = {address for address in wanted if address.version == 6}
+    if not missing:
+        yield
+        return
+
+    def settled(part: Part) -> bool:
+        if part.kind == RTM_NEWADDR and _ADDRESS.unpack_from(part.body)[4] == index:
+            missing.discard(_address_on(part).address)
+        return not missing
+
+    with socket.hearing(_RTNLGRP_IPV6_IFADDR):
+        yield
+        socket.wait_for_news(settled)
 
 
 def way_to(socket: Socket, address: Address) -> Route | None:
