@@ -1,7 +1,7 @@
 """A crowd on one store: threads of a process that attach and detach, over a model of the kernel in a directory.
 
 An address is a file there, made by link(2), which refuses a second one as the kernel refuses a second route. Run as a
-program, it prints how often an address turned out to be taken, and how often a call failed with code 5.
+program, it prints how often an address turned out to be taken, and how often a call failed with code 5 or 11.
 """
 
 import os
@@ -19,7 +19,7 @@ from slash80.addressing.choose import Wanted, choose
 from slash80.addressing.family import IPV4
 from slash80.addressing.pool import Pool
 from slash80.addressing.suffix import Suffix
-from slash80.errors import IoFailure
+from slash80.errors import IoFailure, TryAgain
 from slash80.node import boottime
 from slash80.store.sqlite import SqliteStore
 
@@ -87,7 +87,7 @@ class Worker(threading.Thread):
             except FileExistsError:
                 self.seen["taken"] += 1
                 self._store.release(key.host_ifname)
-            except IoFailure:
+            except (IoFailure, TryAgain):
                 self.seen["disturbed"] += 1
                 self._detach(made)
             else:
@@ -97,7 +97,7 @@ class Worker(threading.Thread):
         self._kernel.drop(made)
         try:
             self._store.release(made.host_ifname)
-        except IoFailure:
+        except (IoFailure, TryAgain):
             self.seen["disturbed"] += 1
 
 
