@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import select
-import sys
 import time
+from contextlib import suppress
+from typing import BinaryIO, cast
 
 from slash80 import __version__, moments
 from slash80.cni import versions
@@ -33,19 +34,44 @@ class _PatientInput(io.RawIOBase):
     _deadline = time.monotonic() + _INPUT_SECONDS
 
 
+class _Answer(io.RawIOBase):
+    """Standard output without a buffer: what could not be written must not come later, in front of something else."""
+
+    def writable(self) -> bool:
+        """Say that it can be written."""
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        """Write all of it; raise OSError when that is not possible."""
+        rest = memoryview(data).cast("B")
+        while rest:
+            rest = rest[os.write(1, rest) :]
+        return memoryview(data).nbytes
+
+
+def _complain(text: str) -> None:
+    """Say a sentence on standard error, if there is one."""
+    with suppress(OSError):
+        os.write(2, f"{text}\n".encode())
+
+
 def main() -> int:
     """Run one call, or say what this program is when no call is made."""
     os.umask(0o077)
     if not os.environ.get("CNI_COMMAND"):
         about = f"slash80 {__version__}: a CNI plugin for dual-stack pods with public IPv6"
-        sys.stderr.write(f"{about}\nCNI protocol versions supported: {', '.join(versions.SUPPORTED)}\n")
+        _complain(f"{about}\nCNI protocol versions supported: {', '.join(versions.SUPPORTED)}")
         return 0
-    moments.watch_as_told(os.environ)
-    return run(os.environ, io.BufferedReader(_PatientInput(), INPUT_BYTES), sys.stdout.buffer)
+    try:
+        os.fstat(1)  # a closed one would become some other file that is opened on the way
+        moments.watch_as_told(os.environ)
+        return run(os.environ, io.BufferedReader(_PatientInput(), INPUT_BYTES), cast("BinaryIO", _Answer()))
+    except OSError as error:
+        _complain(f"slash80: the answer cannot be written to standard output: {error.strerror}; nothing was kept")
+    return 1
 
 
 if __name__ == "__main__":
     code = main()
-    sys.stderr.flush()
     # Everything is written and committed; taking the interpreter down in order costs another 12 ms of each call.
     os._exit(code)

@@ -25,6 +25,12 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
+def _on_one_line(text: str) -> str:
+    """Escape what would break a sentence, whichever value brought it, and cut a monster in the middle."""
+    short = text if len(text) <= 2000 else f"{text[:1000]} ... {text[-900:]}"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in short)
+
+
 class CniError(Exception):
     """An error that a runtime is told: a sentence with the value and the next step."""
 
@@ -38,7 +44,7 @@ class CniError(Exception):
 
     def document(self, version: str) -> dict[str, object]:
         """Give the error object of the specification, in the configuration's version."""
-        document: dict[str, object] = {"cniVersion": version, "code": self.code, "msg": self.msg}
+        document: dict[str, object] = {"cniVersion": version, "code": self.code, "msg": _on_one_line(self.msg)}
         details = "; ".join(filter(None, [self.details, *getattr(self, "__notes__", [])]))
         return document | {"details": details} if details else document
 

@@ -49,11 +49,10 @@ def watch(watcher: Callable[[Moment], None] | None) -> None:
 
 
 def watch_as_told(environ: Mapping[str, str]) -> None:
-    """Watch for the moment that the environment names, if any; raise ValueError for one that does not exist."""
-    told = environ.get(VARIABLE)
-    if not told:
+    """Watch for the moment that the environment names, if it exists."""
+    name, _, action = environ.get(VARIABLE, "").partition(":")
+    if name not in set(Moment) or action not in _SIGNALS:
         return
-    name, _, action = told.partition(":")
     wanted, number = Moment(name), _SIGNALS[action]
 
     def signal_self(moment: Moment) -> None:

@@ -27,6 +27,7 @@ _NLMSGERR_ATTR_MSG = 1
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _BUFFER = 1 << 18
 _DUMP_TRIES = 5
+_AT_ONCE = 100
 _ANSWER_WAIT = struct.pack("ll", 30, 0)  # seconds, microseconds; the kernel answers at once or not at all
 
 
@@ -141,7 +142,14 @@ class Socket:
             raise TimeoutError(errno.ETIMEDOUT, "the kernel did not answer a netlink message") from error
 
     def exchange(self, steps: Sequence[Step]) -> list[Answer]:
-        """Send all steps at once and give each one's answer, failed or not; at most one of them may be a dump."""
+        """Send all steps and give each one's answer, failed or not; at most one of them may be a dump.
+
+        They go in slices: the acknowledgements of more would not fit into the socket's buffer.
+        """
+        slices = (steps[start : start + _AT_ONCE] for start in range(0, len(steps), _AT_ONCE))
+        return [answer for part in slices for answer in self._exchange(part)]
+
+    def _exchange(self, steps: Sequence[Step]) -> list[Answer]:
         if not steps:
             return []
         first = self._sequence + 1

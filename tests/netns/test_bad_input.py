@@ -21,7 +21,7 @@ from lab.rig import Rig, changed, configuration
 from lab.topology import Site
 
 EXAMPLES = settings(
-    max_examples=200,
+    max_examples=80,
     deadline=None,
     derandomize=True,
     database=None,
@@ -100,9 +100,7 @@ def damaged(conf: Json) -> st.SearchStrategy[Json]:
 
 
 def _in_folder(conf: Json, folder: str) -> Json:
-    others = {key: value for key, value in conf.items() if key.lower() != "statedir"}
-    # waiting for a lock that nobody holds is over at once, whatever the example says
-    return {**others, "stateDir": folder}
+    return {key: value for key, value in conf.items() if key.lower() != "statedir"} | {"stateDir": folder}
 
 
 @EXAMPLES
@@ -159,14 +157,12 @@ def test_check_with_any_previous_result(node: Node, data: st.DataObject) -> None
 @EXAMPLES
 @given(data=st.data())
 def test_what_is_attached_outlives_bad_calls(node: Node, data: st.DataObject) -> None:
-    """A second ADD and a CHECK, however damaged, leave an attachment whole; DEL without a record of it removes it."""
-    assert node.call("ADD", node.conf).code == 0
-    wired = snapshot.take(node.rig.host, sysctls=False)
+    """A second ADD and a CHECK, however damaged, leave an attachment whole; DEL without a sandbox removes it."""
+    result = node.call("ADD", node.conf).json
     try:
         for verb in ("ADD", "CHECK"):
             assert node.call(verb, data.draw(damaged(node.conf))).code == 1
-        left = snapshot.difference(wired, snapshot.take(node.rig.host, sysctls=False))
-        assert [line for line in left if not _follows_the_configuration(line)] == []
+        node.rig.plugin.check(node.pod, node.conf, result)
     finally:
         assert node.call("DEL", node.conf, CNI_NETNS="").code == 0
     node.assert_empty()
@@ -191,15 +187,20 @@ def test_numbers_that_no_runtime_could_read_again(node: Node, number: str) -> No
 
 
 @pytest.mark.parametrize("folder", NO_FOLDERS)
-@pytest.mark.parametrize("verb", ["ADD", "CHECK", "GC", "STATUS"])
+@pytest.mark.parametrize("verb", ["ADD", "CHECK", "GC"])
 def test_state_directories_that_cannot_be(node: Node, verb: str, folder: str) -> None:
-    """A path that is none is code 7, one that cannot be made is code 5, and STATUS says that no pod can come."""
+    """A path that is none is code 7, one that cannot be made is code 5."""
     interface = {"name": "eth0", "sandbox": str(node.pod.path)}
     conf = node.conf | {"stateDir": folder, "cni.dev/attachments": [], "prevResult": {"interfaces": [interface]}}
-    expected = 7 if folder in {"relative", "/a\ud800"} else 50 if verb == "STATUS" else 5
 
-    assert node.call(verb, conf).json["code"] == expected
+    assert node.call(verb, conf).json["code"] == (7 if folder in NO_FOLDERS[-2:] else 5)
     node.assert_empty()
+
+
+@pytest.mark.parametrize(("folder", "code"), [("/dev/null", 50), ("/etc/passwd/x", 50), ("relative", 7)])
+def test_status_of_a_state_directory_that_cannot_be(node: Node, folder: str, code: int) -> None:
+    """STATUS says so as far as looking can tell: it makes nothing to try."""
+    assert node.call("STATUS", node.conf | {"stateDir": folder}).json["code"] == code
 
 
 def test_removal_needs_no_state_directory(node: Node) -> None:
@@ -222,12 +223,12 @@ MANY: Mapping[str, Json] = {
 
 @pytest.mark.parametrize("many", MANY.values(), ids=MANY.keys())
 def test_lists_as_long_as_a_document_can_hold(node: Node, many: Json) -> None:
-    """They work or are refused with the key, within seconds."""
+    """They work or are refused with the key, in half of the time that an ADD may take."""
     conf = changed(node.conf, **many)
     outcome = node.call("ADD", conf)
     node.call("DEL", node.conf)
 
-    assert outcome.seconds < 10
+    assert outcome.seconds < 30
     assert outcome.code == 0 or outcome.json["code"] in {6, 7, 100}
     node.assert_empty()
 

@@ -49,7 +49,7 @@ class Ipv6(_Model):
     """Pods' IPv6 addresses; the family is off without prefixes."""
 
     prefixes: list[Prefix6] = Field(
-        [], description="Prefixes routed to this node, /64 to /120; the first is used first."
+        [], max_length=256, description="Prefixes routed to this node, /64 to /120; the first is used first."
     )
     suffix: Literal["unique", "ipv4", "hash", "mac"] = Field(
         "unique",
@@ -67,7 +67,9 @@ class Ipv6(_Model):
 class Ipv4(_Model):
     """Pods' IPv4 addresses; the family is off without prefixes."""
 
-    prefixes: list[Prefix4] = Field([], description="Prefixes of this node, /8 to /30; the first is used first.")
+    prefixes: list[Prefix4] = Field(
+        [], max_length=256, description="Prefixes of this node, /8 to /30; the first is used first."
+    )
     exclude: list[Span4] = Field(
         [], description="Addresses, prefixes or ranges `first-last` that are never handed out."
     )
@@ -161,6 +163,7 @@ class NetConf(RemovalConf):
         values.suffix_fits(self.ipv6.suffix, self.ipv6.prefixes, has_ipv4=bool(self.ipv4.prefixes))
         if self.mtu and not 1280 <= self.mtu <= 65535:
             raise ValueError(f"mtu is {self.mtu}, but must be 0 or between 1280, which IPv6 needs, and 65535")
+        values.unrepeated([(route.dst, route.priority) for route in self.routes])
         for route in self.routes:
             if not (self.ipv6 if route.dst.version == 6 else self.ipv4).prefixes:
                 raise ValueError(f"routes has dst {route.dst}, but the pod gets no IPv{route.dst.version} address")

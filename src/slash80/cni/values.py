@@ -86,6 +86,15 @@ def distinct(prefixes: Sequence[IPv4Network | IPv6Network], key: str) -> None:
             raise ValueError(f"{key} has {one} and {other}, which overlap; keep one of them")
 
 
+def unrepeated(routes: Sequence[tuple[IPv4Network | IPv6Network, int | None]]) -> None:
+    """Raise ValueError for a route that is there twice."""
+    seen = set()
+    for route in routes:
+        if route in seen:
+            raise ValueError(f"routes has {route[0]} twice with one priority; keep one of them")
+        seen.add(route)
+
+
 def suffix_fits(suffix: str, prefixes: Sequence[IPv6Network], *, has_ipv4: bool) -> None:
     """Raise ValueError when a prefix leaves no room for the suffix, or it needs an IPv4 that pods do not get."""
     for found in prefixes:

@@ -1,0 +1,216 @@
+"""Standard streams that misbehave: the frozen plugin says one sentence, ends in time, and leaves nothing behind."""
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from fuzz import oracle
+from lab import snapshot, state
+from lab.namespaces import Namespace
+from lab.plugin import Frozen, Json
+from lab.rig import Rig
+
+pytestmark = pytest.mark.parametrize("shape", ["frozen"], indirect=True)
+Feeder = Callable[[int], None]
+PATIENCE = 10.0  # seconds within which standard input must have come
+
+
+@contextmanager
+def pipe(feeder: Feeder) -> Iterator[int]:
+    """Give the reading end of a pipe that a thread feeds; writing after the plugin has gone is no error."""
+    reading, writing = os.pipe()
+
+    def feed() -> None:
+        try:
+            feeder(writing)
+        except BrokenPipeError:
+            pass
+        finally:
+            os.close(writing)
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+        thread.join()
+
+
+def silent(done: threading.Event, _: int) -> None:
+    """Write nothing and do not close, until the plugin has ended."""
+    done.wait(3 * PATIENCE)
+
+
+def trickling(done: threading.Event, writing: int) -> None:
+    """Write a byte a second."""
+    while not done.wait(1.0):
+        os.write(writing, b" ")
+
+
+def endless(done: threading.Event, writing: int) -> None:
+    """Write as fast as it goes, for ever."""
+    while not done.is_set():
+        os.write(writing, b" " * 65536)
+
+
+def half(done: threading.Event, writing: int) -> None:
+    """Write the beginning of a document, then nothing more."""
+    os.write(writing, b'{"cniVersion": "1.0.0", "name"')
+    done.wait(3 * PATIENCE)
+
+
+class Caller:
+    """Starts the plugin with any streams."""
+
+    def __init__(self, rig: Rig, pod: Namespace) -> None:
+        assert isinstance(rig.plugin, Frozen)
+        self._rig, self._pod = rig, pod
+        self._program = str(rig.plugin.root / "opt/cni/bin/slash80")
+
+    def run(
+        self,
+        verb: str = "ADD",
+        *,
+        words: str = "",
+        variables: Mapping[str, str] = MappingProxyType({}),
+        **streams: Any,  # noqa: ANN401 -- handed on as they are
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run it; `words` are redirections in the shell's language, `streams` are subprocess's."""
+        environ = {
+            "CNI_COMMAND": verb,
+            "CNI_CONTAINERID": self._pod.name,
+            "CNI_NETNS": str(self._pod.path),
+            "CNI_IFNAME": "eth0",
+            "CNI_PATH": "/opt/cni/bin",
+            "PATH": os.environ["PATH"],
+            **variables,
+        }
+        argv = ["/bin/sh", "-c", f'exec "$0" {words}', self._program]
+        return self._rig.host.run(lambda: subprocess.run(argv, env=environ, check=False, timeout=60, **streams))
+
+    def conf(self, **changes: object) -> bytes:
+        """Give the rig's configuration as it goes to standard input."""
+        return json.dumps(self._rig.conf | changes).encode()
+
+
+@pytest.fixture
+def caller(rig: Rig) -> Caller:
+    """The plugin, with a sandbox, after the node's first pod."""
+    rig.cycle()
+    return Caller(rig, rig.site.pod())
+
+
+@pytest.mark.parametrize(("feeder", "code"), [(silent, 5), (half, 5), (trickling, 5), (endless, 6)])
+def test_standard_input_is_not_waited_for_for_ever(
+    caller: Caller, feeder: Callable[[threading.Event, int], None], code: int
+) -> None:
+    """Input that never starts, never ends or trickles is given up after ten seconds, or when it is too much."""
+    done, started = threading.Event(), time.monotonic()
+    with pipe(partial(feeder, done)) as reading:
+        ended = caller.run(stdin=reading, capture_output=True)
+        took = time.monotonic() - started
+        done.set()
+
+    assert oracle.judge("ADD", ended.returncode, ended.stdout)["code"] == code
+    assert ended.stderr == b""
+    assert took < PATIENCE + 3
+
+
+@pytest.mark.parametrize(("words", "code"), [("<&-", 5), ("</dev/null", 6), ("0>/dev/null", 5)])
+def test_standard_input_that_is_none(caller: Caller, words: str, code: int) -> None:
+    """Closed, empty or not for reading."""
+    ended = caller.run(words=words, capture_output=True)
+
+    assert oracle.judge("ADD", ended.returncode, ended.stdout)["code"] == code
+    assert ended.stderr == b""
+
+
+@pytest.mark.parametrize("words", [">&-", ">/dev/full", "</dev/null >&-", "</dev/null >/dev/full"])
+@pytest.mark.parametrize("verb", ["ADD", "VERSION", "HUGO"])
+def test_an_answer_that_cannot_be_written(rig: Rig, caller: Caller, verb: str, words: str) -> None:
+    """What nobody can hear of is undone, and standard error says in a sentence what is the matter."""
+    before = snapshot.take(rig.host)
+
+    ended = caller.run(verb, words=words, input=caller.conf(), stderr=subprocess.PIPE)
+
+    assert ended.returncode == 1
+    assert_nothing_left(rig, before)
+    assert_one_sentence(ended.stderr)
+
+
+@pytest.mark.parametrize("verb", ["ADD", "HUGO"])
+def test_a_reader_who_has_gone(rig: Rig, caller: Caller, verb: str) -> None:
+    """The runtime died while the plugin worked: nothing is left of the attachment."""
+    before = snapshot.take(rig.host)
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    ended = caller.run(verb, input=caller.conf(), stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+
+    assert ended.returncode == 1
+    assert_nothing_left(rig, before)
+    assert_one_sentence(ended.stderr)
+
+
+def test_standard_error_is_not_needed(rig: Rig, caller: Caller) -> None:
+    """An ADD works without it, and an error is told without it."""
+    good = caller.run(words="2>&-", input=caller.conf(), stdout=subprocess.PIPE)
+    result: Json = oracle.judge("ADD", good.returncode, good.stdout)
+    assert "interfaces" in result
+
+    bad = caller.run(words="2>&-", input=caller.conf(mtu=5), stdout=subprocess.PIPE)
+    assert oracle.judge("ADD", bad.returncode, bad.stdout)["code"] == 7
+    assert caller.run("DEL", words="2>&-", input=caller.conf(), stdout=subprocess.PIPE).returncode == 0
+    assert state.attachments(rig.state_dir) == 0
+
+
+def test_all_streams_closed(rig: Rig, caller: Caller) -> None:
+    """Nothing is made, and the plugin ends with an exit code."""
+    before = snapshot.take(rig.host)
+
+    assert caller.run(words="<&- >&- 2>&-").returncode == 1
+    assert_nothing_left(rig, before)
+
+
+@pytest.mark.parametrize("locale", ["", "C", "C.UTF-8", "de_DE@euro"])
+def test_names_are_bytes_in_every_locale(caller: Caller, locale: str) -> None:
+    """The runtime's locale decides nothing: UTF-8 is read as such, and other bytes are code 4."""
+    variables = {"LC_ALL": locale, "LANG": locale, "CNI_IFNAME": "eth\u00e9", "CNI_NETNS": "/nowhere/\u00e9"}
+    ended = caller.run(variables=variables, input=caller.conf(), capture_output=True)
+    assert "/nowhere/\\xe9" in oracle.judge("ADD", ended.returncode, ended.stdout)["msg"]
+
+    ended = caller.run(variables=variables | {"CNI_IFNAME": "eth\udcff"}, input=caller.conf(), capture_output=True)
+    assert oracle.judge("ADD", ended.returncode, ended.stdout)["code"] == 4
+
+
+@pytest.mark.parametrize("value", ["garbage", "linked", "linked:", "linked:HUGO", ":", "\udcff"])
+def test_a_moment_that_is_none(rig: Rig, caller: Caller, value: str) -> None:
+    """The tests' own variable, misspelt, is ignored or told in one document; the call is not taken down by it."""
+    ended = caller.run(variables={"SLASH80_MOMENT": value}, input=caller.conf(mtu=5), capture_output=True)
+
+    oracle.judge("ADD", ended.returncode, ended.stdout)
+    assert ended.stderr == b""
+    assert state.attachments(rig.state_dir) == 0
+
+
+def assert_nothing_left(rig: Rig, before: snapshot.Snapshot) -> None:
+    """Demand that kernel and store are as before."""
+    assert snapshot.difference(before, snapshot.take(rig.host)) == []
+    assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (0, 0)
+
+
+def assert_one_sentence(stderr: bytes) -> None:
+    """Demand one line that is no traceback: the runtime quotes it when standard output is empty."""
+    assert b"Traceback" not in stderr
+    assert stderr.count(b"\n") == 1
