@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from slash80.cni import document, environment, request, versions
 from slash80.cni.document import Document
 from slash80.errors import CniError, Failure
-from slash80.moments import Moment, reach
 
 if TYPE_CHECKING:
     from slash80.cni.request import Request
@@ -47,13 +47,7 @@ def _perform(call: Request, stdout: BinaryIO) -> None:
     from slash80 import plugin  # noqa: PLC0415 -- the rooms, with pydantic and pyroute2
 
     if call.env.command == "ADD":
-        result = plugin.add(call)
-        try:
-            _write(stdout, result)
-            reach(Moment.ANSWERED)
-        except OSError:
-            plugin.delete(call)  # nobody heard of this attachment, so nobody would ever remove it
-            raise
+        plugin.add(call, partial(_write, stdout))
         return
     verbs: dict[str, Callable[[Request], None]] = {
         "DEL": plugin.delete,

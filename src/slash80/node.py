@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from slash80.addressing.attachment import Attachment, Key, State
+from slash80.addressing.attachment import Attachment, Key
 from slash80.cni.conf import RemovalConf
 from slash80.errors import CniError, IoFailure
 from slash80.moments import Moment, reach
@@ -67,17 +67,15 @@ class Node:
         released = 0
         for attachment in self.store.attachments():
             with self.locks.tried(attachment.host_ifname) as free:
-                if free and self.is_dead(attachment):
-                    self.store.release(attachment.host_ifname, rest=attachment.state is State.READY)
+                # asked again under the lock: it may have become another one since
+                if free and self.store.get(attachment.host_ifname) == attachment and self.is_dead(attachment):
+                    self.store.release(attachment.host_ifname)
                     released += 1
         return released
 
     def _survey(self) -> Iterator[Attachment]:
-        """Read the attachments back; one that somebody is working on is not ready before he says so."""
-        for attachment in survey.attachments(self.host):
-            with self.locks.tried(attachment.host_ifname) as free:
-                state = State.READY if free else State.PENDING
-            yield replace(attachment, state=state, since=boottime())
+        """Read back the attachments that are complete; who is still making one keeps it himself when it is done."""
+        return (replace(attachment, since=boottime()) for attachment in survey.attachments(self.host))
 
 
 class UndoOnFailure:

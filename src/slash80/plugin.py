@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,8 +42,12 @@ _TRIES = 8  # addresses that may turn out to be in use before ADD gives up
 _STATUS_WAIT = 1.0  # seconds for each of the store and nft; a runtime waits for STATUS while it holds its own lock
 
 
-def add(request: Request) -> Document:
-    """Attach a pod: give the result, or raise a CniError and leave nothing behind."""
+def add(request: Request, answer: Callable[[Document], None]) -> None:
+    """Attach a pod and answer with the result; raise a CniError, or what `answer` raises, and leave nothing behind.
+
+    The answer goes out under the attachment's lock: an attachment that nobody hears of is taken away again, and must
+    not by then have become another call's.
+    """
     conf, wishes = configuration.parse(NetConf, request.conf), wishing.read(request)
     previous, key = requests.previous(request), _key(request)
     with (
@@ -53,7 +57,7 @@ def add(request: Request) -> Document:
     ):
         reach(Moment.LOCKED)
         _clear_leftover(node, key)
-        return _Adding(request, conf, wishes, node=node, netns_fd=netns_fd).attach(previous)
+        _Adding(request, conf, wishes, node=node, netns_fd=netns_fd).attach(previous, answer)
 
 
 def delete(request: Request) -> None:
@@ -123,11 +127,11 @@ class _Adding:
         self._request, self._conf, self._wishes = request, conf, wishes
         self._node, self._netns_fd, self._key = node, netns_fd, _key(request)
 
-    def attach(self, previous: Document | None) -> Document:
-        """Attach with the first choice of addresses that nobody else turns out to have, and give the result."""
+    def attach(self, previous: Document | None, answer: Callable[[Document], None]) -> None:
+        """Attach with the first choice of addresses that nobody else turns out to have, and answer."""
         for _ in range(_TRIES):
             try:
-                return self._attach_once(previous)
+                return self._attach_once(previous, answer)
             except attach.AddressInUse as conflict:
                 freed = self._node_freed(conflict.holder)
                 if conflict.address in self._wishes.ips and not freed:
@@ -138,7 +142,7 @@ class _Adding:
             f"{_TRIES} addresses in a row turned out to be in use; another state directory serves the same prefixes"
         )
 
-    def _attach_once(self, previous: Document | None) -> Document:
+    def _attach_once(self, previous: Document | None, answer: Callable[[Document], None]) -> None:
         attachment, reused = self._reserve()
         reach(Moment.RESERVED)
         with UndoOnFailure(self._node, attachment.host_ifname), netns.socket_inside(self._netns_fd) as pod:
@@ -155,7 +159,8 @@ class _Adding:
             reach(Moment.VERIFIED)
             self._node.store.keep(replace(attachment, state=State.READY))
             reach(Moment.KEPT)
-        return result
+            answer(result)
+        reach(Moment.ANSWERED)
 
     def _reserve(self) -> tuple[Attachment, list[Address]]:
         """Reserve addresses; if there are none, those of dead attachments are released and it is tried once more."""

@@ -4,10 +4,16 @@ import pytest
 
 from slash80 import plugin
 from slash80.cni.document import Document
+from slash80.cni.request import Request
 from slash80.errors import BadNetns, CniError, InvalidConfig
 from unit.builders import SANDBOX, conf, request_of
 
 OWN = "/proc/self/ns/net"
+
+
+def _add(request: Request) -> None:
+    """ADD for nobody."""
+    plugin.add(request, lambda _: None)
 
 
 def test_gc_without_a_list_touches_nothing() -> None:
@@ -15,7 +21,7 @@ def test_gc_without_a_list_touches_nothing() -> None:
     assert plugin.gc(request_of(conf(stateDir="/proc/nowhere"))) is None  # type: ignore[func-returns-value]
 
 
-@pytest.mark.parametrize("verb", [plugin.add, plugin.check])
+@pytest.mark.parametrize("verb", [_add, plugin.check])
 @pytest.mark.parametrize(
     ("keys", "code"), [({"mtu": 5}, 7), ({"ipam": {"type": "x"}}, 2), ({"prevResult": {"cniVersion": "0.4.0"}}, 6)]
 )
@@ -42,7 +48,7 @@ def test_check_is_about_the_sandbox_of_the_result() -> None:
         plugin.check(request_of(conf(prevResult=previous)))
 
 
-@pytest.mark.parametrize("verb", [plugin.add, plugin.delete])
+@pytest.mark.parametrize("verb", [_add, plugin.delete])
 def test_the_hosts_own_namespace_is_refused_first(verb: object) -> None:
     """It gets no interface, and nothing is removed from it; the state directory is not touched."""
     assert callable(verb)

@@ -98,8 +98,8 @@ class Attachment:
 
 
 def lock_number_of(host_ifname: str) -> int:
-    """Give which of the 256 locks is an attachment's: from its host end's name, which a link has without any record."""
-    return base64.b32decode(host_ifname[len(HOST_PREFIX) :].upper() + "====")[0]
+    """Give which byte of the lock file is an attachment's: from its host end's name, which needs no record."""
+    return int.from_bytes(base64.b32decode(host_ifname[len(HOST_PREFIX) :].upper() + "===="))
 
 
 def hashed(value: str) -> str:

@@ -18,6 +18,7 @@ _GENERIC = struct.pack("=BBH", 1, 0, 0)  # nfgenmsg: NFPROTO_INET
 _TABLE_NAME, _TABLE_FLAGS, _TABLE_USERDATA = 1, 2, 6
 _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_USE = 1, 3, 4, 6
 _USE = struct.Struct(">I")
+_TRIES = 3  # the nft of an ADD that was killed may still run, and the kernel counts what is only being prepared
 _LONGEST_NAME = 64  # of a network, in the comment, of which nft allows 128 bytes
 
 
@@ -50,11 +51,12 @@ def ensure(ruleset: Ruleset, network: str, in_use: Callable[[str], bool]) -> boo
             "pods here; a node has one firewall, so give both networks the same firewall and masquerade keys"
         )
         raise InvalidConfig(msg)
-    nft.replace(ruleset, f"{ruleset.fingerprint} {_short(network)}")
-    if not is_whole(ruleset):
-        msg = f"table inet {TABLE} was changed while it was put in place; find out what else writes the node's firewall"
-        raise FirewallUnusable(msg)
-    return True
+    for _ in range(_TRIES):
+        nft.replace(ruleset, f"{ruleset.fingerprint} {_short(network)}")
+        if is_whole(ruleset):
+            return True
+    msg = f"table inet {TABLE} was changed {_TRIES} times while it was put in place; find out what writes the firewall"
+    raise FirewallUnusable(msg)
 
 
 def is_whole(ruleset: Ruleset) -> bool:

@@ -1,7 +1,7 @@
-"""Locks between processes and threads: flock on files of our own, with a bounded wait.
+"""Locks between processes and threads, on files of our own, with a bounded wait.
 
 SQLite's own locks are not enough: they are dropped when the process opens and closes the file elsewhere, a replaced
-file gives two processes two databases, and they are polled. The kernel drops a flock when its holder dies, however it
+file gives two processes two databases, and they are polled. The kernel drops ours when their holder dies, however it
 dies, so a `pending` attachment whose lock is free is one that somebody began and never finished.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,9 +40,9 @@ def unusable(path: Path, error: OSError) -> IoFailure:
 class FileLock:
     """An exclusive lock on a file that is made when needed and never removed."""
 
-    def __init__(self, path: Path) -> None:
-        """Name the file; nothing is opened yet."""
-        self._path = path
+    def __init__(self, path: Path, byte: int | None = None) -> None:
+        """Name the file, and the byte of it when only that is locked; nothing is opened yet."""
+        self._path, self._byte = path, byte
 
     @contextmanager
     def held(self, timeout: float) -> Iterator[None]:
@@ -71,7 +72,7 @@ class FileLock:
                 descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except OSError as error:
                 raise unusable(self._path, error) from error
-            if not _flock(descriptor, timeout):
+            if not _locked(descriptor, self._byte, timeout):
                 return None
             if _is_file(descriptor, self._path):
                 return descriptor
@@ -79,7 +80,12 @@ class FileLock:
 
 
 class AttachmentLocks:
-    """256 fixed lock files; each verb holds the one of its attachment to its end. For one call, in one thread."""
+    """A lock for each attachment, which each verb holds to its end: one byte of one file, where its hash says.
+
+    With a file for each of a few hundred hashes, as many pods at once meet on some of them, and wait for each other's
+    whole ADD. Open file description locks (fcntl(2)) are not lost when the process closes the file elsewhere. For one
+    call, in one thread.
+    """
 
     def __init__(self, state_dir: Path, timeout: float) -> None:
         """Keep the locks in `state_dir`/locks, made when needed; waits are bounded by `timeout` seconds."""
@@ -96,7 +102,7 @@ class AttachmentLocks:
     def held(self, host_ifname: str) -> Iterator[None]:
         """Hold the lock of the attachment with that host end; raise TryAgain when it stays busy."""
         number = lock_number_of(host_ifname)
-        with self._named(f"{number:02x}").held(self._timeout):
+        with self._of(number).held(self._timeout):
             self._own.add(number)
             try:
                 yield
@@ -105,16 +111,16 @@ class AttachmentLocks:
 
     @contextmanager
     def tried(self, host_ifname: str) -> Iterator[bool]:
-        """Hold that lock if it is free; tell whether it was, or whether this call holds it for another attachment.
-
-        One in 256 attachments shares its lock with that of the call, and nobody else works on those either.
-        """
+        """Hold that lock if it is free; tell whether it was, or whether this call holds it already."""
         number = lock_number_of(host_ifname)
         if number in self._own:
             yield True
             return
-        with self._named(f"{number:02x}").tried() as free:
+        with self._of(number).tried() as free:
             yield free
+
+    def _of(self, number: int) -> FileLock:
+        return FileLock(private(private(self._state_dir) / "locks") / "attachments", number)
 
     def _named(self, name: str) -> FileLock:
         return FileLock(private(private(self._state_dir) / "locks") / name)
@@ -127,19 +133,28 @@ def _is_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _flock(descriptor: int, timeout: float) -> bool:
+def _lock(descriptor: int, byte: int | None, *, wait: bool) -> None:
+    """Lock the file, or one byte of it; both kinds belong to the open file and go when its last descriptor does."""
+    if byte is None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    else:
+        flock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, flock)
+
+
+def _locked(descriptor: int, byte: int | None, timeout: float) -> bool:
     """Lock within `timeout` seconds; on failure the descriptor is, or will be, closed.
 
-    A blocking flock is served in turn and wakes at once, which polling is not and does not; but it knows no time limit,
+    A blocking lock is served in turn and wakes at once, which polling is not and does not; but it knows no time limit,
     and signals reach one thread only. So it waits in a thread of its own, which closes the descriptor if it comes late.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(descriptor, byte, wait=False)
     except BlockingIOError:
         if timeout <= 0:
             os.close(descriptor)
             return False
-        return _Waiter(descriptor).wait(timeout)
+        return _Waiter(descriptor, byte).wait(timeout)
     except OSError:
         os.close(descriptor)
         raise
@@ -147,10 +162,10 @@ def _flock(descriptor: int, timeout: float) -> bool:
 
 
 class _Waiter:
-    """One blocking flock in a daemon thread; whoever decides second about the descriptor's fate obeys the first."""
+    """One blocking lock in a daemon thread; whoever decides second about the descriptor's fate obeys the first."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int, byte: int | None) -> None:
+        self._descriptor, self._byte = descriptor, byte
         self._decided = threading.Lock()
         self._abandoned = False
         self._acquired = threading.Event()
@@ -164,7 +179,7 @@ class _Waiter:
             return not self._abandoned
 
     def _block(self) -> None:
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        _lock(self._descriptor, self._byte, wait=True)
         with self._decided:
             if self._abandoned:
                 os.close(self._descriptor)

@@ -68,6 +68,8 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
             _wire_host_end(host, plan, index)
             reach(Moment.HOST_WIRED)
             _wire_pod_end(pod, plan, netns_fd)
+        # last, so that a link that says whose it is has all its wires: when the store is lost nothing else tells
+        host.run([messages.set_alias(plan.host_ifname, index, plan.alias)])
         reach(Moment.POD_WIRED)
         if wrong := verify.differences(host, pod, verify.expected_of(plan)):
             raise Failure(f"something changed {plan.host_ifname} while it was made: {'; '.join(wrong)}; try again")
@@ -136,8 +138,7 @@ def _create_at(host: Socket, plan: Plan, netns_fd: int, *, index: int) -> live.L
 
 def _wire_host_end(host: Socket, plan: Plan, index: int) -> None:
     name = plan.host_ifname
-    steps = [messages.set_alias(name, index, plan.alias)]
-    steps += [messages.add_gateway(name, index, family) for family in plan.families]
+    steps = [messages.add_gateway(name, index, family) for family in plan.families]
     steps += [messages.set_up(name, index)]
     routes = {messages.add_host_route(name, index, address): address for address in plan.addresses}
     covers = [messages.add_unreachable(prefix) for prefix in plan.prefixes]

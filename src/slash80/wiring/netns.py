@@ -39,7 +39,7 @@ def opened(path: str, *, own_allowed: bool = False) -> Iterator[int]:
         msg = f"network namespace CNI_NETNS={path!a} cannot be opened: {reason}; the sandbox is gone or was never made"
         raise Failure(msg) from error
     try:
-        if descriptor < 0 or fcntl.ioctl(descriptor, _NS_GET_NSTYPE) != _CLONE_NEWNET:
+        if descriptor < 0 or not _is_network(descriptor):
             msg = f"CNI_NETNS={path!a} is not a network namespace; give the path of one, such as /run/netns/NAME"
             raise BadNetns(msg)
         if not own_allowed and os.path.samestat(os.fstat(descriptor), OWN.stat()):
@@ -49,6 +49,14 @@ def opened(path: str, *, own_allowed: bool = False) -> Iterator[int]:
     finally:
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def _is_network(descriptor: int) -> bool:
+    """Whether it is a network namespace; the path may lead to something else since it was looked at."""
+    try:
+        return fcntl.ioctl(descriptor, _NS_GET_NSTYPE) == _CLONE_NEWNET
+    except OSError:
+        return False
 
 
 def refuse_own(path: str) -> None:

@@ -56,16 +56,15 @@ def expected_of(plan: Plan) -> Expected:
 
 
 def differences(host: Socket, pod: Socket, expected: Expected) -> list[str]:
-    """Say what is missing or wrong; empty when all is well."""
-    return [*_host_side(host, expected), *_pod_side(pod, expected)]
-
-
-def _host_side(host: Socket, expected: Expected) -> Iterator[str]:
-    name = expected.host_ifname
-    link = live.link(host, name)
+    """Say what is missing or wrong; empty when all is well. Without its host end nothing else is left of it."""
+    link = live.link(host, expected.host_ifname)
     if link is None:
-        yield f"host end {name} is missing"
-        return
+        return [f"host end {expected.host_ifname} is missing"]
+    return [*_host_side(host, link, expected), *_pod_side(pod, expected)]
+
+
+def _host_side(host: Socket, link: live.Link, expected: Expected) -> Iterator[str]:
+    name = expected.host_ifname
     if link.group != messages.GROUP_ALIVE:
         yield f"host end {name} is in group {link.group} instead of {messages.GROUP_ALIVE}"
     if read_alias(link.alias) != read_alias(expected.alias):

@@ -156,7 +156,7 @@ def test_a_table_that_cannot_be_put_in_place_is_told(tables: Tables) -> None:
     """When it is not there afterwards, somebody else writes the firewall: code 101."""
     tables.rival = True
 
-    with pytest.raises(FirewallUnusable, match="changed while it was put in place"):
+    with pytest.raises(FirewallUnusable, match="changed 3 times while it was put in place"):
         base.ensure(RULESET, "net", _is_used)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from slash80.addressing.attachment import Key, lock_number_of
+from slash80.addressing.attachment import Key
 from slash80.errors import IoFailure, TryAgain
 from slash80.store.locks import AttachmentLocks, FileLock
 
@@ -118,29 +118,27 @@ def test_a_lock_in_no_directory_is_an_error_of_the_system(path: Path) -> None:
         pass
 
 
-def test_attachments_of_one_lock_number_exclude_each_other(tmp_path: Path) -> None:
-    """Any other attachment is free."""
-    locks = AttachmentLocks(tmp_path, 0.01)
-    names = [Key(str(n), "eth0").host_ifname for n in range(600)]
-    same = [name for name in names if lock_number_of(name) == lock_number_of(names[0])]
-    other = next(name for name in names if name not in same)
-
-    another = AttachmentLocks(tmp_path, 0.01)
-    with locks.held(names[0]):
-        for name, expected in ((same[1], False), (other, True)):
+def test_each_attachment_has_its_own_lock(tmp_path: Path) -> None:
+    """A call that holds one keeps others from that one only."""
+    locks, another = AttachmentLocks(tmp_path, 0.01), AttachmentLocks(tmp_path, 0.01)
+    first, *others = [Key(str(n), "eth0").host_ifname for n in range(600)]
+    with locks.held(first):
+        for name in others:
             with another.tried(name) as free:
-                assert expected == free
-        with pytest.raises(TryAgain), another.held(same[1]):
+                assert free
+        with another.tried(first) as free:
+            assert not free
+        with pytest.raises(TryAgain), another.held(first):
             pass
 
 
 def test_only_the_owner_may_look(tmp_path: Path) -> None:
-    """Directories are 0700 and files 0600, whatever the process's mask; a file's name is its number."""
+    """Directories are 0700 and files 0600, whatever the process's mask."""
     name = Key("c0ffee", "eth0").host_ifname
     with AttachmentLocks(tmp_path / "state", 1).held(name):
         made = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
 
-    assert {"state": 0o700, "locks": 0o700, f"{lock_number_of(name):02x}": 0o600} == made
+    assert {"state": 0o700, "locks": 0o700, "attachments": 0o600} == made
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
@@ -154,15 +152,14 @@ def test_a_directory_that_others_may_write_to_is_refused(tmp_path: Path, mode: i
 
 
 def test_a_call_finds_its_own_lock_free(tmp_path: Path) -> None:
-    """One in 256 attachments has the lock that the call holds already, and nobody else works on those."""
+    """It may look at its own attachment as at any other."""
+    name = Key("c0ffee", "eth0").host_ifname
     locks = AttachmentLocks(tmp_path, 1)
-    names = [Key(str(n), "eth0").host_ifname for n in range(600)]
-    same = next(name for name in names[1:] if lock_number_of(name) == lock_number_of(names[0]))
 
-    with locks.held(names[0]):
-        with locks.tried(same) as free:
+    with locks.held(name):
+        with locks.tried(name) as free:
             assert free
-        with AttachmentLocks(tmp_path, 1).tried(same) as free:
+        with AttachmentLocks(tmp_path, 1).tried(name) as free:
             assert not free
-    with AttachmentLocks(tmp_path, 1).tried(same) as free:
+    with AttachmentLocks(tmp_path, 1).tried(name) as free:
         assert free
