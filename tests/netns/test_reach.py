@@ -161,7 +161,7 @@ def test_single_family(rig: Rig, family: str) -> None:
 def test_first_packet_while_namespaces_go_away(rig: Rig) -> None:
     """A new pod is reached by the first packet also while the kernel is busy with pods that are going away.
 
-    Then the rtnl lock is taken, and an IPv6 address is acknowledged long before the kernel's work queue makes it usable.
+    Then the rtnl lock is taken, and an IPv6 address is acknowledged long before the kernel's queue makes it usable.
     """
     for _ in range(10):
         going = [rig.attach().pod for _ in range(3)]

@@ -40,7 +40,7 @@ def builds(tmp_path: Path) -> list[Path]:
 def install(engine: Path, root: Path) -> None:
     """Install a build as `make install` does."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
-    command = ["make", "--silent", "-C", PROJECT, "install", f"DESTDIR={root}", f"ENGINE={engine}"]
+    command = ["make", "--silent", "-C", str(PROJECT), "install", f"DESTDIR={root}", f"ENGINE={engine}"]
     subprocess.run(command, env=environ, check=True, capture_output=True)
 
 
