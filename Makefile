@@ -19,6 +19,9 @@ VENV = $(CACHE)/venv-$(shell { $(PYTHON) -VV; cat $(LOCKS); } 2>&1 | sha256sum |
 TOOLS = $(CACHE)/tools-$(shell cat $(TOOL_SETS) | sha256sum | cut -c 1-12)
 LIBPYTHON = libpython$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 PY = $(VENV)/bin/python
+# The fuzzer has a place of its own: it comes for some Pythons and machines only, and nothing else needs it.
+FUZZ = $(CACHE)/fuzz-$(shell { $(PYTHON) -VV; cat requirements.txt tests/tools/fuzz.txt; } 2>&1 | sha256sum | cut -c 1-12)
+FUZZ_SECONDS ?= 60
 ENGINE := build/dist/.slash80/engine
 ROOT := $(CURDIR)/build/root
 
@@ -29,11 +32,12 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
 export PYINSTALLER_CONFIG_DIR := $(CURDIR)/build/pyinstaller
 export SLASH80_ROOT := $(ROOT)
 export SLASH80_TOOLS = $(TOOLS)
+export SLASH80_FUZZ = $(FUZZ)/bin/python
 
 # The tiers share one machine and measure time on it.
 .NOTPARALLEL:
-.PHONY: help demo test unit netns runtime check lint types rooms size format docs bench build install uninstall root \
-	tools venv lock clean distclean apt-python apt-freeze apt-net apt-tests apt-runtime
+.PHONY: help demo test unit netns runtime fuzz soak check lint types rooms size format docs bench build install uninstall \
+	root tools venv fuzz-venv lock clean distclean apt-python apt-freeze apt-net apt-tests apt-tools apt-runtime
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name text; do
@@ -48,11 +52,20 @@ test: unit netns runtime ## run every tier; each is a target too, ARGS goes to p
 unit: venv ## test the pure parts; needs nothing
 	@$(PY) -m pytest $(ARGS) tests/unit
 
-netns: root apt-tests ## test source and frozen plugin in network namespaces; needs root
+netns: root fuzz-venv apt-tests ## test source and frozen plugin in network namespaces; needs root
 	@$(PY) -m pytest $(ARGS) tests/netns
 
 runtime: root tools apt-tests apt-runtime ## test the frozen plugin under containerd and cnitool; needs root
 	@$(PY) -m pytest $(ARGS) tests/runtime
+
+fuzz: fuzz-venv apt-net ## throw bad input at the engine for FUZZ_SECONDS (60), or run the findings ARGS again; needs root
+	@$(FUZZ)/bin/python tests/fuzz/target.py build/fuzz -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(ARGS)
+
+OPERATIONS ?= 1000000
+SEED ?=
+soak: root apt-tests ## churn a node with OPERATIONS calls under kills, as a model allows; SEED repeats a run
+	@$(PY) -m soak --operations $(OPERATIONS) $(SEED:%=--seed %)
+	$(PY) -m soak.instants --runs 500 $(SEED:%=--seed %)
 
 check: lint types rooms size ## format, lint, types, who imports whom, sizes
 
@@ -131,7 +144,22 @@ venv: apt-python
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes $(LOCKS:%=-r %)
 	touch $(VENV)/complete
 
-tools: venv ## build containerd, runc, crictl, critest, cnitool and the reference plugins
+fuzz-venv: apt-python
+	@if [[ -e $(FUZZ)/complete ]]; then exit; fi
+	mkdir -p $(CACHE)
+	exec 9> $(CACHE)/lock && flock 9
+	if [[ -e $(FUZZ)/complete ]]; then exit; fi
+	rm -rf $(FUZZ)
+	$(PYTHON) -m venv $(FUZZ)
+	unset PYTHONPATH PYTHONDONTWRITEBYTECODE
+	if $(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+			-r requirements.txt -r tests/tools/fuzz.txt; then
+		touch $(FUZZ)/complete
+	else
+		echo "no atheris for this Python and machine: the fuzz target is left out"
+	fi
+
+tools: venv apt-tools ## build containerd, CRI-O, runc, crictl, critest, cnitool and the reference plugins
 	@if [[ -d $(TOOLS) ]]; then exit; fi
 	exec 9> $(CACHE)/lock && flock 9
 	if [[ -d $(TOOLS) ]]; then exit; fi
@@ -144,17 +172,19 @@ lock: apt-python ## pin the newest Python packages that pyproject.toml allows
 	compile="$(CACHE)/venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe"
 	compile+=" --no-emit-index-url --no-emit-find-links --no-emit-trusted-host"
 	$$compile -o requirements.txt pyproject.toml
-	groups='import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")'
-	$(PYTHON) -c "$$groups" | $$compile -o tests/tools/python.txt -c requirements.txt -
+	group='import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"][sys.argv[1]], sep="\n")'
+	$(PYTHON) -c "$$group" dev | $$compile -o tests/tools/python.txt -c requirements.txt -
+	$(PYTHON) -c "$$group" fuzz | $$compile -o tests/tools/fuzz.txt -c requirements.txt -
 
 clean: ## remove what was built or cached in this tree
 	@rm -rf build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## remove the packages and tools kept in CACHE too
-	@rm -rf $(CACHE)/venv-* $(CACHE)/tools-* $(CACHE)/set-* $(CACHE)/go-* $(CACHE)/lock
+	@rm -rf $(CACHE)/venv-* $(CACHE)/fuzz-* $(CACHE)/tools-* $(CACHE)/set-* $(CACHE)/go-* $(CACHE)/lock
 
-# Install those of the Debian packages $(1) that are missing; the archive is asked only then.
+# Install those of the Debian packages $(1) that are missing; the archive is asked only then. podman's own conflist stays
+# out: a containerd of this machine would take it for its network.
 define apt
 @missing=$$(for package in $(1); do
 	[[ $$(dpkg-query -Wf '$${db:Status-Status}' $$package 2> /dev/null) == installed ]] || echo $$package
@@ -162,7 +192,8 @@ done)
 if [[ $$missing ]]; then
 	echo "installing Debian packages:" $$missing
 	apt-get -q update
-	DEBIAN_FRONTEND=noninteractive apt-get -qy -o DPkg::Lock::Timeout=300 install --no-install-recommends $$missing
+	DEBIAN_FRONTEND=noninteractive apt-get -qy -o DPkg::Lock::Timeout=300 -o DPkg::Options::=--path-exclude='/etc/cni/*' \
+		install --no-install-recommends $$missing
 fi
 endef
 
@@ -178,5 +209,8 @@ apt-net:
 apt-tests: apt-net
 	$(call apt,conntrack iputils-ping procps util-linux)
 
-apt-runtime:
-	$(call apt,busybox-static containerd gcc libc6-dev runc)
+apt-tools:
+	$(call apt,gcc libc6-dev)
+
+apt-runtime: apt-tools
+	$(call apt,busybox-static containerd podman runc)

@@ -4,7 +4,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -16,11 +16,12 @@ _CACHE = "/var/lib/cni/results"
 
 @dataclass(frozen=True)
 class CniTool:
-    """cnitool with one configuration."""
+    """cnitool with one configuration; `capabilities` are what the runtime would send to plugins that can use it."""
 
     node: Node
     program: Path
     conf_dir: Path
+    capabilities: Mapping[str, Any] = field(default_factory=dict)
 
     def configure(self, conflist: Mapping[str, Any]) -> None:
         """Set the configuration that later calls use."""
@@ -29,6 +30,7 @@ class CniTool:
     def call(self, verb: str, netns: str = "none") -> CompletedProcess[str]:
         """Call a verb, whatever its exit code."""
         environment = {"CNI_PATH": str(self.node.daemon.bin_dir), "NETCONFPATH": str(self.conf_dir)}
+        environment["CAP_ARGS"] = json.dumps(self.capabilities)
         argv = [self.program, verb, self.node.example["name"], f"/run/netns/{netns}"]
         return self.node.box.try_run(argv, env=environment)
 

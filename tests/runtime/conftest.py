@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from runtime.containerd import containerd
+from runtime.containerd import SOCKET, containerd
 from runtime.cri import Cri
 from runtime.images import compile_pause
 from runtime.internet import internet
 from runtime.node import PREFIX, Node
+from runtime.release import DEBIAN, NEWEST, Release, release
 from runtime.sandbox import Sandbox, sandbox
 
 
@@ -35,9 +36,18 @@ def tools() -> Path:
     return _directory("SLASH80_TOOLS", "the directory with crictl, cnitool and loopback")
 
 
+@pytest.fixture(scope="session", params=[DEBIAN, NEWEST], ids="containerd-{}".format)
+def containerd_release(request: pytest.FixtureRequest, tools: Path) -> Release:
+    """Choose the runtime; a test that fits one only asks for that one by its version."""
+    return release(request.param, tools)
+
+
 @pytest.fixture(scope="session")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """Make the machine within the machine; SIGTERM ends the tests as Ctrl-C does, so that it is removed."""
+def box(containerd_release: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """Make a machine within the machine, for each release its own.
+
+    SIGTERM ends the tests as Ctrl-C does, so that it is removed.
+    """
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     with sandbox(compile_pause(tmp_path_factory.mktemp("pause"))) as made:
         yield made
@@ -45,11 +55,11 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def session_node(box: Sandbox, root: Path, tools: Path) -> Iterator[Node]:
+def session_node(box: Sandbox, root: Path, tools: Path, containerd_release: Release) -> Iterator[Node]:
     """Make the node."""
     example = json.loads((root / "usr/share/slash80/05-slash80.conflist").read_text())
-    with internet(box, [PREFIX[6]]), containerd(box, root, tools) as daemon:
-        yield Node(box, daemon, Cri(box, tools / "crictl"), example)
+    with internet(box, [PREFIX[6]]), containerd(box, root, tools, containerd_release) as daemon:
+        yield Node(box, daemon, Cri(box, tools / "crictl", SOCKET), example)
 
 
 @pytest.fixture

@@ -2,14 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+import signal
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from lab.waiting import wait_until
 from runtime import images
-from runtime.sandbox import Sandbox
+from runtime.release import Release
+from runtime.sandbox import Sandbox, Started
 
 SOCKET = "/run/slash80-runtime/containerd.sock"
 
@@ -40,9 +42,10 @@ ip_pref = "cni"
 class Containerd:
     """The daemon and its directories of plugins and configurations."""
 
-    def __init__(self, box: Sandbox, crictl: Path) -> None:
+    def __init__(self, box: Sandbox, release: Release, tools: Path) -> None:
         """Write the daemon's configuration; nothing runs yet."""
-        self._box, self._crictl = box, crictl
+        self._box, self._crictl = box, tools / "crictl"
+        self.release = release
         self.bin_dir = box.scratch / "cni-bin"
         self.conf_dir = box.scratch / "cni-net.d"
         self.log = box.scratch / "containerd.log"
@@ -58,29 +61,39 @@ class Containerd:
             )
         )
         self._running = ExitStack()
+        self._process: Started
 
-    def install_plugins(self, shipped: Path, loopback: Path) -> None:
-        """Copy the plugin as `make install` laid it out, and the loopback plugin that containerd needs."""
+    def install_plugins(self, shipped: Path, others: Iterable[Path]) -> None:
+        """Copy the plugin as `make install` laid it out, and others' plugins beside it."""
         shutil.copytree(shipped, self.bin_dir, symlinks=True)
-        shutil.copy2(loopback, self.bin_dir)
+        for plugin in others:
+            shutil.copy2(plugin, self.bin_dir)
 
     def start(self) -> None:
         """Start the daemon and wait until it serves pods."""
-        command = ["containerd", "--config", str(self._config)]
-        self._running.enter_context(self._box.running(command, log=self.log.name))
+        command = ["env", f"PATH={self.release.path}", "containerd", "--config", str(self._config)]
+        self._process = self._running.enter_context(self._box.running(command, log=self.log.name))
         # containerd itself answers earlier, but until the CRI plugin has recovered its pods all calls fail.
-        wait_until(self._answers, seconds=30)
+        wait_until(self.answers, seconds=30)
 
     def stop(self) -> None:
         """End the daemon; its shims, and with them the pods, stay."""
         self._running.close()
 
-    def _answers(self) -> bool:
+    def kill(self) -> None:
+        """End the daemon at whatever instruction it is."""
+        self._process.end(signal.SIGKILL)
+        self._running.close()
+
+    def answers(self) -> bool:
+        """Tell whether pods are served."""
         return self._box.try_run([self._crictl, "-r", f"unix://{SOCKET}", "version"]).returncode == 0
 
     def import_image(self, archive: Path) -> None:
         """Load an image under the names in its archive."""
-        self._box.run(["ctr", "-a", SOCKET, "-n", "k8s.io", "images", "import", "--snapshotter", "native", archive])
+        flags = [*self.release.import_flags, "--snapshotter", "native"]
+        ctr = ["env", f"PATH={self.release.path}", "ctr", "-a", SOCKET, "-n", "k8s.io"]
+        self._box.run([*ctr, "images", "import", *flags, archive])
 
     def write_conflist(self, conflist: Mapping[str, Any]) -> None:
         """Put a configuration in place as an installer must: by rename, within the watched directory."""
@@ -94,10 +107,11 @@ class Containerd:
 
 
 @contextmanager
-def containerd(box: Sandbox, root: Path, tools: Path) -> Iterator[Containerd]:
+def containerd(box: Sandbox, root: Path, tools: Path, release: Release) -> Iterator[Containerd]:
     """Run a containerd with its images loaded, for the time of the block."""
-    daemon = Containerd(box, tools / "crictl")
-    daemon.install_plugins(root / "opt/cni/bin", tools / "loopback")
+    daemon = Containerd(box, release, tools)
+    # loopback is containerd's own demand, the others are what people chain
+    daemon.install_plugins(root / "opt/cni/bin", [tools / n for n in ("loopback", "tuning", "portmap", "bandwidth")])
     try:
         daemon.start()
         daemon.import_image(images.pause_archive(box.scratch, box.scratch / "pause"))

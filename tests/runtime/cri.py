@@ -2,13 +2,16 @@
 
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime.containerd import SOCKET
 from runtime.images import BUSYBOX
 from runtime.sandbox import Sandbox
+
+# Each container has its own processes, which is what kubelet asks for, too.
+_LINUX = {"security_context": {"namespace_options": {"pid": 1}}}
 
 
 class CriError(Exception):
@@ -25,14 +28,15 @@ class Pod:
 
 @dataclass(frozen=True)
 class Cri:
-    """A client of the sandbox's containerd."""
+    """A client of a runtime in the sandbox."""
 
     box: Sandbox
     crictl: Path
+    socket: str
 
     def _run(self, *words: str | Path) -> str:
-        endpoint = f"unix://{SOCKET}"
-        argv = [self.crictl, "--timeout", "60s", "-r", endpoint, "-i", endpoint, *words]
+        endpoint = f"unix://{self.socket}"
+        argv = [self.crictl, "--timeout", "110s", "-r", endpoint, "-i", endpoint, *words]
         done = self.box.try_run(argv, env={"CRI_CONFIG_FILE": "/dev/null"})
         if done.returncode:
             raise CriError(done.stdout + done.stderr)
@@ -42,19 +46,20 @@ class Cri:
         found: dict[str, Any] = json.loads(self._run(*words))
         return found
 
-    def run_pod(self, name: str, attempt: int = 0) -> Pod:
-        """Create a pod sandbox: the ADD."""
+    def run_pod(self, name: str, attempt: int = 0, wishes: Mapping[str, object] | None = None) -> Pod:
+        """Create a pod sandbox: the ADD; `wishes` are further keys of its configuration."""
         uid = str(uuid.uuid4())
         config = self.box.scratch / f"pod-{uid}.json"
         metadata = {"name": name, "namespace": "runtime", "uid": uid, "attempt": attempt}
-        config.write_text(json.dumps({"metadata": metadata, "log_directory": str(self.box.scratch), "linux": {}}))
+        content = {"metadata": metadata, "log_directory": str(self.box.scratch), "linux": _LINUX}
+        config.write_text(json.dumps(content | dict(wishes or {})))
         return Pod(self._run("runp", config).strip(), config)
 
     def run_container(self, pod: Pod, *command: str) -> str:
         """Start a busybox container in a pod; give its id."""
         config = self.box.scratch / f"container-{uuid.uuid4()}.json"
         metadata = {"name": config.stem}
-        content = {"metadata": metadata, "image": {"image": BUSYBOX}, "command": command, "linux": {}}
+        content = {"metadata": metadata, "image": {"image": BUSYBOX}, "command": command, "linux": _LINUX}
         config.write_text(json.dumps(content))
         container = self._run("create", "--no-pull", pod.id, config, pod.config).strip()
         self._run("start", container)
@@ -88,6 +93,11 @@ class Cri:
     def remove(self, pod: Pod, *, force: bool = False) -> None:
         """Remove a pod, a running one by force."""
         self._run("rmp", *(["-f"] if force else []), pod.id)
+
+    def version(self) -> str:
+        """Give the runtime's own version."""
+        (line,) = (line for line in self._run("version").splitlines() if line.startswith("RuntimeVersion:"))
+        return line.split()[1]
 
     def info(self) -> dict[str, Any]:
         """Give the runtime's own status."""

@@ -1,7 +1,8 @@
 """Container images without a registry: docker-archive tars of one layer around static binaries.
 
 `pause` is what a pod's sandbox runs, `busybox` the shell and the network tools of a container. Its web page
-`/cgi-bin/whoami` answers with the address that the request came from.
+`/cgi-bin/whoami` answers with the address that the request came from. critest finds the same under the names that it
+would pull.
 """
 
 import hashlib
@@ -17,8 +18,17 @@ from pathlib import Path
 PAUSE = "slash80.invalid/pause:runtime"
 BUSYBOX = "slash80.invalid/busybox:runtime"
 
-_WHOAMI = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\nprintf '%s\\n' \"from $REMOTE_ADDR\"\n"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_ARCHITECTURE = _ARCHITECTURES[platform.machine()]
+_E2E, _STAGING = "registry.k8s.io/e2e-test-images", "gcr.io/k8s-staging-cri-tools"
+_SERVE = ["/bin/sh", "-c", "echo httpd; exec httpd -f -p 80 -h /www"]
+_CRITEST = {
+    f"{_E2E}/busybox:1.29-2": ["/bin/sh"],
+    f"{_E2E}/httpd:2.4.39-4": _SERVE,
+    f"{_E2E}/nginx:1.14-2": _SERVE,
+    f"{_STAGING}/hostnet-nginx-{_ARCHITECTURE}:latest": ["/bin/httpd", "-f", "-p", "12003", "-h", "/www"],
+}
+_WHOAMI = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\nprintf '%s\\n' \"from $REMOTE_ADDR\"\n"
 
 
 def busybox() -> Path:
@@ -48,32 +58,36 @@ def www(directory: Path) -> Path:
 
 def pause_archive(directory: Path, pause: Path) -> Path:
     """Pack the pause image."""
-    return _archive(directory / "pause.tar", PAUSE, {"pause": pause.read_bytes()}, {}, ["/pause"])
+    return _archive(directory / "pause.tar", {PAUSE: ["/pause"]}, _layer({"pause": pause.read_bytes()}, {}))
 
 
 def busybox_archive(directory: Path) -> Path:
-    """Pack the busybox image."""
+    """Pack the busybox image, under its own name and under critest's."""
     binary = busybox()
     applets = subprocess.run([binary, "--list"], capture_output=True, text=True, check=True).stdout.split()
     links = {f"bin/{applet}": "busybox" for applet in applets if applet != "busybox"}
-    files = {"bin/busybox": binary.read_bytes(), "www/cgi-bin/whoami": _WHOAMI.encode()}
-    return _archive(directory / "busybox.tar", BUSYBOX, files, links, ["/bin/sleep", "3600"])
+    files = {"bin/busybox": binary.read_bytes(), "www/cgi-bin/whoami": _WHOAMI.encode(), "www/index.html": b"hello\n"}
+    return _archive(directory / "busybox.tar", {BUSYBOX: ["/bin/sleep", "3600"], **_CRITEST}, _layer(files, links))
 
 
-def _archive(path: Path, name: str, files: Mapping[str, bytes], links: Mapping[str, str], command: list[str]) -> Path:
-    layer = _layer(files, links)
-    config = json.dumps(
-        {
-            "architecture": _ARCHITECTURES[platform.machine()],
-            "os": "linux",
-            "config": {"Cmd": command, "Env": ["PATH=/bin"]},
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
-        }
-    ).encode()
-    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+def _archive(path: Path, commands: Mapping[str, list[str]], layer: bytes) -> Path:
+    """Pack images of one layer, given their names and commands."""
     with tarfile.open(path, "w") as tar:
         _add(tar, "layer.tar", layer)
-        _add(tar, "config.json", config)
+        manifest = []
+        for number, (name, command) in enumerate(commands.items()):
+            config = {
+                "architecture": _ARCHITECTURE,
+                "os": "linux",
+                "config": {
+                    "Cmd": command,
+                    "Env": ["PATH=/bin"],
+                    "StopSignal": "SIGKILL",
+                },  # nothing here has to end gracefully
+                "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+            }
+            _add(tar, f"{number}.json", json.dumps(config).encode())
+            manifest.append({"Config": f"{number}.json", "RepoTags": [name], "Layers": ["layer.tar"]})
         _add(tar, "manifest.json", json.dumps(manifest).encode())
     return path
 

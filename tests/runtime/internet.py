@@ -15,6 +15,7 @@ from runtime.sandbox import Sandbox
 NETNS = "internet"
 MTU = 1450
 NODE = {4: "192.0.2.10", 6: "2001:db8:ff::10"}
+NEAR = {4: "192.0.2.1", 6: "2001:db8:ff::1"}
 FAR = {4: "198.51.100.1", 6: "2001:db8:1ce::1"}
 PORT = 8080
 
@@ -26,17 +27,17 @@ addr add fe80::a/64 dev uplink nodad
 link set uplink up
 """
 _FAR_SIDE = f"""
-addr add 192.0.2.1/24 dev node
-addr add 2001:db8:ff::1/64 dev node nodad
+addr add {NEAR[4]}/24 dev node
+addr add {NEAR[6]}/64 dev node nodad
 addr add fe80::b/64 dev node nodad
 link set node up
 link set lo up
 addr add {FAR[4]}/32 dev lo
 addr add {FAR[6]}/128 dev lo nodad
 """
-_DEFAULT_ROUTES = """
-route add default via 192.0.2.1
-route add default via 2001:db8:ff::1
+_DEFAULT_ROUTES = f"""
+route add default via {NEAR[4]}
+route add default via {NEAR[6]}
 """
 
 
@@ -62,6 +63,18 @@ def far_ping(box: Sandbox, address: str) -> subprocess.CompletedProcess[str]:
 
 
 def far_connect(box: Sandbox, address: str) -> str:
-    """Ask the web server at an address from the Internet; give its answer, empty if there is none."""
+    """Connect from the Internet to a web server; give the source that it saw, empty if there is no answer."""
+    return connect(box, address, NETNS)
+
+
+def connect(box: Sandbox, address: str, netns: str = "") -> str:
+    """Connect from the node, or from a namespace; give the source that the web server saw, empty without an answer."""
     request = "GET /cgi-bin/whoami HTTP/1.0\r\n\r\n"
-    return box.try_run([busybox(), "nc", "-w", "2", address, str(PORT)], netns=NETNS, stdin=request).stdout
+    answer = box.try_run([busybox(), "nc", "-w", "2", address, str(PORT)], netns=netns, stdin=request).stdout
+    return source_in(answer)
+
+
+def source_in(answer: str) -> str:
+    """Find the source address in what `/cgi-bin/whoami` answered."""
+    said = next((line for line in answer.splitlines() if line.startswith("from ")), "")
+    return said.removeprefix("from ").strip("[]").removeprefix("::ffff:")

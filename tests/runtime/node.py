@@ -13,7 +13,7 @@ from lab import state
 from lab.waiting import wait_until
 from runtime.containerd import Containerd
 from runtime.cri import Cri, Pod
-from runtime.internet import FAR, PORT
+from runtime.internet import FAR, PORT, source_in
 from runtime.sandbox import Sandbox
 
 PREFIX = {4: "10.80.1.0/24", 6: "2001:db8:a:b:1::/80"}
@@ -45,11 +45,11 @@ class Node:
     example: Json
     _names: Iterator[int] = field(default_factory=itertools.count)
 
-    def conflist(self, **changes: object) -> Json:
-        """Give the shipped example with this node's prefixes; `changes` replace keys of the plugin."""
+    def conflist(self, *chained: Mapping[str, Any], **changes: object) -> Json:
+        """Give the shipped example with this node's prefixes; `changes` replace keys, `chained` plugins follow."""
         (plugin,) = self.example["plugins"]
         prefixes = {f"ipv{family}": {"prefixes": [prefix]} for family, prefix in PREFIX.items()}
-        return {**self.example, "plugins": [plugin | prefixes | changes]}
+        return {**self.example, "plugins": [plugin | prefixes | changes, *chained]}
 
     def use(self, conflist: Mapping[str, Any]) -> None:
         """Put a configuration in place and wait until the runtime has loaded it."""
@@ -66,12 +66,12 @@ class Node:
         return f"pod-{next(self._names)}"
 
     @contextmanager
-    def pods(self, count: int = 1) -> Iterator[list[Running]]:
+    def pods(self, count: int = 1, wishes: Mapping[str, object] | None = None) -> Iterator[list[Running]]:
         """Run pods with a web server in each, one after the other; at the end remove all that there are."""
         running: list[Running] = []
         try:
             for _ in range(count):
-                pod = self.cri.run_pod(self.names())
+                pod = self.cri.run_pod(self.names(), wishes=wishes)
                 running.append(Running(pod, "", ()))
                 server = self.cri.run_container(pod, "httpd", "-f", "-p", str(PORT), "-h", "/www")
                 running[-1] = Running(pod, server, tuple(self.cri.addresses(pod)))
@@ -88,8 +88,9 @@ class Node:
         """Connect from inside a pod to a web server; give the source address that the server saw."""
         request = f"printf 'GET /cgi-bin/whoami HTTP/1.0\\r\\n\\r\\n' | nc -w 5 {address} {PORT}"
         answer = self.cri.exec(source.container, "sh", "-c", request)
-        (said,) = (line for line in answer.splitlines() if line.startswith("from "))
-        return said.removeprefix("from ").strip("[]").removeprefix("::ffff:")
+        said = source_in(answer)
+        assert said, f"{address} gave no answer to {source.addresses}: {answer}"
+        return said
 
     def reaches(self, source: Running, address: str) -> str:
         """Ping an address and connect to it; give the source address that it saw."""
@@ -113,10 +114,14 @@ class Node:
             shutil.copy2(file, copy)
         return copy
 
+    def host_ends(self) -> set[str]:
+        """Name the host ends of pods."""
+        links = json.loads(self.box.run(["ip", "-j", "link", "show"]))
+        return {link["ifname"] for link in links if link["ifname"].startswith(("s80", "x80"))}
+
     def remains(self) -> list[str]:
         """Name every link, route and row of a pod that is there; empty when all was released."""
-        links = json.loads(self.box.run(["ip", "-j", "link", "show"]))
-        found = [f"link {link['ifname']}" for link in links if link["ifname"].startswith(("s80", "x80"))]
+        found = [f"link {name}" for name in self.host_ends()]
         for words in ("-4", "-6"):
             routes = json.loads(self.box.run(["ip", words, "-j", "route", "show", "table", "all"]))
             ours = (r["dst"] for r in routes if r["dst"].startswith(("10.80.", "2001:db8:a:b:")))

@@ -41,6 +41,21 @@ exec {pause}
 
 
 @dataclass(frozen=True)
+class Started:
+    """A command that runs in the sandbox."""
+
+    process: subprocess.Popen[bytes]
+
+    def end(self, number: signal.Signals) -> None:
+        """Send it a signal and wait for its end; one that has ended stays so."""
+        # The command is a child: nsenter forks to enter a pid namespace.
+        wait_until(lambda: self.process.poll() is not None or bool(_children(self.process.pid)))
+        for child in _children(self.process.pid):
+            os.kill(child, number)
+        self.process.wait(timeout=30)
+
+
+@dataclass(frozen=True)
 class Sandbox:
     """The running sandbox: how to execute things in it and see its files."""
 
@@ -65,12 +80,13 @@ class Sandbox:
         netns: str = "",
         stdin: str = "",
         env: dict[str, str] | None = None,
+        seconds: float = 120,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, whatever its exit code."""
+        """Run a command to its end, whatever its exit code; more than `seconds` it must not take."""
         environment = {"PATH": os.environ["PATH"], "TMPDIR": str(self.scratch / "tmp"), **(env or {})}
         command = self.command(argv, netns)
         return subprocess.run(
-            command, input=stdin, env=environment, capture_output=True, text=True, timeout=120, check=False
+            command, input=stdin, env=environment, capture_output=True, text=True, timeout=seconds, check=False
         )
 
     def run(
@@ -89,7 +105,7 @@ class Sandbox:
         return done.stdout
 
     @contextmanager
-    def running(self, argv: Sequence[str | Path], *, netns: str = "", log: str = "other.log") -> Iterator[None]:
+    def running(self, argv: Sequence[str | Path], *, netns: str = "", log: str = "other.log") -> Iterator[Started]:
         """Run a command inside the sandbox's cgroups for the time of the block; SIGTERM ends it."""
         environment = {"PATH": os.environ["PATH"], "TMPDIR": str(self.scratch / "tmp")}
         command = _joining(self.groups.leaves, self.command(argv, netns))
@@ -102,14 +118,11 @@ class Sandbox:
                 stderr=out,
                 start_new_session=True,
             )
+        started = Started(process)
         try:
-            yield
+            yield started
         finally:
-            # The command is a child: nsenter forks to enter a pid namespace.
-            wait_until(lambda: process.poll() is not None or bool(_children(process.pid)))
-            for child in _children(process.pid):
-                os.kill(child, signal.SIGTERM)
-            process.wait(timeout=30)
+            started.end(signal.SIGTERM)
 
 
 def _joining(files: Sequence[Path], argv: Sequence[str]) -> list[str]:

@@ -31,6 +31,7 @@ def test_namespace_gone(node: Node) -> None:
         _unmount_namespace(node, pod)
         info = node.cri.inspect(pod.pod)["info"]
         node.box.run(["kill", "-9", str(info["pid"])])
+        wait_until(lambda: not node.cri.is_ready(pod.pod))  # before that, containerd's stop meets a dying shim
         node.cri.stop(pod.pod)
 
         assert node.remains() == []

@@ -1,4 +1,4 @@
-// crictl: speaks to containerd as the kubelet does. A module of its own: its dependencies conflict with the plugins'.
+// crictl speaks to containerd as the kubelet does, critest checks what a kubelet expects of it. A module of its own: its dependencies conflict with the plugins'.
 module slash80/tools/cri
 
 go 1.26.2

@@ -1,0 +1,29 @@
+"""critest's specs that concern the network, with the shipped plugin and portmap after it.
+
+They ask for one address and IPv4 only: test_pods.py asks the same of both families.
+"""
+
+from pathlib import Path
+
+from runtime.critest import critest
+from runtime.node import Node
+from runtime.release import DEBIAN, NEWEST
+
+_FOCUS = ["Networking", r"\] PodSandbox", "Streaming", "HostNetwork", "Multiple Containers"]
+_FOCUS_OF = {
+    DEBIAN: _FOCUS,  # its runc has no user namespaces, and it calls the removal of an unknown pod an error
+    NEWEST: [*_FOCUS, "UserNamespaces", "Idempotence .*PodSandbox"],
+}
+_SPECS = {DEBIAN: 20, NEWEST: 29}  # what the reference plugins bridge and portmap pass here
+
+
+def test_critest(node: Node, tools: Path) -> None:
+    """All specs on networking, pod sandboxes, streaming, host network and user namespaces pass, and none is missing."""
+    version = node.daemon.release.version
+    node.use(node.conflist({"type": "portmap", "capabilities": {"portMappings": True}}))
+
+    report = critest(node.box, tools / "critest.test", _FOCUS_OF[version])
+
+    assert report.failed == {}
+    assert len(report.passed) >= _SPECS[version]
+    assert node.remains() == []
