@@ -73,6 +73,12 @@ def test_read_only_settings_that_are_right(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("shape", ["frozen"], indirect=True)
+def test_system_without_the_names_of_protocols(rig: Rig) -> None:
+    """A bare system has no /etc/protocols, and the firewall is put in place all the same."""
+    assert call_behind(rig, rig.site.pod(), "mount --bind /dev/null /etc/protocols")["ips"]
+
+
+@pytest.mark.parametrize("shape", ["frozen"], indirect=True)
 def test_status_with_an_nft_that_hangs(rig: Rig, tmp_path: Path) -> None:
     """STATUS does not wait for an nft that never ends, as one that waits for somebody's lock."""
     hanging = tmp_path / "nft"

@@ -17,6 +17,7 @@ from slash80.addressing.family import FAMILIES, Family, Network, family_of
 
 TABLE = "slash80"
 _PODS = f'"{HOST_PREFIX}*"'
+_ICMPV6 = 58  # by number: nft looks names of protocols up in /etc/protocols, which a bare system has not
 _WORDS = {4: "ip", 6: "ip6"}
 _MULTICAST = {4: "224.0.0.0/4", 6: "ff00::/8"}
 _ECHO_SOURCES = 65536  # sources whose pings are counted at once; a full set lets no further one in
@@ -146,7 +147,7 @@ def _source() -> Iterator[str]:
     """
     yield f"iifname != {_PODS} accept"
     yield "ct state established,related accept"
-    yield "ip6 saddr :: meta l4proto ipv6-icmp accept"
+    yield f"ip6 saddr :: meta l4proto {_ICMPV6} accept"
     yield "fib saddr . iif oif missing counter drop"
 
 
