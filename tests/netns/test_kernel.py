@@ -75,7 +75,9 @@ def test_read_only_settings_that_are_right(rig: Rig) -> None:
 @pytest.mark.parametrize("shape", ["frozen"], indirect=True)
 def test_system_without_the_names_of_protocols(rig: Rig) -> None:
     """A bare system has no /etc/protocols, and the firewall is put in place all the same."""
-    assert call_behind(rig, rig.site.pod(), "mount --bind /dev/null /etc/protocols")["ips"]
+    hide = "test ! -e /etc/protocols || mount --bind /dev/null /etc/protocols"
+
+    assert call_behind(rig, rig.site.pod(), hide)["ips"]
 
 
 @pytest.mark.parametrize("shape", ["frozen"], indirect=True)
