@@ -69,14 +69,14 @@ soak: root apt-tests ## churn a node with OPERATIONS calls under kills, as a mod
 
 check: lint types rooms size ## format, lint, types, who imports whom, sizes
 
-lint: venv
+lint: venv ## check format and lint
 	@$(PY) -m ruff format --check
 	$(PY) -m ruff check
 
-types: venv
+types: venv ## check types
 	@$(PY) -m mypy
 
-rooms: venv
+rooms: venv ## check who imports whom
 	@$(VENV)/bin/lint-imports --no-logo --cache-dir build/import-linter
 
 size: venv ## print the size table of this tree and what breaks its hard limits
