@@ -12,15 +12,13 @@ Network = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """IPv4 or IPv6; `shortest` and `longest` bound the prefixes that a node may hand out from."""
+    """IPv4 or IPv6, with its gateway, which is on every host end."""
 
     version: int
     bits: int
     af: int
     gateway: Address
     gateway_length: int
-    shortest: int
-    longest: int
 
     def __str__(self) -> str:
         """Name the family for people."""
@@ -42,8 +40,8 @@ class Family:
 
 
 # The same gateways on every host end: nothing to allocate, nothing to clash, and the pod's routes never change.
-IPV4 = Family(4, 32, socket.AF_INET, ip_address("169.254.1.1"), 32, 8, 30)
-IPV6 = Family(6, 128, socket.AF_INET6, ip_address("fe80::1"), 64, 64, 120)
+IPV4 = Family(4, 32, socket.AF_INET, ip_address("169.254.1.1"), 32)
+IPV6 = Family(6, 128, socket.AF_INET6, ip_address("fe80::1"), 64)
 FAMILIES = (IPV4, IPV6)
 
 

@@ -23,10 +23,6 @@ class Suffix(StrEnum):
     MAC = "mac"
 
 
-LONGEST = {Suffix.UNIQUE: 120, Suffix.IPV4: 96, Suffix.HASH: 120, Suffix.MAC: 80}
-"""The longest prefix that leaves room for each suffix."""
-
-
 def unique(secret: bytes, key: Key, *, boottime_ns: int, attempt: int) -> Mac:
     """Hash an attachment and its moment: unguessable, and practically never the same twice.
 

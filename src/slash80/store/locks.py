@@ -102,7 +102,7 @@ class AttachmentLocks:
     def held(self, host_ifname: str) -> Iterator[None]:
         """Hold the lock of the attachment with that host end; raise TryAgain when it stays busy."""
         number = lock_number_of(host_ifname)
-        with self._of(number).held(self._timeout):
+        with self._named("attachments", number).held(self._timeout):
             self._own.add(number)
             try:
                 yield
@@ -116,14 +116,11 @@ class AttachmentLocks:
         if number in self._own:
             yield True
             return
-        with self._of(number).tried() as free:
+        with self._named("attachments", number).tried() as free:
             yield free
 
-    def _of(self, number: int) -> FileLock:
-        return FileLock(private(private(self._state_dir) / "locks") / "attachments", number)
-
-    def _named(self, name: str) -> FileLock:
-        return FileLock(private(private(self._state_dir) / "locks") / name)
+    def _named(self, name: str, byte: int | None = None) -> FileLock:
+        return FileLock(private(private(self._state_dir) / "locks") / name, byte)
 
 
 def _is_file(descriptor: int, path: Path) -> bool:

@@ -19,6 +19,7 @@ from slash80.addressing.family import IPV4, IPV6, Address, Family, Network, fami
 from slash80.addressing.mac import Mac
 from slash80.addressing.pool import Pool, Range
 from slash80.addressing.suffix import Suffix
+from slash80.cni.values import _SUFFIX_ROOM
 from slash80.errors import BelongsToAnother, CniError, InvalidConfig, NoFreeAddress
 from slash80.store.api import Store
 from slash80.store.memory import MemoryStore
@@ -213,7 +214,7 @@ def configurations(draw: st.DrawFn) -> tuple[Suffix, dict[Family, Pool]]:
     mode = draw(st.sampled_from(Suffix))
     tied = mode in {Suffix.IPV4, Suffix.HASH}
     four = _prefixes(draw, "32.0.0.0", LENGTHS4, least=tied)
-    lengths6 = st.sampled_from(sorted({64, 80, suffix.LONGEST[mode], min(suffix.LONGEST[mode], 119)}))
+    lengths6 = st.sampled_from(sorted({64, 80, _SUFFIX_ROOM[mode], min(_SUFFIX_ROOM[mode], 119)}))
     six = _prefixes(draw, "2001:db8::", lengths6, least=0 if four else 1)
     excluded, edges = draw(OFFSETS), draw(st.booleans())
     pools: dict[Family, Pool] = {}
