@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 from slash80.addressing.family import Address
 from slash80.addressing.mac import Mac
 
-HOST_PREFIX = "s80"
+HOST_PREFIX, DYING_PREFIX = "s80", "x80"
 _ALIAS_BYTES = 255  # IFALIASZ of the kernel, less its final zero
 
 
@@ -45,10 +45,11 @@ class Key:
 
 
 class State(StrEnum):
-    """How far an attachment is."""
+    """How far an attachment is; a dying one is no longer its pod's, and keeps its addresses until its link is gone."""
 
     PENDING = "pending"
     READY = "ready"
+    DYING = "dying"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,11 @@ class Attachment:
     def same_network(self, name: str) -> bool:
         """Whether this attachment belongs to the network of that name."""
         return self.network in {name, hashed(name)}
+
+
+def dying_name(host_ifname: str) -> str:
+    """Give the name that a host end has while it waits for its deletion."""
+    return DYING_PREFIX + host_ifname[len(HOST_PREFIX) :]
 
 
 def lock_number_of(host_ifname: str) -> int:
