@@ -1,4 +1,4 @@
-"""The whole plugin as a function: environment and standard input in, exit code out, nothing of the process touched.
+"""The whole plugin as a function: environment and standard input in, one answer out, nothing of the process touched.
 
 This module runs at every call, so it imports the standard library and the protocol's small parts only; the rooms come
 with the verb that needs them, and neither VERSION nor an error pays for them.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from slash80.cni import document, environment, request, versions
@@ -17,6 +16,9 @@ from slash80.errors import CniError, Failure
 
 if TYPE_CHECKING:
     from slash80.cni.request import Request
+    from slash80.node import Means
+
+Reply = Callable[[int, bytes], None]  # exit code and standard output; raises OSError when nobody takes it
 
 
 def run(environ: Mapping[str, str], stdin: BinaryIO, stdout: BinaryIO) -> int:
@@ -24,44 +26,66 @@ def run(environ: Mapping[str, str], stdin: BinaryIO, stdout: BinaryIO) -> int:
 
     Give 0, or 1 with an error document written.
     """
-    version = versions.NEWEST
+    codes = []
+
+    def reply(code: int, text: bytes) -> None:
+        codes.append(code)
+        stdout.write(text)
+        stdout.flush()
+
+    answer(environ, stdin, reply)
+    return codes[0]
+
+
+def answer(environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, means: Means | None = None) -> None:
+    """Do what one call asks, with the means of this process or of the caller, and reply exactly once.
+
+    What `reply` raises is raised, and an ADD of which nobody heard is taken back before that.
+    """
+    version, caller = versions.NEWEST, _Caller(reply)
     try:
         env = environment.read(environ)
         if env.command == "VERSION":
-            _write(stdout, {"cniVersion": versions.NEWEST, "supportedVersions": list(versions.SUPPORTED)})
-            return 0
+            caller.tell(0, {"cniVersion": versions.NEWEST, "supportedVersions": list(versions.SUPPORTED)})
+            return
         conf = document.read(stdin)
         told = request.version_of(conf)
         version = told if told in versions.SUPPORTED else version
-        _perform(request.judge(env, conf, told), stdout)
-    except CniError as error:
-        _write(stdout, error.document(version))
-        return 1
-    except Exception as error:  # noqa: BLE001 -- the entry point: whatever happens, the runtime gets one document
-        _write(stdout, _unexpected(error).document(version))
-        return 1
-    return 0
+        _perform(request.judge(env, conf, told), means, caller)
+    except Exception as error:  # the entry point: whatever happens, the runtime gets one document
+        if caller.told:
+            raise
+        failure = error if isinstance(error, CniError) else _unexpected(error)
+        caller.tell(1, failure.document(version))
 
 
-def _perform(call: Request, stdout: BinaryIO) -> None:
-    from slash80 import plugin  # noqa: PLC0415 -- the rooms, with pydantic and pyroute2
+class _Caller:
+    """Whoever made the call; told once, since a second answer would stand behind half of the first."""
 
+    def __init__(self, reply: Reply) -> None:
+        self._reply, self.told = reply, False
+
+    def tell(self, code: int, document: Document | None = None) -> None:
+        self.told = True
+        # ASCII: an environment may hold bytes that are no UTF-8
+        self._reply(code, b"" if document is None else json.dumps(document).encode("ascii") + b"\n")
+
+
+def _perform(call: Request, means: Means | None, caller: _Caller) -> None:
+    from slash80 import node, plugin  # noqa: PLC0415 -- the rooms, with pydantic and pyroute2
+
+    means = means or node.OWN
     if call.env.command == "ADD":
-        plugin.add(call, partial(_write, stdout))
+        plugin.add(call, means, lambda result: caller.tell(0, result))
         return
-    verbs: dict[str, Callable[[Request], None]] = {
+    verbs: dict[str, Callable[[Request, Means], None]] = {
         "DEL": plugin.delete,
         "CHECK": plugin.check,
         "GC": plugin.gc,
         "STATUS": plugin.status,
     }
-    verbs[call.env.command](call)
-
-
-def _write(stdout: BinaryIO, answer: Document) -> None:
-    # ASCII: an environment may hold bytes that are no UTF-8
-    stdout.write(json.dumps(answer).encode("ascii") + b"\n")
-    stdout.flush()
+    verbs[call.env.command](call, means)
+    caller.tell(0)
 
 
 def _unexpected(error: Exception) -> Failure:

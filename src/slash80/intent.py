@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from ipaddress import ip_address
 
 from slash80.addressing.attachment import Attachment, Key, Pod, alias_of
@@ -11,15 +13,48 @@ from slash80.addressing.family import FAMILIES, IPV4, IPV6, Address, Family, Net
 from slash80.addressing.mac import Mac
 from slash80.addressing.pool import Pool, Range
 from slash80.addressing.suffix import Suffix
+from slash80.cni import conf as configuration
 from slash80.cni.conf import NetConf
 from slash80.cni.document import Document
 from slash80.cni.result import Interface, Ip, Result, Route
 from slash80.cni.wishes import Wishes
 from slash80.errors import InvalidConfig
-from slash80.firewall.rules import Settings
+from slash80.firewall.rules import Ruleset, Settings, build
 from slash80.wiring.plan import Plan, RouteSpec
 
 _LATER_PRIORITY = 100  # of the n-th further interface's routes, plus n
+
+
+@dataclass(frozen=True, eq=False)
+class Intent:
+    """A configuration and what follows from it alone, worked out once."""
+
+    conf: NetConf
+
+    @cached_property
+    def pools(self) -> dict[Family, Pool]:
+        """The pools of the families that are configured."""
+        return pools(self.conf)
+
+    @cached_property
+    def families(self) -> tuple[Family, ...]:
+        """The families that are configured."""
+        return tuple(self.pools)
+
+    @cached_property
+    def ruleset(self) -> Ruleset:
+        """The node's firewall."""
+        return build(settings(self.conf))
+
+
+def read(document: Document) -> Intent:
+    """Check a configuration, once for all calls with the same; raise InvalidConfig or UnsupportedField."""
+    return _read(configuration.text_of(NetConf, document))
+
+
+@lru_cache(maxsize=16)
+def _read(text: str) -> Intent:
+    return Intent(configuration.from_text(NetConf, text))
 
 
 def pools(conf: NetConf) -> dict[Family, Pool]:
@@ -31,9 +66,9 @@ def pools(conf: NetConf) -> dict[Family, Pool]:
     return {family: pool for family, pool in found.items() if pool.prefixes}
 
 
-def wanted(conf: NetConf, wishes: Wishes, key: Key, *, boottime_ns: int, taken: Callable[[Address], bool]) -> Wanted:
+def wanted(intent: Intent, wishes: Wishes, key: Key, *, boottime_ns: int, taken: Callable[[Address], bool]) -> Wanted:
     """Say what an attachment needs; raise InvalidConfig for a wish that this network cannot fulfil."""
-    found = pools(conf)
+    conf, found = intent.conf, dict(intent.pools)
     if wishes.no_ipv4:
         found.pop(IPV4, None)
     if not found:

@@ -26,9 +26,11 @@ class Moment(StrEnum):
     LINKED = "linked"
     HOST_WIRED = "host-wired"
     POD_WIRED = "pod-wired"
-    VERIFIED = "verified"
     KEPT = "kept"
     ANSWERED = "answered"
+    BURIED = "buried"
+    DOOMED = "doomed"
+    REAPED = "reaped"
     DETACHED = "detached"
     RELEASED = "released"
 

@@ -1,42 +1,43 @@
-"""What one call works with on its node: store, locks and a netlink socket, and how an attachment is taken away."""
+"""What one call works with on its node: store, locks and sockets, and how an attachment is taken away."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
-from typing import Self
 
-from slash80.addressing.attachment import Attachment, Key
+from slash80.addressing.attachment import Attachment, Key, State
 from slash80.cni.conf import RemovalConf
 from slash80.errors import CniError, IoFailure
+from slash80.firewall.base import Base
 from slash80.moments import Moment, reach
+from slash80.netlink import Socket
 from slash80.store.locks import AttachmentLocks
 from slash80.store.sqlite import SqliteStore
-from slash80.wiring import attach, live, netns, survey
+from slash80.wiring import attach, bury, live, netns, survey
 
 
 class Node:
-    """The node's state, for one call."""
+    """The node's state, for one call.
 
-    def __init__(self, conf: RemovalConf) -> None:
-        """Open a netlink socket; the store and the locks are opened when they are used."""
-        self.host = netns.socket_here()
-        self.locks = AttachmentLocks(conf.state_dir, conf.lock_timeout)
-        self.store = SqliteStore(conf.state_dir, survey=self._survey, timeout=conf.lock_timeout, clock=boottime)
+    Where there is a `reaper`, removals leave the slow part to it and call it; else everything is deleted at once.
+    """
 
-    def __enter__(self) -> Self:
-        """Use the node as a context."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    def __init__(
+        self,
+        host: Socket,
+        base: Base,
+        *,
+        store: SqliteStore,
+        locks: AttachmentLocks,
+        reaper: Callable[[], None] | None = None,
     ) -> None:
-        """Close the netlink socket and the store."""
-        self.host.close()
-        self.store.close()
+        """Work with these; whoever made them closes them."""
+        self.host, self.base, self.store, self.locks = host, base, store, locks
+        self._reaper = reaper
 
     @contextmanager
     def removal_held(self, key: Key) -> Iterator[None]:
@@ -53,18 +54,59 @@ class Node:
         """
         attach.detach(self.host, host_ifname)
         reach(Moment.DETACHED)
+        self._release(host_ifname)
+
+    def put_aside(self, key: Key, sandbox: int | None) -> None:
+        """Take an attachment from its pod without waiting for the link's deletion, if a reaper does that here.
+
+        Deleting a link costs 16 ms and more of waiting for RCU, and a hundred links at once no more than that. Until
+        the link is gone the row keeps its addresses. What cannot be put aside is removed.
+        """
+        host_ifname = key.host_ifname
+        if self._reaper is None or sandbox is None:
+            self.remove(host_ifname)
+            return
+        try:
+            buried = bury.bury(self.host, key, sandbox)
+            reach(Moment.BURIED)
+            if buried:
+                self.store.doom(host_ifname)
+        except (CniError, OSError):
+            self.remove(host_ifname)
+            return
+        if buried:
+            reach(Moment.DOOMED)
+            self._reaper()
+        else:
+            self._release(host_ifname)
+
+    def _release(self, host_ifname: str) -> None:
         with suppress(IoFailure):
             self.store.release(host_ifname)
         reach(Moment.RELEASED)
 
+    def reap(self) -> int:
+        """Delete every dying link, and let the addresses go of which that was the last; tell how many links went.
+
+        The rows are read first: one that dies meanwhile keeps its addresses until the next time.
+        """
+        doomed = [attachment for attachment in self.store.attachments() if attachment.state is State.DYING]
+        with attach.translated():
+            count = bury.delete_all(self.host)
+            left = {link.name for link in bury.dying(self.host)} if doomed else set()
+        reach(Moment.REAPED)
+        if gone := [attachment for attachment in doomed if attachment.dying_name not in left]:
+            self.store.forget(gone)
+        return count
+
     def is_dead(self, attachment: Attachment) -> bool:
         """Whether an attachment's link is gone, as when its network namespace was deleted."""
         with attach.translated():
-            return live.link(self.host, attachment.host_ifname) is None
+            return not live.named(self.host, (attachment.host_ifname, attachment.dying_name))
 
     def release_dead(self) -> int:
         """Release every attachment that has no link and that nobody is working on; tell how many."""
-        released = 0
+        released = self.reap()
         for attachment in self.store.attachments():
             with self.locks.tried(attachment.host_ifname) as free:
                 # asked again under the lock: it may have become another one since
@@ -73,9 +115,13 @@ class Node:
                     released += 1
         return released
 
-    def _survey(self) -> Iterator[Attachment]:
-        """Read back the attachments that are complete; who is still making one keeps it himself when it is done."""
-        return (replace(attachment, since=boottime()) for attachment in survey.attachments(self.host))
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a process brings to a call: a node's state, and the descriptor of CNI_NETNS if it was handed over."""
+
+    opened: Callable[[RemovalConf], AbstractContextManager[Node]]
+    sandbox: int | None = None
 
 
 class UndoOnFailure:
@@ -101,6 +147,31 @@ class UndoOnFailure:
             value.add_note(f"and undoing it failed as well: {further}; a DEL, a GC or the next ADD finishes that")
 
 
+def store_in(state_dir: Path, timeout: float) -> SqliteStore:
+    """Give the store of a state directory; a lost one is filled from the kernel."""
+    return SqliteStore(state_dir, survey=_survey, timeout=timeout, clock=boottime)
+
+
 def boottime() -> float:
     """Seconds since the node booted, suspended or not: the clock of everything that is gone with the boot."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _survey() -> list[Attachment]:
+    """Read back the attachments that are complete; who is still making one keeps it himself when it is done."""
+    with netns.socket_here() as host:
+        return [replace(attachment, since=boottime()) for attachment in survey.attachments(host)]
+
+
+@contextmanager
+def _own(conf: RemovalConf) -> Iterator[Node]:
+    """Open all that a call needs, for that call only."""
+    with ExitStack() as stack:
+        host, base = stack.enter_context(netns.socket_here()), Base()
+        stack.callback(base.close)
+        store = store_in(conf.state_dir, conf.lock_timeout)
+        stack.callback(store.close)
+        yield Node(host, base, store=store, locks=AttachmentLocks(conf.state_dir, conf.lock_timeout))
+
+
+OWN = Means(_own)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,9 +33,10 @@ from slash80.errors import (
     NoFreeAddress,
     NotReady,
 )
-from slash80.firewall import base, conntrack, nft, rules
+from slash80.firewall import conntrack, nft, rules
+from slash80.intent import Intent
 from slash80.moments import Moment, reach
-from slash80.node import Node, UndoOnFailure, boottime
+from slash80.node import Means, Node, UndoOnFailure, boottime
 from slash80.wiring import attach, live, netns, survey, sysctl, verify
 from slash80.wiring.plan import Plan
 
@@ -42,89 +44,92 @@ _TRIES = 8  # addresses that may turn out to be in use before ADD gives up
 _STATUS_WAIT = 1.0  # seconds for each of the store and nft; a runtime waits for STATUS while it holds its own lock
 
 
-def add(request: Request, answer: Callable[[Document], None]) -> None:
+def add(request: Request, means: Means, answer: Callable[[Document], None]) -> None:
     """Attach a pod and answer with the result; raise a CniError, or what `answer` raises, and leave nothing behind.
 
     The answer goes out under the attachment's lock: an attachment that nobody hears of is taken away again, and must
     not by then have become another call's.
     """
-    conf, wishes = configuration.parse(NetConf, request.conf), wishing.read(request)
+    intended, wishes = intent.read(request.conf), wishing.read(request)
     previous, key = requests.previous(request), _key(request)
     with (
-        netns.opened(request.env.netns, own_allowed=request.env.netns_override) as netns_fd,
-        Node(conf) as node,
+        _sandbox(request, means) as netns_fd,
+        means.opened(intended.conf) as node,
         node.locks.held(key.host_ifname),
     ):
         reach(Moment.LOCKED)
-        _clear_leftover(node, key)
-        _Adding(request, conf, wishes, node=node, netns_fd=netns_fd).attach(previous, answer)
+        earlier = _siblings(node, key)
+        _Adding(request, intended, wishes, node=node, netns_fd=netns_fd, earlier=earlier).attach(previous, answer)
 
 
-def delete(request: Request) -> None:
+def delete(request: Request, means: Means) -> None:
     """Remove whatever there is of an attachment; that there is nothing is a success."""
     conf, key = configuration.parse(RemovalConf, request.conf), _key(request)
     if not request.env.netns_override:
-        netns.refuse_own(request.env.netns)
-    with Node(conf) as node, node.removal_held(key):
+        netns.refuse_own(request.env.netns, means.sandbox)
+    with means.opened(conf) as node, node.removal_held(key):
         reach(Moment.LOCKED)
-        node.remove(key.host_ifname)
+        node.put_aside(key, means.sandbox)
 
 
-def check(request: Request) -> None:
+def check(request: Request, means: Means) -> None:
     """Hold a chain's final result against the kernel; raise Failure naming all that is missing or wrong."""
-    conf, key = configuration.parse(NetConf, request.conf), _key(request)
+    intended, key = intent.read(request.conf), _key(request)
     wishing.refuse_ipam(request.conf)
     previous = requests.previous(request)
     if previous is None:
         raise InvalidConfig("CHECK needs 'prevResult', the final result of the ADD, and the configuration has none")
     claimed = claims.read(previous, request.env.ifname, request.env.netns)
     with (
-        netns.opened(request.env.netns, own_allowed=request.env.netns_override) as netns_fd,
-        Node(conf) as node,
+        _sandbox(request, means) as netns_fd,
+        means.opened(intended.conf) as node,
         node.locks.held(key.host_ifname),
         attach.translated(),
     ):
-        problems = list(_problems(node, conf, key, claimed=claimed, netns_fd=netns_fd))
+        problems = list(_problems(node, intended, key, claimed=claimed, netns_fd=netns_fd))
     if problems:
         raise Failure(f"{key} is not as it was made: {'; '.join(problems)}; delete the pod to have it made anew")
 
 
-def gc(request: Request) -> None:
+def gc(request: Request, means: Means) -> None:
     """Remove every attachment of the network that the runtime does not list; no list at all removes nothing."""
     conf, listed = configuration.parse(RemovalConf, request.conf), requests.valid_attachments(request)
     if listed is None:
         return
     valid = {Key(container_id, ifname).host_ifname for container_id, ifname in listed}
-    with Node(conf) as node:
+    with means.opened(conf) as node:
         problems = list(_collect(node, request.network, valid))
     if problems:
         raise Failure(f"GC of network '{request.network}' removed what it could, but: {'; '.join(problems)}")
 
 
-def status(request: Request) -> None:
+def status(request: Request, means: Means) -> None:
     """Raise NotReady or Degraded with the reason when no pod can be attached; change nothing."""
-    conf = configuration.parse(NetConf, request.conf)
+    intended = intent.read(request.conf)
     wishing.refuse_ipam(request.conf)
+    conf = intended.conf
     hurried = conf.model_copy(update={"lock_timeout": min(conf.lock_timeout, _STATUS_WAIT)})
-    with Node(hurried) as node:
+    with means.opened(hurried) as node:
         try:
-            _require_node(conf)
-            attached = _require_free(node, conf)
+            _require_node(intended)
+            attached = _require_free(node, intended)
         except CniError as error:
             raise NotReady(error.msg, error.details) from error
-        ruleset = rules.build(intent.settings(conf))
         try:
-            nft.check(ruleset, _STATUS_WAIT)
+            nft.check(intended.ruleset, _STATUS_WAIT)
         except CniError as error:
-            kind = Degraded if attached and not base.is_whole(ruleset) else NotReady
+            kind = Degraded if attached and not node.base.is_whole(intended.ruleset) else NotReady
             raise kind(error.msg, error.details) from error
 
 
 class _Adding:
     """One ADD under its lock, from the choice of addresses to the finished wires."""
 
-    def __init__(self, request: Request, conf: NetConf, wishes: Wishes, *, node: Node, netns_fd: int) -> None:
-        self._request, self._conf, self._wishes = request, conf, wishes
+    def __init__(
+        self, request: Request, intended: Intent, wishes: Wishes, *, node: Node, netns_fd: int, earlier: int
+    ) -> None:
+        self._request, self._intended, self._wishes, self._earlier = request, intended, wishes, earlier
+        self._conf = intended.conf
         self._node, self._netns_fd, self._key = node, netns_fd, _key(request)
 
     def attach(self, previous: Document | None, answer: Callable[[Document], None]) -> None:
@@ -153,10 +158,9 @@ class _Adding:
                 conntrack.forget(address)
             self._close()
             reach(Moment.CLOSED)
-            sysctl.forward(tuple(intent.pools(self._conf)))
+            sysctl.forward(self._intended.families)
             reach(Moment.FORWARDED)
             attach.attach(self._node.host, pod, plan, netns_fd=self._netns_fd)
-            reach(Moment.VERIFIED)
             self._node.store.keep(replace(attachment, state=State.READY))
             reach(Moment.KEPT)
             answer(result)
@@ -172,9 +176,9 @@ class _Adding:
             return self._reserve_once()
 
     def _reserve_once(self) -> tuple[Attachment, list[Address]]:
-        sysctl.require(tuple(intent.pools(self._conf)))
+        sysctl.require(self._intended.families)
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        wanted = intent.wanted(self._conf, self._wishes, self._key, boottime_ns=now, taken=self._is_local)
+        wanted = intent.wanted(self._intended, self._wishes, self._key, boottime_ns=now, taken=self._is_local)
         reused: list[Address] = []
 
         def decide(ledger: Ledger, secret: bytes) -> Assignment:
@@ -199,20 +203,20 @@ class _Adding:
 
     def _close(self) -> None:
         """Have the firewall in place before the pod's link exists; asking costs one question, and no lock."""
-        ruleset = rules.build(intent.settings(self._conf))
+        ruleset, base = self._intended.ruleset, self._node.base
         if base.is_whole(ruleset):
             return
         with self._node.locks.firewall_held():
             base.ensure(ruleset, self._request.network, self._in_use)
 
     def _in_use(self, network: str) -> bool:
-        return any(attachment.same_network(network) for attachment in self._node.store.attachments())
+        attachments = self._node.store.attachments()
+        return any(one.same_network(network) and one.state is not State.DYING for one in attachments)
 
     def _plan(self, attachment: Attachment) -> Plan:
-        siblings = self._node.store.attachments(self._key.container_id)
         with attach.translated():
             mtu = self._conf.mtu or live.uplink_mtu(self._node.host)
-        return intent.plan(self._conf, attachment, mtu=mtu, earlier=len(siblings) - 1, netns=self._request.env.netns)
+        return intent.plan(self._conf, attachment, mtu=mtu, earlier=self._earlier, netns=self._request.env.netns)
 
     def _node_freed(self, holder: str) -> bool:
         """Remove the link that has our address if nobody knows it or works on it: then it is of a lost attachment."""
@@ -224,32 +228,40 @@ class _Adding:
             return True
 
 
+def _sandbox(request: Request, means: Means) -> AbstractContextManager[int]:
+    """Open the sandbox, or look at the one that was handed over."""
+    return netns.opened(request.env.netns, own_allowed=request.env.netns_override, handed=means.sandbox)
+
+
 def _key(request: Request) -> Key:
     return Key(request.env.container_id, request.env.ifname)
 
 
-def _clear_leftover(node: Node, key: Key) -> None:
-    """Refuse a second ADD, and take away what a half-done or dead one left behind."""
-    known, link = node.store.get(key.host_ifname), attach.host_end(node.host, key.host_ifname)
+def _siblings(node: Node, key: Key) -> int:
+    """Count the container's other interfaces; refuse a second ADD, and clear what a half-done or dead one left."""
+    found = node.store.attachments(key)
+    known = next((one for one in found if one.host_ifname == key.host_ifname), None)
+    link = attach.host_end(node.host, key.host_ifname)
     if known and known.state is State.READY and link:
         raise Failure(f"{key} is attached already; it is left untouched, and only a DEL makes room for another ADD")
     if known or link:
         node.remove(key.host_ifname)
+    return sum(one is not known and one.state is not State.DYING for one in found)
 
 
-def _problems(node: Node, conf: NetConf, key: Key, *, claimed: Claims, netns_fd: int) -> Iterator[str]:
+def _problems(node: Node, intended: Intent, key: Key, *, claimed: Claims, netns_fd: int) -> Iterator[str]:
     known = node.store.get(key.host_ifname)
     if known is None or known.state is not State.READY:
-        yield f"no attachment of {key} is recorded in {conf.state_dir}"
+        yield f"no attachment of {key} is recorded in {intended.conf.state_dir}"
         return
     reserved = known.assignment.addresses
     told = {interface.ip for interface in claimed.addresses}
     yield from (f"address {address} is reserved but not in prevResult" for address in reserved if address not in told)
     with netns.socket_inside(netns_fd) as pod:
-        yield from verify.differences(node.host, pod, _expected(conf, known, claimed))
-    for family in sysctl.not_forwarding(tuple(intent.pools(conf))):
+        yield from verify.differences(node.host, pod, _expected(intended.conf, known, claimed))
+    for family in sysctl.not_forwarding(intended.families):
         yield f"the node does not forward {family}"
-    if not base.is_whole(rules.build(intent.settings(conf))):
+    if not node.base.is_whole(intended.ruleset):
         yield f"table inet {rules.TABLE} is missing or was changed"
 
 
@@ -270,6 +282,7 @@ def _expected(conf: NetConf, known: Attachment, claimed: Claims) -> verify.Expec
 
 def _collect(node: Node, network: str, valid: set[str]) -> Iterator[str]:
     """Remove what is not valid, what is dead, and host ends of the network that nobody knows; give what went wrong."""
+    node.reap()
     attachments = node.store.attachments()
     for attachment in attachments:
         gone = attachment.host_ifname not in valid or node.is_dead(attachment)
@@ -293,20 +306,20 @@ def _collect_one(node: Node, host_ifname: str, known: Attachment | None) -> Iter
         yield f"{known.key if known else host_ifname}: {error}"
 
 
-def _require_node(conf: NetConf) -> None:
+def _require_node(intended: Intent) -> None:
     """Raise Failure when the kernel lacks a family or the state directory cannot be written."""
-    sysctl.require(tuple(intent.pools(conf)))
-    folder: Path = conf.state_dir
+    sysctl.require(intended.families)
+    folder: Path = intended.conf.state_dir
     existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110 -- as below
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise Failure(f"the state directory {folder} cannot be written; mount {existing} writable or change stateDir")
 
 
-def _require_free(node: Node, conf: NetConf) -> bool:
+def _require_free(node: Node, intended: Intent) -> bool:
     """Raise NoFreeAddress when a family has no address left; tell whether there are attachments."""
-    if not os.path.exists(conf.state_dir / "state.db"):  # noqa: PTH110 -- Path.exists raises for a name that is too long
+    if not os.path.exists(intended.conf.state_dir / "state.db"):  # noqa: PTH110 -- Path.exists raises for a name that is too long
         return False  # nothing was ever attached, and looking must not make anything
-    pools = list(intent.pools(conf).values())
+    pools = list(intended.pools.values())
     found = node.store.read(partial(_counts, pools, boottime() - HARD_REST))
     for pool, counts in zip(pools, found, strict=True):
         if counts.allocated + counts.cooling >= pool.total:

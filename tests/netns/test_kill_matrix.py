@@ -26,7 +26,7 @@ from slash80.moments import Moment
 Story = Callable[[Rig, Namespace], None]
 
 REMOVING = [Moment.LOCKED, Moment.DETACHED, Moment.RELEASED]
-ADDING = [moment for moment in Moment if moment not in {Moment.DETACHED, Moment.RELEASED}]
+ADDING = list(itertools.takewhile(lambda moment: moment is not Moment.BURIED, Moment))
 TURNS = [Moment.LOCKED, Moment.RESERVED, Moment.LINKED, Moment.HOST_WIRED, Moment.KEPT]  # after which others would mend
 DONE = {Moment.KEPT, Moment.ANSWERED}  # the attachment is complete, only the caller does not know
 

@@ -29,9 +29,11 @@ class Wire:
         self.sent.append(data)
         self._datagrams += self._replies.pop(0)([head[3] for head, _ in self.messages()])
 
-    def recv(self, size: int) -> bytes:
+    def recv_into(self, buffer: bytearray, size: int, flags: int) -> int:
         """Give the next datagram; a further one would never come."""
-        return self._datagrams.pop(0)
+        datagram = self._datagrams.pop(0)
+        buffer[: len(datagram)] = datagram
+        return len(datagram)
 
     def close(self) -> None:
         """Note it."""
@@ -50,6 +52,7 @@ class Wire:
 def connected(wire: Wire) -> Socket:
     """Give a socket whose other end is the wire."""
     socket = object.__new__(Socket)
+    socket._buffer = bytearray(1 << 16)
     socket._socket, socket._sequence = wire, 0  # type: ignore[assignment]
     return socket
 

@@ -19,6 +19,7 @@ from slash80.cni.document import Document
 from slash80.cni.wishes import Wishes
 from slash80.errors import InvalidConfig
 from slash80.firewall.rules import Settings
+from slash80.intent import Intent
 from slash80.wiring.plan import Plan, RouteSpec
 from unit.builders import MAC, PREFIX4, PREFIX6, SANDBOX, attachment, conf, request_of
 
@@ -35,7 +36,7 @@ def _wishes(runtime: Document | None = None, arguments: str = "") -> Wishes:
 
 
 def _wanted(conf: NetConf, wishes: Wishes) -> Wanted:
-    return intent.wanted(conf, wishes, attachment().key, boottime_ns=5, taken=lambda _: False)
+    return intent.wanted(Intent(conf), wishes, attachment().key, boottime_ns=5, taken=lambda _: False)
 
 
 def _plan(conf: NetConf, *, earlier: int = 0, **changes: Any) -> Plan:  # noqa: ANN401 -- any field
@@ -50,6 +51,15 @@ def test_pools_are_those_of_the_families_that_are_configured() -> None:
     pool4 = Pool(IPV4, (ip_network(PREFIX4),), (excluded,), reserve_edges=False)
     assert {IPV4: pool4, IPV6: Pool(IPV6, (ip_network(PREFIX6),))} == found
     assert [IPV6] == list(intent.pools(_conf(ipv4={})))
+
+
+def test_a_configuration_is_worked_out_once_for_all_pods() -> None:
+    """What differs from pod to pod is left out of the comparison, any key that is read is not."""
+    first = intent.read(conf(runtimeConfig={"mac": str(MAC)}, prevResult={}))
+
+    assert first is intent.read(conf(args={"cni": {}}))
+    assert first is not intent.read(conf(MTU=1400))
+    assert 1400 == intent.read(conf(MTU=1400)).conf.mtu
 
 
 def test_wishes_become_what_is_wanted() -> None:

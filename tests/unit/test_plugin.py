@@ -6,22 +6,33 @@ from slash80 import plugin
 from slash80.cni.document import Document
 from slash80.cni.request import Request
 from slash80.errors import BadNetns, CniError, InvalidConfig
+from slash80.node import OWN
 from unit.builders import SANDBOX, conf, request_of
 
-OWN = "/proc/self/ns/net"
+HOST = "/proc/self/ns/net"
+
+
+def _check(request: Request) -> None:
+    """CHECK."""
+    plugin.check(request, OWN)
+
+
+def _delete(request: Request) -> None:
+    """DEL."""
+    plugin.delete(request, OWN)
 
 
 def _add(request: Request) -> None:
     """ADD for nobody."""
-    plugin.add(request, lambda _: None)
+    plugin.add(request, OWN, lambda _: None)
 
 
 def test_gc_without_a_list_touches_nothing() -> None:
     """Not even the state directory is made or looked at."""
-    assert plugin.gc(request_of(conf(stateDir="/proc/nowhere"))) is None  # type: ignore[func-returns-value]
+    assert plugin.gc(request_of(conf(stateDir="/proc/nowhere")), OWN) is None  # type: ignore[func-returns-value]
 
 
-@pytest.mark.parametrize("verb", [_add, plugin.check])
+@pytest.mark.parametrize("verb", [_add, _check])
 @pytest.mark.parametrize(
     ("keys", "code"), [({"mtu": 5}, 7), ({"ipam": {"type": "x"}}, 2), ({"prevResult": {"cniVersion": "0.4.0"}}, 6)]
 )
@@ -37,7 +48,7 @@ def test_a_configuration_is_judged_before_anything_is_touched(verb: object, keys
 def test_check_needs_a_previous_result() -> None:
     """Without it there is nothing to check against."""
     with pytest.raises(InvalidConfig, match="prevResult"):
-        plugin.check(request_of(conf()))
+        _check(request_of(conf()))
 
 
 def test_check_is_about_the_sandbox_of_the_result() -> None:
@@ -45,12 +56,12 @@ def test_check_is_about_the_sandbox_of_the_result() -> None:
     previous = {"interfaces": [{"name": "eth0", "sandbox": SANDBOX + "x"}]}
 
     with pytest.raises(InvalidConfig, match="another attachment"):
-        plugin.check(request_of(conf(prevResult=previous)))
+        _check(request_of(conf(prevResult=previous)))
 
 
-@pytest.mark.parametrize("verb", [_add, plugin.delete])
+@pytest.mark.parametrize("verb", [_add, _delete])
 def test_the_hosts_own_namespace_is_refused_first(verb: object) -> None:
     """It gets no interface, and nothing is removed from it; the state directory is not touched."""
     assert callable(verb)
     with pytest.raises(BadNetns, match="host's own"):
-        verb(request_of(conf(stateDir="/proc/nowhere"), NETNS=OWN))
+        verb(request_of(conf(stateDir="/proc/nowhere"), NETNS=HOST))

@@ -93,6 +93,11 @@ class Attachment:
     state: State = State.READY
     since: float = 0.0
 
+    @property
+    def dying_name(self) -> str:
+        """The name of the host end while it waits for its deletion."""
+        return dying_name(self.host_ifname)
+
     def same_network(self, name: str) -> bool:
         """Whether this attachment belongs to the network of that name."""
         return self.network in {name, hashed(name)}

@@ -39,10 +39,15 @@ class Mac:
         return cls(int.from_bytes(raw, "big"))
 
     @property
+    def packed(self) -> bytes:
+        """The six bytes."""
+        return self.value.to_bytes(6, "big")
+
+    @property
     def usable(self) -> bool:
         """Whether an interface may have it: unicast and not all zeros."""
         return 0 < self.value < 1 << 48 and not self.value & _MULTICAST
 
     def __str__(self) -> str:
         """Print in the kernel's form."""
-        return self.value.to_bytes(6, "big").hex(":")
+        return self.packed.hex(":")

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from functools import partial
+import json
+from functools import cache, lru_cache, partial
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
@@ -175,5 +176,27 @@ Conf = TypeVar("Conf", bound=RemovalConf)
 
 def parse(model: type[Conf], conf: Document) -> Conf:
     """Check a configuration; raise InvalidConfig or UnsupportedField naming the key and the value."""
+    return from_text(model, text_of(model, conf))
+
+
+def text_of(model: type[RemovalConf], conf: Document) -> str:
+    """Give what the model reads of a configuration as JSON: the same for every call of a network."""
+    names = _names(model)
+    return json.dumps({key: value for key, value in conf.items() if key.lower() in names})
+
+
+def from_text(model: type[Conf], text: str) -> Conf:
+    """Check what `text_of` gave, once for all calls that bring the same."""
+    return cast("Conf", _parsed(model, text))
+
+
+@lru_cache(maxsize=32)
+def _parsed(model: type[RemovalConf], text: str) -> RemovalConf:
     with values.translated():
-        return model.model_validate(conf)
+        return model.model_validate(json.loads(text))
+
+
+@cache
+def _names(model: type[RemovalConf]) -> frozenset[str]:
+    # not the fields' aliases, which exist only once the model was built
+    return frozenset(to_camel(name).lower() for name in model.model_fields)

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import collapse_addresses
 
-from slash80.addressing.attachment import HOST_PREFIX
+from slash80.addressing.attachment import DYING_PREFIX, HOST_PREFIX
 from slash80.addressing.family import FAMILIES, Family, Network, family_of
 
 TABLE = "slash80"
-_PODS = f'"{HOST_PREFIX}*"'
+_PODS, _DYING = f'"{HOST_PREFIX}*"', f'"{DYING_PREFIX}*"'
 _ICMPV6 = 58  # by number: nft looks names of protocols up in /etc/protocols, which a bare system has not
 _WORDS = {4: "ip", 6: "ip6"}
 _MULTICAST = {4: "224.0.0.0/4", 6: "ff00::/8"}
@@ -110,6 +110,7 @@ def _edge(settings: Settings) -> Iterator[str]:
     connection tracking makes of it, since without it large packets vanish (RFC 4890, 4.3.1); the other errors pass as
     related, echo replies as established. Echo requests come first: all but the first of a series are established too.
     """
+    yield f"oifname {_DYING} drop"  # nothing is routed to it: this is for whoever routes by himself
     if not settings.closed:
         return
     yield f"oifname != {_PODS} accept"
@@ -145,6 +146,7 @@ def _source() -> Iterator[str]:
     Here and not in the forward hook, or a pod could still forge packets to its own node. Established connections pass
     unasked: each began with a packet that did not.
     """
+    yield f"iifname {_DYING} drop"
     yield f"iifname != {_PODS} accept"
     yield "ct state established,related accept"
     yield f"ip6 saddr :: meta l4proto {_ICMPV6} accept"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from slash80.addressing.attachment import Assignment, Attachment
+from slash80.addressing.attachment import Assignment, Attachment, Key
 from slash80.addressing.choose import Ledger
 
 T = TypeVar("T")
@@ -17,8 +17,8 @@ class Store(Protocol):
     def get(self, host_ifname: str) -> Attachment | None:
         """Give the attachment with that host end, or None."""
 
-    def attachments(self, container_id: str | None = None) -> list[Attachment]:
-        """Give all attachments, or one container's, oldest first."""
+    def attachments(self, of: Key | None = None) -> list[Attachment]:
+        """Give all attachments, oldest first; or the key's own and those of the same container."""
 
     def reserve(self, draft: Attachment, choose: Callable[[Ledger, bytes], Assignment]) -> Attachment:
         """Choose addresses over the ledger and the node's secret, and keep the draft with them as pending.
@@ -34,6 +34,12 @@ class Store(Protocol):
 
         Its addresses rest from now on; without `rest`, for one that never came to be, they are as they were before.
         """
+
+    def doom(self, host_ifname: str) -> None:
+        """Mark an attachment as dying: it keeps its addresses; unknown ones are no error."""
+
+    def forget(self, dead: Sequence[Attachment]) -> None:
+        """Release those of these attachments that are dying still and were not made anew meanwhile."""
 
     def read(self, question: Callable[[Ledger], T]) -> T:
         """Ask the ledger."""

@@ -13,9 +13,12 @@ from slash80.addressing.pool import Pool, Range
 class SqliteLedger:
     """Reads addresses as packed bytes, whose order is the addresses' own."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Read within the transaction that is open on the connection."""
-        self._connection = connection
+    def __init__(self, connection: sqlite3.Connection, reached: dict[Range, int]) -> None:
+        """Read within the transaction that is open on the connection.
+
+        `reached` remembers from one ledger to the next where the search for unused addresses has come to.
+        """
+        self._connection, self._reached = connection, reached
 
     def use(self, address: Address) -> Use | None:
         """Tell whether an address is held or was released; None if it is not known."""
@@ -24,16 +27,30 @@ class SqliteLedger:
         return row and Use(*row)
 
     def unused(self, within: Range) -> Iterator[Address]:
-        """Give the addresses that are not known at all, in order: the gaps between the known ones."""
+        """Give the addresses that are not known at all: the gaps between the known ones, in order.
+
+        The search begins where the one before ended, and comes back to the start at the end: with a thousand pods it
+        would otherwise walk over all of them at each ADD.
+        """
+        first, last = int(within.first), int(within.last)
+        start = self._reached.get(within, first)
         family = family_of(within.first)
+        for low, high in ((start, last), (first, start - 1)):
+            for number in self._gaps(family, low, high):
+                self._reached[within] = number
+                yield family.address(number)
+
+    def _gaps(self, family: Family, low: int, high: int) -> Iterator[int]:
+        if low > high:
+            return
         query = "SELECT packed FROM address WHERE family = ? AND packed BETWEEN ? AND ? ORDER BY packed"
-        bounds = [family.version, within.first.packed, within.last.packed]
-        candidate = int(within.first)
-        for (packed,) in self._connection.execute(query, bounds):
+        bounds = [number.to_bytes(family.bits // 8, "big") for number in (low, high)]
+        candidate = low
+        for (packed,) in self._connection.execute(query, [family.version, *bounds]):
             known = int.from_bytes(packed, "big")
-            yield from map(family.address, range(candidate, known))
+            yield from range(candidate, known)
             candidate = known + 1
-        yield from map(family.address, range(candidate, int(within.last) + 1))
+        yield from range(candidate, high + 1)
 
     def released(self, family: Family) -> Iterator[tuple[Address, float]]:
         """Give the released addresses with their boottime of release, longest ago first."""

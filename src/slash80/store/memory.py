@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from slash80.addressing.attachment import Assignment, Attachment, State
+from slash80.addressing.attachment import Assignment, Attachment, Key, State
 from slash80.addressing.choose import Counts, Ledger, Use
 from slash80.addressing.family import Address, Family, family_of
 from slash80.addressing.pool import Pool, Range
@@ -29,9 +29,12 @@ class MemoryStore:
         """Give the attachment with that host end, or None."""
         return self._attachments.get(host_ifname)
 
-    def attachments(self, container_id: str | None = None) -> list[Attachment]:
-        """Give all attachments, or one container's, oldest first."""
-        wanted = (a for a in self._attachments.values() if container_id in {None, a.key.container_id})
+    def attachments(self, of: Key | None = None) -> list[Attachment]:
+        """Give all attachments, oldest first; or the key's own and those of the same container."""
+        every = self._attachments.values()
+        wanted = [
+            a for a in every if of is None or of.container_id == a.key.container_id or of.host_ifname == a.host_ifname
+        ]
         return sorted(wanted, key=lambda a: (a.since, a.host_ifname))
 
     def reserve(self, draft: Attachment, choose: Callable[[Ledger, bytes], Assignment]) -> Attachment:
@@ -50,12 +53,29 @@ class MemoryStore:
     def release(self, host_ifname: str, *, rest: bool = True) -> None:
         """Forget an attachment and let its addresses rest."""
         with self._lock:
-            self._attachments.pop(host_ifname, None)
-            for address, use in list(self._uses.items()):
-                if use.holder == host_ifname:
-                    self._uses[address] = Use(None, self._clock() if rest else use.released)
-                    if not rest and use.released == 0:
-                        del self._uses[address]
+            self._let_go(host_ifname, rest=rest)
+
+    def doom(self, host_ifname: str) -> None:
+        """Mark an attachment as dying."""
+        with self._lock:
+            if known := self._attachments.get(host_ifname):
+                self._attachments[host_ifname] = replace(known, state=State.DYING)
+
+    def forget(self, dead: Sequence[Attachment]) -> None:
+        """Release those that are dying still."""
+        with self._lock:
+            for attachment in dead:
+                known = self._attachments.get(attachment.host_ifname)
+                if known and (known.state, known.since) == (State.DYING, attachment.since):
+                    self._let_go(attachment.host_ifname, rest=True)
+
+    def _let_go(self, host_ifname: str, *, rest: bool) -> None:
+        self._attachments.pop(host_ifname, None)
+        for address, use in list(self._uses.items()):
+            if use.holder == host_ifname:
+                self._uses[address] = Use(None, self._clock() if rest else use.released)
+                if not rest and use.released == 0:
+                    del self._uses[address]
 
     def _hold(self, kept: Attachment) -> None:
         self._attachments[kept.host_ifname] = kept

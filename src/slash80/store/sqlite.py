@@ -7,10 +7,11 @@ is lost or damaged is made anew and filled from the kernel, where every link car
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
@@ -19,6 +20,7 @@ from pathlib import Path
 from slash80.addressing.attachment import Assignment, Attachment, Key, Pod, State
 from slash80.addressing.choose import Ledger
 from slash80.addressing.mac import Mac
+from slash80.addressing.pool import Range
 from slash80.errors import IoFailure, TryAgain
 from slash80.store.api import T
 from slash80.store.ledger import SqliteLedger
@@ -64,24 +66,27 @@ class SqliteStore:
         clock: Callable[[], float],
     ) -> None:
         """Name the directory, made when first needed; nothing is opened yet."""
-        self._directory, self._path = directory, directory / "state.db"
+        self._directory, self._path, self._lock = directory, directory / "state.db", FileLock(directory / "lock")
         self._survey, self._timeout, self._clock = survey, timeout, clock
         self._threads = threading.Lock()
+        self._reached: dict[Range, int] = {}
         self._connection: sqlite3.Connection | None = None
         self._opened: tuple[int, int] | None = None
 
     def get(self, host_ifname: str) -> Attachment | None:
         """Give the attachment with that host end, or None."""
-        with self._transaction() as connection:
+        with self._opened_under_lock() as connection:
             query = f"SELECT {_COLUMNS} FROM attachment WHERE host_ifname = ?"  # noqa: S608 -- a constant
             rows = connection.execute(query, [host_ifname])
             return next(map(_attachment, rows), None)
 
-    def attachments(self, container_id: str | None = None) -> list[Attachment]:
-        """Give all attachments, or one container's, oldest first."""
-        which, values = ("", []) if container_id is None else ("WHERE container_id = ?", [container_id])
+    def attachments(self, of: Key | None = None) -> list[Attachment]:
+        """Give all attachments, oldest first; or the key's own and those of the same container."""
+        # its own by the host end, since a record that was read back from the kernel may have a hash for the container
+        which = "WHERE container_id = ? OR host_ifname = ?" if of else ""
+        values = [of.container_id, of.host_ifname] if of else []
         query = f"SELECT {_COLUMNS} FROM attachment {which} ORDER BY since, host_ifname"  # noqa: S608 -- constants
-        with self._transaction() as connection:
+        with self._opened_under_lock() as connection:
             return list(map(_attachment, connection.execute(query, values)))
 
     def reserve(self, draft: Attachment, choose: Callable[[Ledger, bytes], Assignment]) -> Attachment:
@@ -91,41 +96,81 @@ class SqliteStore:
                 msg = f"{self._path} was written by a newer slash80; wait until this node's upgrade is finished"
                 raise TryAgain(msg)
             secret = connection.execute("SELECT value FROM setting WHERE name = 'secret'").fetchone()[0]
-            assignment = choose(SqliteLedger(connection), secret)
+            assignment = choose(SqliteLedger(connection, self._reached), secret)
             kept = replace(draft, assignment=assignment, state=State.PENDING, since=self._clock())
             _insert(connection, kept)
-            connection.execute("UPDATE setting SET value = value + ? WHERE name = 'early_reuse'", [assignment.early])
+            if assignment.early:
+                counted = "UPDATE setting SET value = value + ? WHERE name = 'early_reuse'"
+                connection.execute(counted, [assignment.early])
             return kept
 
     def keep(self, attachment: Attachment) -> None:
-        """Keep an attachment as it is."""
+        """Keep an attachment as it is; if it is the reserved one still, only its state is written."""
+        given = attachment.assignment
+        reserved = "UPDATE attachment SET state = ? WHERE host_ifname = ? AND state = ? AND since = ?"
+        reserved += " AND ipv4 IS ? AND ipv6 IS ?"
+        values: list[str | float | None] = [attachment.state.value, attachment.host_ifname]
+        values += [State.PENDING.value, attachment.since]
+        values += [None if value is None else str(value) for value in (given.ipv4, given.ipv6)]
         with self._transaction() as connection:
-            _insert(connection, attachment)
+            if not connection.execute(reserved, values).rowcount:
+                _insert(connection, attachment)
 
     def release(self, host_ifname: str, *, rest: bool = True) -> None:
         """Forget an attachment and let its addresses rest."""
         now = self._clock()
         with self._transaction() as connection:
-            connection.execute("DELETE FROM attachment WHERE host_ifname = ?", [host_ifname])
-            if rest:
-                connection.execute("UPDATE address SET released = ? WHERE holder = ?", [now, host_ifname])
-            connection.execute("UPDATE address SET holder = NULL WHERE holder = ?", [host_ifname])
-            forgotten = "DELETE FROM address WHERE holder IS NULL AND (released = 0 OR released < ?)"
-            connection.execute(forgotten, [now - _FORGET_AFTER])
+            _let_go(connection, host_ifname, now if rest else None)
+            _forget_rested(connection, now)
+
+    def doom(self, host_ifname: str) -> None:
+        """Mark an attachment as dying."""
+        with self._transaction() as connection:
+            changed = "UPDATE attachment SET state = ? WHERE host_ifname = ?"
+            connection.execute(changed, [State.DYING.value, host_ifname])
+
+    def forget(self, dead: Sequence[Attachment]) -> None:
+        """Release those that are dying still, in one transaction."""
+        now = self._clock()
+        same = "SELECT 1 FROM attachment WHERE host_ifname = ? AND since = ? AND state = ?"
+        with self._transaction() as connection:
+            for attachment in dead:
+                values = [attachment.host_ifname, attachment.since, State.DYING.value]
+                if connection.execute(same, values).fetchone():
+                    _let_go(connection, attachment.host_ifname, now)
+            _forget_rested(connection, now)
 
     def read(self, question: Callable[[Ledger], T]) -> T:
         """Ask the ledger."""
         with self._transaction() as connection:
-            return question(SqliteLedger(connection))
+            return question(SqliteLedger(connection, self._reached))
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Hold the lock, open the file anew if it is another one than before, and commit or roll back."""
-        with self._threads, self._translated(), FileLock(private(self._directory) / "lock").held(self._timeout):
-            connection = self._current()
-            with connection:  # commits, or rolls back when anything is raised
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
+        """Write: commit, or roll back when anything is raised."""
+        with self._opened_under_lock() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+
+    @contextmanager
+    def _opened_under_lock(self) -> Iterator[sqlite3.Connection]:
+        """Hold the lock, and open the file anew if it is another one than before.
+
+        One statement that reads needs no more: with a transaction around it, it costs twice as much.
+        """
+        with self._threads_held(), self._translated():
+            private(self._directory)
+            with self._lock.held(self._timeout):
+                yield self._current()
+
+    @contextmanager
+    def _threads_held(self) -> Iterator[None]:
+        if not self._threads.acquire(timeout=self._timeout):
+            raise TryAgain(f"other calls have used {self._path} for {self._timeout:g} s; the runtime tries it again")
+        try:
+            yield
+        finally:
+            self._threads.release()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -193,7 +238,7 @@ class SqliteStore:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116 -- pathlib's takes three times as long, and each call comes here
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
@@ -220,6 +265,19 @@ def _insert(connection: sqlite3.Connection, kept: Attachment) -> None:
             "ON CONFLICT (family, packed) DO UPDATE SET holder = excluded.holder",
             [address.version, address.packed, kept.host_ifname],
         )
+
+
+def _let_go(connection: sqlite3.Connection, host_ifname: str, released: float | None) -> None:
+    """Take an attachment out, and its addresses from it; they rest from `released` on, or stay as they were before."""
+    connection.execute("DELETE FROM attachment WHERE host_ifname = ?", [host_ifname])
+    if released is not None:
+        connection.execute("UPDATE address SET released = ? WHERE holder = ?", [released, host_ifname])
+    connection.execute("UPDATE address SET holder = NULL WHERE holder = ?", [host_ifname])
+
+
+def _forget_rested(connection: sqlite3.Connection, now: float) -> None:
+    forgotten = "DELETE FROM address WHERE holder IS NULL AND (released = 0 OR released < ?)"
+    connection.execute(forgotten, [now - _FORGET_AFTER])
 
 
 def _attachment(row: tuple[str, ...]) -> Attachment:

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_network
 
-from slash80.addressing.attachment import HOST_PREFIX, read_alias
+from slash80.addressing.attachment import DYING_PREFIX, HOST_PREFIX, dying_name, read_alias
 from slash80.addressing.family import IPV6, Address, family_of
 from slash80.errors import BelongsToAnother, CniError, Failure
 from slash80.moments import Moment, reach
 from slash80.netlink import NetlinkError, Socket
-from slash80.wiring import live, messages, netns, sysctl, verify
+from slash80.wiring import live, messages, netns, sysctl
 from slash80.wiring.plan import Plan
 
 _FAR = 1 << 20  # beyond the indexes that the kernel gives by itself
@@ -47,14 +47,24 @@ def translated() -> Iterator[None]:
 
 def is_ours(link: live.Link) -> bool:
     """Whether a link is a host end that we made: by name, and by group or alias, since somebody may change one."""
-    marked = link.group == messages.GROUP_ALIVE or read_alias(link.alias) is not None
-    return link.kind == "veth" and link.name.startswith(HOST_PREFIX) and marked
+    return link.name.startswith(HOST_PREFIX) and _is_marked(link)
+
+
+def is_dying(link: live.Link) -> bool:
+    """Whether a link is a host end of ours that waits for its deletion."""
+    return link.name.startswith(DYING_PREFIX) and _is_marked(link)
+
+
+def _is_marked(link: live.Link) -> bool:
+    marked = link.group in {messages.GROUP_ALIVE, messages.GROUP_DYING} or read_alias(link.alias) is not None
+    return link.kind == "veth" and marked
 
 
 def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
-    """Make both ends and all that hangs on them, and look whether they are there; `detach` undoes what was made.
+    """Make both ends and all that hangs on them; `detach` undoes what was made.
 
-    Raise AddressInUse when another link of ours has an address, BelongsToAnother when somebody else's route has it.
+    The kernel acknowledges every step, and EXCL sees to it that it was this call that made the thing. Raise
+    AddressInUse when another link of ours has an address, BelongsToAnother when somebody else's route has it.
     """
     if IPV6 in plan.families and plan.mtu < _LEAST_MTU:
         raise Failure(
@@ -71,8 +81,6 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
         # last, so that a link that says whose it is has all its wires: when the store is lost nothing else tells
         host.run([messages.set_alias(plan.host_ifname, index, plan.alias)])
         reach(Moment.POD_WIRED)
-        if wrong := verify.differences(host, pod, verify.expected_of(plan)):
-            raise Failure(f"something changed {plan.host_ifname} while it was made: {'; '.join(wrong)}; try again")
 
 
 def refuse_other_defaults(pod: Socket, plan: Plan) -> None:
@@ -87,15 +95,15 @@ def refuse_other_defaults(pod: Socket, plan: Plan) -> None:
 
 
 def detach(host: Socket, host_ifname: str) -> bool:
-    """Delete a host end of ours, and with it all that belongs to its attachment; tell whether there was one."""
+    """Delete a host end of ours, living or dying, and with it all that belongs to it; tell whether there was one."""
     with translated():
-        link = live.link(host, host_ifname)
-        if link is None or not is_ours(link):
-            return False
-        answer = host.exchange([step := messages.delete_link(link.name, link.index)])[0]
-        if answer.errno not in {0, errno.ENODEV}:
-            raise NetlinkError(step, answer)
-        return True
+        found = live.named(host, (host_ifname, dying_name(host_ifname)))
+        ours = [link for link in found if is_ours(link) or is_dying(link)]
+        for link in ours:
+            answer = host.exchange([step := messages.delete_link(link.name, link.index)])[0]
+            if answer.errno not in {0, errno.ENODEV}:
+                raise NetlinkError(step, answer)
+        return bool(ours)
 
 
 def host_end(host: Socket, host_ifname: str) -> live.Link | None:

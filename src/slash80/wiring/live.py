@@ -90,6 +90,16 @@ def link(socket: Socket, name: str) -> Link | None:
     return link_of(parts[0])
 
 
+def named(socket: Socket, names: Sequence[str]) -> list[Link]:
+    """Find the links of these names that there are."""
+    steps = [messages.get_link(name) for name in names]
+    answers = socket.exchange(steps)
+    for step, answer in zip(steps, answers, strict=True):
+        if answer.errno not in {0, errno.ENODEV}:
+            raise NetlinkError(step, answer)
+    return [link_of(answer.parts[0]) for answer in answers if not answer.errno]
+
+
 def links(socket: Socket) -> list[Link]:
     """Give all links."""
     return list(map(link_of, socket.dump(messages.all_links())))

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from ipaddress import ip_network
-from typing import Any
-
 from pyroute2.netlink.rtnl import (
+    RTM_DELADDR,
     RTM_DELLINK,
     RTM_GETADDR,
     RTM_GETLINK,
@@ -25,10 +21,11 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from slash80.addressing.family import Address, Family, Network, family_of
 from slash80.addressing.mac import Mac
-from slash80.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REQUEST, Step
+from slash80.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL, Step
+from slash80.wiring.patching import Attributes, Templates, Verb
 from slash80.wiring.plan import Plan, RouteSpec
 
-GROUP_ALIVE = 21376
+GROUP_ALIVE, GROUP_DYING = 21376, 21377
 PROTOCOL = 180  # of our routes; nobody else's number in iproute2's rt_protos
 LOWEST_PRIORITY = 0xFFFF_FFFF
 TABLE_MAIN = 254
@@ -41,30 +38,22 @@ _PERMANENT = 0x80
 _IFF_UP = 1
 _MAKE = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
 _SKIP_STATISTICS = 8  # RTEXT_FILTER_SKIP_STATS
-Attributes = Sequence[tuple[str, Any]]
+_OURS = {"table": TABLE_MAIN, "proto": PROTOCOL}
+_TEMPLATES = Templates()
 
-
-@dataclass(frozen=True, slots=True)
-class _Verb:
-    """What is asked of the kernel: the message's type, pyroute2's class for it, and the flags."""
-
-    kind: int
-    message: Any
-    flags: int
-
-
-_NEW_LINK = _Verb(RTM_NEWLINK, ifinfmsg, _MAKE | NLM_F_ECHO)
-_SET_LINK = _Verb(RTM_NEWLINK, ifinfmsg, NLM_F_ACK)
-_DELETE_LINK = _Verb(RTM_DELLINK, ifinfmsg, NLM_F_ACK)
-_GET_LINK = _Verb(RTM_GETLINK, ifinfmsg, NLM_F_ACK)
-_DUMP_LINKS = _Verb(RTM_GETLINK, ifinfmsg, NLM_F_DUMP)
-_NEW_ADDRESS = _Verb(RTM_NEWADDR, ifaddrmsg, _MAKE)
-_DUMP_ADDRESSES = _Verb(RTM_GETADDR, ifaddrmsg, NLM_F_DUMP)
-_NEW_ROUTE = _Verb(RTM_NEWROUTE, rtmsg, _MAKE)
-_GET_ROUTE = _Verb(RTM_GETROUTE, rtmsg, NLM_F_ACK)
-_DUMP_ROUTES = _Verb(RTM_GETROUTE, rtmsg, NLM_F_DUMP)
-_NEW_NEIGHBOUR = _Verb(RTM_NEWNEIGH, ndmsg, _MAKE)
-_DUMP_NEIGHBOURS = _Verb(RTM_GETNEIGH, ndmsg, NLM_F_DUMP)
+_NEW_LINK = Verb(ifinfmsg, RTM_NEWLINK, _MAKE | NLM_F_ECHO)
+_SET_LINK = Verb(ifinfmsg, RTM_NEWLINK, NLM_F_ACK)
+_DELETE_LINK = Verb(ifinfmsg, RTM_DELLINK, NLM_F_ACK)
+_GET_LINK = Verb(ifinfmsg, RTM_GETLINK, NLM_F_ACK)
+_DUMP_LINKS = Verb(ifinfmsg, RTM_GETLINK, NLM_F_DUMP)
+_NEW_ADDRESS = Verb(ifaddrmsg, RTM_NEWADDR, _MAKE)
+_DELETE_ADDRESS = Verb(ifaddrmsg, RTM_DELADDR, NLM_F_ACK)
+_DUMP_ADDRESSES = Verb(ifaddrmsg, RTM_GETADDR, NLM_F_DUMP)
+_NEW_ROUTE = Verb(rtmsg, RTM_NEWROUTE, _MAKE, "")
+_GET_ROUTE = Verb(rtmsg, RTM_GETROUTE, NLM_F_ACK, "")
+_DUMP_ROUTES = Verb(rtmsg, RTM_GETROUTE, NLM_F_DUMP, "")
+_NEW_NEIGHBOUR = Verb(ndmsg, RTM_NEWNEIGH, _MAKE, "ifindex")
+_DUMP_NEIGHBOURS = Verb(ndmsg, RTM_GETNEIGH, NLM_F_DUMP, "ifindex")
 
 
 def create_pair(plan: Plan, netns_fd: int, *, index: int = 0) -> Step:
@@ -73,66 +62,79 @@ def create_pair(plan: Plan, netns_fd: int, *, index: int = 0) -> Step:
     Moving an end afterwards costs ten times as much when many are made at once, and udev leaves a MAC alone that was
     given at creation. ECHO gives the host end's index back (Linux 6.2); without `index` the kernel chooses it.
     """
-    peer = {
-        "attrs": [
-            ("IFLA_IFNAME", plan.ifname),
-            ("IFLA_ADDRESS", str(plan.mac)),
-            ("IFLA_MTU", plan.mtu),
-            ("IFLA_NET_NS_FD", netns_fd),
-        ]
-    }
-    attrs = [
+    peer: Attributes = [
+        ("IFLA_IFNAME", plan.ifname),
+        ("IFLA_ADDRESS", plan.mac),
+        ("IFLA_MTU", plan.mtu),
+        ("IFLA_NET_NS_FD", netns_fd),
+    ]
+    attributes: Attributes = [
         ("IFLA_IFNAME", plan.host_ifname),
-        ("IFLA_ADDRESS", str(plan.host_mac)),
+        ("IFLA_ADDRESS", plan.host_mac),
         ("IFLA_MTU", plan.mtu),
         ("IFLA_GROUP", GROUP_ALIVE),
-        (
-            "IFLA_LINKINFO",
-            {
-                "attrs": [
-                    ("IFLA_INFO_KIND", "veth"),
-                    ("IFLA_INFO_DATA", {"attrs": [("VETH_INFO_PEER", peer)]}),
-                ]
-            },
-        ),
+        ("IFLA_LINKINFO", [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", [("VETH_INFO_PEER", peer)])]),
     ]
-    what = (
-        f"ip link add {plan.host_ifname} address {plan.host_mac} mtu {plan.mtu} group {GROUP_ALIVE} type veth "
-        f"peer name {plan.ifname} address {plan.mac} mtu {plan.mtu} netns {plan.netns}"
-    )
-    return _step(what, _NEW_LINK, attrs, index=index)
+    text = "ip link add %s address %s mtu %s group %s type veth peer name %s address %s mtu %s netns %s"
+    ours, theirs = (plan.host_ifname, plan.host_mac, plan.mtu, GROUP_ALIVE), (plan.ifname, plan.mac, plan.mtu)
+    return _step(_NEW_LINK, text, (*ours, *theirs, plan.netns), attributes=attributes, index=index)
 
 
 def set_alias(name: str, index: int, alias: str) -> Step:
     """Write a link's alias; the kernel ignores one given at creation."""
-    return _step(f"ip link set {name} alias '{alias}'", _SET_LINK, [("IFLA_IFALIAS", alias)], index=index)
+    return _step(
+        _SET_LINK, "ip link set %s alias '%s'", (name, alias), attributes=[("IFLA_IFALIAS", alias)], index=index
+    )
 
 
 def set_up(name: str, index: int) -> Step:
     """Switch a link on."""
-    return _step(f"ip link set {name} up", _SET_LINK, index=index, flags=_IFF_UP, change=_IFF_UP)
+    return _step(_SET_LINK, "ip link set %s up", (name,), index=index, flags=_IFF_UP, change=_IFF_UP)
+
+
+def set_down(name: str, index: int) -> Step:
+    """Switch a link off, which takes its routes and IPv6 addresses away."""
+    return _step(_SET_LINK, "ip link set %s down", (name,), index=index, flags=0, change=_IFF_UP)
+
+
+def rename(name: str, index: int, *, new: str) -> Step:
+    """Give a link another name; it must be down (Linux before 6.2)."""
+    return _step(_SET_LINK, "ip link set %s name %s", (name, new), attributes=[("IFLA_IFNAME", new)], index=index)
+
+
+def put_aside(name: str, index: int, *, new: str) -> Step:
+    """Give a host end the dying group, and the name that goes with it."""
+    attributes: Attributes = [("IFLA_IFNAME", new), ("IFLA_GROUP", GROUP_DYING)]
+    return _step(
+        _SET_LINK, "ip link set %s name %s group %s", (name, new, GROUP_DYING), attributes=attributes, index=index
+    )
 
 
 def delete_link(name: str, index: int) -> Step:
     """Delete a link, and with it its peer, addresses, routes and neighbours."""
-    return _step(f"ip link del {name}", _DELETE_LINK, index=index)
+    return _step(_DELETE_LINK, "ip link del %s", (name,), index=index)
+
+
+def delete_group(group: int) -> Step:
+    """Delete all links of a group in one go: the waiting for RCU is the same for a hundred as for one."""
+    return _step(_DELETE_LINK, "ip link del group %s", (group,), attributes=[("IFLA_GROUP", group)])
 
 
 def get_link(name: str) -> Step:
     """Ask for one link by name."""
-    attrs = [("IFLA_IFNAME", name), ("IFLA_EXT_MASK", _SKIP_STATISTICS)]
-    return _step(f"ip link show {name}", _GET_LINK, attrs)
+    attributes: Attributes = [("IFLA_IFNAME", name), ("IFLA_EXT_MASK", _SKIP_STATISTICS)]
+    return _step(_GET_LINK, "ip link show %s", (name,), attributes=attributes)
 
 
 def get_link_at(index: int) -> Step:
     """Ask for one link by index."""
-    attrs = [("IFLA_EXT_MASK", _SKIP_STATISTICS)]
-    return _step(f"ip link show (index {index})", _GET_LINK, attrs, index=index)
+    attributes: Attributes = [("IFLA_EXT_MASK", _SKIP_STATISTICS)]
+    return _step(_GET_LINK, "ip link show (index %s)", (index,), attributes=attributes, index=index)
 
 
 def all_links() -> Step:
     """Ask for all links."""
-    return _step("ip link show", _DUMP_LINKS, [("IFLA_EXT_MASK", _SKIP_STATISTICS)])
+    return _step(_DUMP_LINKS, "ip link show", (), attributes=[("IFLA_EXT_MASK", _SKIP_STATISTICS)])
 
 
 def add_gateway(name: str, index: int, family: Family) -> Step:
@@ -142,9 +144,9 @@ def add_gateway(name: str, index: int, family: Family) -> Step:
     address detection and before the link goes up: it is then the source of the node's solicitations from the first
     packet on, while the automatic link-local is still tentative.
     """
-    text = "scope host" if family.version == 4 else "nodad"
-    scope = gateway_scope(family)
-    return _address(name, index, family.gateway, length=family.gateway_length, scope=scope, text=text)
+    text = "ip address add %s/%s dev %s " + ("scope host" if family.version == 4 else "nodad")
+    scope, length = gateway_scope(family), family.gateway_length
+    return _address(_NEW_ADDRESS, text, (name, family.gateway), index=index, prefixlen=length, scope=scope)
 
 
 def gateway_scope(family: Family) -> int:
@@ -154,90 +156,108 @@ def gateway_scope(family: Family) -> int:
 
 def add_address(name: str, index: int, address: Address) -> Step:
     """Give a pod's interface its /32 or /128, usable at once."""
-    text = "" if address.version == 4 else "nodad"
-    return _address(name, index, address, length=address.max_prefixlen, scope=_SCOPE_UNIVERSE, text=text)
+    text = "ip address add %s/%s dev %s" + ("" if address.version == 4 else " nodad")
+    fields = {"prefixlen": address.max_prefixlen, "scope": _SCOPE_UNIVERSE}
+    return _address(_NEW_ADDRESS, text, (name, address), index=index, **fields)
+
+
+def delete_address(name: str, index: int, address: Address) -> Step:
+    """Take a /32 or /128 from a link."""
+    text = "ip address del %s/%s dev %s"
+    fields = {"prefixlen": address.max_prefixlen, "scope": _SCOPE_UNIVERSE}
+    return _address(_DELETE_ADDRESS, text, (name, address), index=index, **fields)
 
 
 def addresses(index: int) -> Step:
     """Ask for the addresses of a link."""
-    return _step(f"ip address show (index {index})", _DUMP_ADDRESSES, index=index)
+    return _step(_DUMP_ADDRESSES, "ip address show (index %s)", (index,), index=index)
 
 
 def add_host_route(name: str, index: int, address: Address) -> Step:
     """Lead an address to a host end; EEXIST when it leads elsewhere already, where REPLACE would take it from there."""
-    text = f"{address}/{address.max_prefixlen} dev {name}"
-    scope = _SCOPE_LINK if address.version == 4 else _SCOPE_UNIVERSE  # IPv6 routes have no scope
-    return _route(text, ip_network(address), [("RTA_OIF", index)], type=RTN_UNICAST, scope=scope)
+    fields = {"type": RTN_UNICAST, "dst_len": address.max_prefixlen, "family": family_of(address).af}
+    fields["scope"] = _SCOPE_LINK if address.version == 4 else _SCOPE_UNIVERSE  # IPv6 routes have no scope
+    attributes: Attributes = [("RTA_DST", address), ("RTA_OIF", index)]
+    values = (address, address.max_prefixlen, name, PROTOCOL)
+    return _step(_NEW_ROUTE, "ip route add %s/%s dev %s proto %s", values, attributes=attributes, **fields, **_OURS)
 
 
 def add_unreachable(prefix: Network) -> Step:
     """Refuse what no pod has, or packets to it loop with the router and fill its neighbour table (RFC 7084, WPD-5)."""
-    text = f"unreachable {prefix} metric {LOWEST_PRIORITY}"
-    return _route(text, prefix, [("RTA_PRIORITY", LOWEST_PRIORITY)], type=RTN_UNREACHABLE)
+    attributes: Attributes = [*_destination(prefix), ("RTA_PRIORITY", LOWEST_PRIORITY)]
+    fields = {"type": RTN_UNREACHABLE, "dst_len": prefix.prefixlen, "family": family_of(prefix).af}
+    values = (prefix, LOWEST_PRIORITY, PROTOCOL)
+    text = "ip route add unreachable %s metric %s proto %s"
+    return _step(_NEW_ROUTE, text, values, attributes=attributes, **fields, **_OURS)
 
 
 def add_pod_route(name: str, index: int, route: RouteSpec) -> Step:
     """Lead a destination from the pod to the gateway, which is on the link whatever the pod's addresses say."""
     gateway = family_of(route.dst).gateway
-    attrs: list[tuple[str, Any]] = [("RTA_OIF", index), ("RTA_GATEWAY", str(gateway))]
-    text = f"{route.dst} via {gateway} dev {name} onlink"
+    attributes: Attributes = [*_destination(route.dst)]
+    attributes += [("RTA_OIF", index), ("RTA_GATEWAY", gateway)]
+    values: list[object] = [route.dst, gateway, name]
+    text = "ip route add %s via %s dev %s onlink"
     if route.priority is not None:
-        attrs.append(("RTA_PRIORITY", route.priority))
-        text += f" metric {route.priority}"
-    if metrics := [(key, value) for key, value in (("RTAX_MTU", route.mtu), ("RTAX_ADVMSS", route.advmss)) if value]:
-        attrs.append(("RTA_METRICS", {"attrs": metrics}))
+        attributes.append(("RTA_PRIORITY", route.priority))
+        text += " metric %s"
+        values.append(route.priority)
+    metrics: Attributes = [
+        (key, value) for key, value in (("RTAX_MTU", route.mtu), ("RTAX_ADVMSS", route.advmss)) if value
+    ]
+    if metrics:
+        attributes.append(("RTA_METRICS", metrics))
         text += "".join(f" {key.removeprefix('RTAX_').lower()} {value}" for key, value in metrics)
-    return _route(text, route.dst, attrs, type=RTN_UNICAST, flags=_ONLINK)
+    fields = {"type": RTN_UNICAST, "flags": _ONLINK, "dst_len": route.dst.prefixlen, "family": family_of(route.dst).af}
+    return _step(_NEW_ROUTE, text + " proto %s", (*values, PROTOCOL), attributes=attributes, **fields, **_OURS)
 
 
 def route_to(address: Address, *, entry: bool = False) -> Step:
     """Ask which way the node takes to an address, or for the `entry` of its tables that decides it."""
-    attrs = [("RTA_DST", str(address))]
     fields = {"family": family_of(address).af, "dst_len": address.max_prefixlen, "flags": _FIB_MATCH if entry else 0}
-    return _step(f"ip route get {address}", _GET_ROUTE, attrs, **fields)
+    return _step(_GET_ROUTE, "ip route get %s", (address,), attributes=[("RTA_DST", address)], **fields)
 
 
 def all_routes(family: Family, *, index: int = 0, kind: int = 0) -> Step:
     """Ask for the routes of the main table; of one link if an index is given, of one kind (RTN_*) if that is given."""
-    attrs = [("RTA_TABLE", TABLE_MAIN), *([("RTA_OIF", index)] if index else [])]
+    attributes: Attributes = [("RTA_TABLE", TABLE_MAIN), *([("RTA_OIF", index)] if index else [])]
     fields = {"family": family.af, "table": TABLE_MAIN, "type": kind}
-    return _step(f"ip -{family.version} route show", _DUMP_ROUTES, attrs, **fields)
+    return _step(_DUMP_ROUTES, "ip -%s route show", (family.version,), attributes=attributes, **fields)
 
 
 def add_neighbour(name: str, index: int, *, gateway: Address, mac: Mac) -> Step:
     """Tell a pod its gateway's MAC for good: no question goes out, and no answer can be forged."""
-    what = f"ip neighbour add {gateway} dev {name} lladdr {mac} nud permanent"
-    attrs = [("NDA_DST", str(gateway)), ("NDA_LLADDR", str(mac))]
-    fields = {"family": family_of(gateway).af, "ifindex": index, "state": _PERMANENT}
-    return _step(what, _NEW_NEIGHBOUR, attrs, **fields)
+    attributes: Attributes = [("NDA_DST", gateway), ("NDA_LLADDR", mac)]
+    fields = {"family": family_of(gateway).af, "state": _PERMANENT}
+    text = "ip neighbour add %s dev %s lladdr %s nud permanent"
+    return _step(_NEW_NEIGHBOUR, text, (gateway, name, mac), attributes=attributes, index=index, **fields)
 
 
 def neighbours(index: int) -> Step:
     """Ask for the neighbours of a link."""
-    attrs = [("NDA_IFINDEX", index)]
-    return _step(f"ip neighbour show (index {index})", _DUMP_NEIGHBOURS, attrs)
+    return _step(_DUMP_NEIGHBOURS, "ip neighbour show (index %s)", (index,), attributes=[("NDA_IFINDEX", index)])
 
 
-def _address(name: str, index: int, address: Address, *, length: int, scope: int, text: str) -> Step:
-    local = [("IFA_LOCAL", str(address))] if address.version == 4 else []
-    attrs = [("IFA_ADDRESS", str(address)), *local]
-    what = f"ip address add {address}/{length} dev {name} {text}".rstrip()
-    fields = {"family": family_of(address).af, "prefixlen": length, "scope": scope, "index": index}
-    return _step(what, _NEW_ADDRESS, attrs, flags=_NODAD if address.version == 6 else 0, **fields)
+def _address(verb: Verb, text: str, what: tuple[str, Address], /, **fields: int) -> Step:
+    name, address = what
+    attributes: Attributes = [("IFA_ADDRESS", address)]
+    attributes += [("IFA_LOCAL", address)] if address.version == 4 else []
+    fields |= {"family": family_of(address).af, "flags": _NODAD if address.version == 6 else 0}
+    return _step(verb, text, (address, fields["prefixlen"], name), attributes=attributes, **fields)
 
 
-def _route(text: str, dst: Network, attrs: Attributes, /, **fields: int) -> Step:
-    start = [("RTA_DST", str(dst.network_address))] if dst.prefixlen else []
-    fields |= {"family": family_of(dst).af, "dst_len": dst.prefixlen, "table": TABLE_MAIN, "proto": PROTOCOL}
-    return _step(f"ip route add {text} proto {PROTOCOL}", _NEW_ROUTE, [*start, *attrs], **fields)
+def _destination(network: Network) -> Attributes:
+    return [("RTA_DST", network.network_address)] if network.prefixlen else []
 
 
-def _step(what: str, verb: _Verb, attrs: Attributes = (), /, **fields: int) -> Step:
-    message = verb.message()
-    message["header"]["type"] = verb.kind
-    message["header"]["flags"] = verb.flags | NLM_F_REQUEST
-    for name, value in fields.items():
-        message[name] = value
-    message["attrs"] = list(attrs)
-    message.encode()
-    return Step(what, bytes(message.data))
+def _step(
+    verb: Verb,
+    text: str,
+    values: tuple[object, ...],
+    /,
+    *,
+    attributes: Attributes | None = None,
+    index: int = 0,
+    **fields: int,
+) -> Step:
+    return Step(text, _TEMPLATES.fill(verb, index, attributes=attributes or [], fields=fields), values)

@@ -6,6 +6,7 @@ interface names may hold dots.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from slash80.addressing.family import FAMILIES, Family
@@ -14,12 +15,13 @@ from slash80.errors import Failure
 _ROOT = Path("/proc/sys/net")
 _FORWARDING = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
 _ROUTES6 = Path("/proc/thread-self/net/ipv6_route")
+_LONGEST = 64  # bytes of a setting read here, a number
 _LEARNED = 0x0005_0000  # RTF_DEFAULT | RTF_ADDRCONF: what the kernel drops when it begins to forward
 
 
 def present(family: Family) -> bool:
     """Whether the kernel has the family at all."""
-    return (_ROOT / _FORWARDING[family.version]).exists()
+    return os.path.exists(f"{_ROOT}/{_FORWARDING[family.version]}")  # noqa: PTH110 -- as _read
 
 
 def require(families: tuple[Family, ...]) -> None:
@@ -85,7 +87,14 @@ def _advertised_uplinks() -> set[str]:
 
 
 def _read(key: str) -> str:
+    # not by pathlib and a text file, which cost 20 us and not 4; every ADD reads six of them
     try:
-        return (_ROOT / key).read_text().strip()
+        descriptor = os.open(f"{_ROOT}/{key}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    try:
+        return os.read(descriptor, _LONGEST).decode().strip()
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Holding an attachment against the kernel, on both sides: the end of every ADD, and CHECK."""
+"""Holding an attachment against the kernel, on both sides, for CHECK."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from slash80.addressing.family import FAMILIES, Address, Family, Network, family
 from slash80.addressing.mac import Mac
 from slash80.netlink import Socket
 from slash80.wiring import live, messages
-from slash80.wiring.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +38,6 @@ class Expected:
         """The families of the addresses."""
         mine = {family_of(address) for address in self.addresses}
         return tuple(family for family in FAMILIES if family in mine)
-
-
-def expected_of(plan: Plan) -> Expected:
-    """Expect what a plan makes; that the prefixes are covered, their acknowledgement has told."""
-    return Expected(
-        host_ifname=plan.host_ifname,
-        host_mac=plan.host_mac,
-        alias=plan.alias,
-        ifname=plan.ifname,
-        mac=str(plan.mac),
-        our_mac=plan.mac,
-        addresses=plan.addresses,
-        routes=tuple((route.dst, family_of(route.dst).gateway) for route in plan.routes),
-    )
 
 
 def differences(host: Socket, pod: Socket, expected: Expected) -> list[str]:

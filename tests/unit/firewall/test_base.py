@@ -9,7 +9,8 @@ from typing import Self
 import pytest
 
 from slash80.errors import FirewallUnusable, InvalidConfig
-from slash80.firewall import base, nft, rules
+from slash80.firewall import nft, rules
+from slash80.firewall.base import Base, _comment
 from slash80.firewall.rules import Ruleset
 from slash80.netlink import Answer, Part, Step, attribute
 from unit.firewall.test_rules import CLOSED, SETTINGS
@@ -32,6 +33,8 @@ class Tables:
     put: list[str] = field(default_factory=list)
     works: bool = True
     rival: bool = False
+    generation: int = 1
+    asked: int = 0
 
     def __call__(self, protocol: int) -> Self:
         """Stand in for opening a socket."""
@@ -39,15 +42,14 @@ class Tables:
             raise OSError(errno.EPROTONOSUPPORT, "Protocol not supported")
         return self
 
-    def __enter__(self) -> Self:
-        """Be the open socket."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         """Be closed."""
 
     def exchange(self, steps: Sequence[Step]) -> list[Answer]:
-        """Answer about the table, then about each chain by name."""
+        """Answer about the generation, or the table, then about each chain by name."""
+        self.asked += len(steps)
+        if steps[0].what == "nft monitor":
+            return [Answer(parts=[Part(0, GENERIC + attribute(1, struct.pack(">I", self.generation)))])]
         names = [step.what.split()[3] for step in steps[1:]]
         return [self.table, *(self.chains.get(name, Answer(errno.ENOENT)) for name in names)]
 
@@ -62,6 +64,12 @@ class Tables:
         """Have a chain with so many rules."""
         body = GENERIC + (attribute(4, b"hook") if hooked else b"") + attribute(6, struct.pack(">I", uses))
         self.chains[name] = Answer(parts=[Part(0, body)])
+        self.generation += 1
+
+    def take_away(self, name: str) -> None:
+        """Have a chain no more."""
+        del self.chains[name]
+        self.generation += 1
 
     def replace(self, ruleset: Ruleset, comment: str) -> None:
         """Stand in for nft."""
@@ -74,9 +82,15 @@ class Tables:
 def tables(monkeypatch: pytest.MonkeyPatch) -> Tables:
     """Give a kernel without the table, and an nft that changes it."""
     tables = Tables()
-    monkeypatch.setattr(base, "Socket", tables)
+    monkeypatch.setattr("slash80.firewall.base.Socket", tables)
     monkeypatch.setattr(nft, "replace", tables.replace)
     return tables
+
+
+@pytest.fixture
+def base(tables: Tables) -> Base:
+    """Give the table as one call knows it."""
+    return Base()
 
 
 def _is_used(_: str) -> bool:
@@ -87,7 +101,7 @@ def _is_unused(_: str) -> bool:
     return False
 
 
-def test_a_missing_table_is_put_in_place(tables: Tables) -> None:
+def test_a_missing_table_is_put_in_place(tables: Tables, base: Base) -> None:
     """Its comment says the fingerprint and whose settings these are; a second time there is nothing to do."""
     assert not base.is_whole(RULESET)
     assert [True, False] == [base.ensure(RULESET, "net", _is_used) for _ in range(2)]
@@ -95,7 +109,7 @@ def test_a_missing_table_is_put_in_place(tables: Tables) -> None:
 
 
 HARMS: dict[str, Callable[[Tables], object]] = {
-    "chain gone": lambda tables: tables.chains.pop("edge"),
+    "chain gone": lambda tables: tables.take_away("edge"),
     "chain flushed": lambda tables: tables.lay("edge", 0),
     "rule gone": lambda tables: tables.lay("source", len(RULESET.chains[2].rules) - 1),
     "hook gone": lambda tables: tables.lay("edge", 50, hooked=False),
@@ -105,7 +119,9 @@ HARMS: dict[str, Callable[[Tables], object]] = {
 
 
 @pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS.keys())
-def test_a_table_that_somebody_changed_is_put_in_place_again(tables: Tables, harm: Callable[[Tables], object]) -> None:
+def test_a_table_that_somebody_changed_is_put_in_place_again(
+    tables: Tables, base: Base, harm: Callable[[Tables], object]
+) -> None:
     """A chain that is gone, lost rules or its hook, or another comment."""
     tables.have(RULESET, f"{RULESET.fingerprint} net")
     assert base.is_whole(RULESET)
@@ -116,16 +132,39 @@ def test_a_table_that_somebody_changed_is_put_in_place_again(tables: Tables, har
     assert base.is_whole(RULESET)
 
 
-def test_a_table_that_sleeps_is_not_whole(tables: Tables) -> None:
+def test_a_table_that_nobody_touched_is_not_looked_at_again(tables: Tables, base: Base) -> None:
+    """While no rule of the node has changed, the generation alone is asked; of other settings that says nothing."""
+    tables.have(RULESET, f"{RULESET.fingerprint} net")
+    assert base.is_whole(RULESET)
+    before = tables.asked
+
+    assert base.is_whole(RULESET)
+    assert before + 1 == tables.asked
+    assert not base.is_whole(OTHER)
+
+
+def test_a_kernel_that_stopped_answering_is_asked_by_a_new_socket(tables: Tables, base: Base) -> None:
+    """After an error nothing of what was seen is believed."""
+    tables.have(RULESET, f"{RULESET.fingerprint} net")
+    assert base.is_whole(RULESET)
+    base.close()
+    tables.works = False
+
+    with pytest.raises(FirewallUnusable, match="enable nf_tables"):
+        base.is_whole(RULESET)
+
+
+def test_a_table_that_sleeps_is_not_whole(tables: Tables, base: Base) -> None:
     """The dormant flag switches all its rules off."""
     tables.have(RULESET, f"{RULESET.fingerprint} net")
     body = tables.table.parts[0].body.replace(attribute(2, bytes(4)), attribute(2, b"\0\0\0\1"))
     tables.table = Answer(parts=[Part(0, body)])
+    tables.generation += 1
 
     assert not base.is_whole(RULESET)
 
 
-def test_other_settings_of_a_network_with_pods_are_kept(tables: Tables) -> None:
+def test_other_settings_of_a_network_with_pods_are_kept(tables: Tables, base: Base) -> None:
     """A node has one firewall: it is code 7, naming both networks."""
     tables.have(RULESET, f"{RULESET.fingerprint} first")
 
@@ -135,7 +174,7 @@ def test_other_settings_of_a_network_with_pods_are_kept(tables: Tables) -> None:
 
 
 @pytest.mark.parametrize(("network", "in_use"), [("first", _is_used), ("second", _is_unused)])
-def test_settings_may_be_changed(tables: Tables, network: str, in_use: Callable[[str], bool]) -> None:
+def test_settings_may_be_changed(tables: Tables, base: Base, network: str, in_use: Callable[[str], bool]) -> None:
     """By their own network, or when theirs has no pods here any more."""
     tables.have(RULESET, f"{RULESET.fingerprint} first")
 
@@ -143,7 +182,7 @@ def test_settings_may_be_changed(tables: Tables, network: str, in_use: Callable[
     assert [f"{OTHER.fingerprint} {network}"] == tables.put
 
 
-def test_a_long_name_of_a_network_fits_into_the_comment(tables: Tables) -> None:
+def test_a_long_name_of_a_network_fits_into_the_comment(tables: Tables, base: Base) -> None:
     """Nft allows 128 bytes; the network is still known as the same one."""
     network = "n" * 300
     base.ensure(RULESET, network, _is_used)
@@ -152,7 +191,7 @@ def test_a_long_name_of_a_network_fits_into_the_comment(tables: Tables) -> None:
     assert base.ensure(OTHER, network, _is_used)
 
 
-def test_a_table_that_cannot_be_put_in_place_is_told(tables: Tables) -> None:
+def test_a_table_that_cannot_be_put_in_place_is_told(tables: Tables, base: Base) -> None:
     """When it is not there afterwards, somebody else writes the firewall: code 101."""
     tables.rival = True
 
@@ -160,7 +199,7 @@ def test_a_table_that_cannot_be_put_in_place_is_told(tables: Tables) -> None:
         base.ensure(RULESET, "net", _is_used)
 
 
-def test_a_kernel_without_nf_tables_is_told(tables: Tables) -> None:
+def test_a_kernel_without_nf_tables_is_told(tables: Tables, base: Base) -> None:
     """It is code 101 with what to load."""
     tables.works = False
 
@@ -168,7 +207,7 @@ def test_a_kernel_without_nf_tables_is_told(tables: Tables) -> None:
         base.is_whole(RULESET)
 
 
-def test_a_kernel_that_refuses_is_told(tables: Tables) -> None:
+def test_a_kernel_that_refuses_is_told(tables: Tables, base: Base) -> None:
     """Without the rights, nothing is known about the table."""
     tables.table = Answer(errno.EPERM)
 
@@ -187,4 +226,4 @@ def test_a_kernel_that_refuses_is_told(tables: Tables) -> None:
 )
 def test_the_comment_is_read_out_of_nfts_encoding(userdata: bytes, comment: str) -> None:
     """Type 0, length, text with a final zero; anything else is no comment."""
-    assert comment == base._comment(userdata)
+    assert comment == _comment(userdata)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address, ip_network
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def test_an_attachment_comes_back_as_it_was_kept(store: Store, changes: dict[str
     store.keep(kept)
 
     assert kept == store.get(kept.host_ifname)
-    assert [kept] == store.attachments(kept.key.container_id)
+    assert [kept] == store.attachments(kept.key)
 
 
 def test_attachments_come_oldest_first_and_by_container(store: Store) -> None:
@@ -126,7 +127,7 @@ def test_attachments_come_oldest_first_and_by_container(store: Store) -> None:
         store.keep(each)
 
     assert [old, other, young] == store.attachments()
-    assert ([old, young], []) == (store.attachments("a"), store.attachments(""))
+    assert ([old, young], []) == (store.attachments(Key("a", "")), store.attachments(Key("", "")))
 
 
 def test_keeping_again_replaces(store: Store) -> None:
@@ -215,3 +216,48 @@ def test_counts_are_of_the_pool(store: Store, clock: Clock) -> None:
 
 def _range(first: str, last: str) -> Range:
     return Range(ip_address(first), ip_address(last))
+
+
+def test_a_dying_attachment_keeps_its_addresses_until_it_is_forgotten(store: Store, clock: Clock) -> None:
+    """Its link is still there, so nobody else may have them; then they rest from that moment on."""
+    store.keep(attachment())
+    store.doom(attachment().host_ifname)
+    dying = store.attachments()
+
+    assert [State.DYING] == [one.state for one in dying]
+    assert attachment().host_ifname == getattr(use(store, "10.80.1.1"), "holder", None)
+    clock.now += 1
+    store.forget(dying)
+    assert (Use(None, clock.now), []) == (use(store, "10.80.1.1"), store.attachments())
+
+
+def test_what_was_made_anew_is_not_forgotten(store: Store) -> None:
+    """Neither a living attachment of the same name nor one that began to die later."""
+    store.keep(attachment())
+    store.doom(attachment().host_ifname)
+    seen = store.attachments()
+    store.keep(replace(attachment(), since=seen[0].since + 1))
+    store.forget(seen)
+    assert [State.READY] == [one.state for one in store.attachments()]
+
+    store.doom(attachment().host_ifname)
+    store.forget(seen)
+    assert [State.DYING] == [one.state for one in store.attachments()]
+
+
+def test_dooming_or_forgetting_what_is_not_known_is_no_error(store: Store) -> None:
+    """Somebody else was faster."""
+    store.doom("s80aaaaaaaaaaaa")
+    store.forget([attachment()])
+
+    assert [] == store.attachments()
+
+
+def test_unused_addresses_are_all_given_wherever_the_search_begins(store: Store) -> None:
+    """Also those before the point that an earlier search had come to."""
+    within = Range(ip_address("0.0.0.0"), ip_address("0.0.0.9"))
+    first = store.read(lambda ledger: list(islice(ledger.unused(within), 3)))
+    again = store.read(lambda ledger: list(ledger.unused(within)))
+
+    assert list(range(3)) == list(map(int, first))
+    assert list(range(10)) == sorted(map(int, again))

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from slash80.addressing.attachment import dying_name
 from slash80.errors import BelongsToAnother, Failure
 from slash80.wiring import attach, messages
 from slash80.wiring.attach import AddressInUse
@@ -32,7 +33,16 @@ def test_nothing_of_others_is_deleted(found: int | list[bytes]) -> None:
     kernel = Kernel({SHOW: found})
 
     assert not attach.detach(kernel, NAME)
-    assert [SHOW] == kernel.done
+    assert [SHOW, SHOW.replace("s80", "x80")] == kernel.done
+
+
+def test_a_host_end_that_is_dying_already_is_deleted_too() -> None:
+    """Whichever name it has, or both."""
+    dying = DELETE.replace("s80", "x80")
+    kernel = Kernel({SHOW.replace("s80", "x80"): [link(dying_name(NAME), group=21377)], dying: []})
+
+    assert attach.detach(kernel, NAME)
+    assert dying in kernel.done
 
 
 def test_a_deletion_that_is_refused_is_told_with_the_command() -> None:

@@ -38,6 +38,31 @@ MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
         *(LINK, 16, REQUEST | ACK, {"index": 5, "flags": 1, "change": 1}),
         "ip link set s80aaaaaaaaaaaa up",
     ),
+    (
+        messages.set_down(NAME, 5),
+        *(LINK, 16, REQUEST | ACK, {"index": 5, "flags": 0, "change": 1}),
+        "ip link set s80aaaaaaaaaaaa down",
+    ),
+    (
+        messages.rename("eth0", 5, new="x80aaaaaaaaaaaa"),
+        *(LINK, 16, REQUEST | ACK, {"index": 5, "change": 0, "IFLA_IFNAME": "x80aaaaaaaaaaaa"}),
+        "ip link set eth0 name x80aaaaaaaaaaaa",
+    ),
+    (
+        messages.put_aside(NAME, 5, new="x80aaaaaaaaaaaa"),
+        *(LINK, 16, REQUEST | ACK, {"index": 5, "IFLA_IFNAME": "x80aaaaaaaaaaaa", "IFLA_GROUP": 21377}),
+        "ip link set s80aaaaaaaaaaaa name x80aaaaaaaaaaaa group 21377",
+    ),
+    (
+        messages.delete_group(21377),
+        *(LINK, 17, REQUEST | ACK, {"index": 0, "IFLA_GROUP": 21377}),
+        "ip link del group 21377",
+    ),
+    (
+        messages.delete_address("eth0", 5, IP4),
+        *(ADDRESS, 21, REQUEST | ACK, {"family": 2, "index": 5, "prefixlen": 32, "IFA_LOCAL": "10.80.1.5"}),
+        "ip address del 10.80.1.5/32 dev eth0",
+    ),
     (messages.delete_link(NAME, 5), *(LINK, 17, REQUEST | ACK, {"index": 5}), "ip link del s80aaaaaaaaaaaa"),
     (messages.get_link(NAME), *(LINK, 18, REQUEST | ACK, {"IFLA_IFNAME": NAME}), "ip link show s80aaaaaaaaaaaa"),
     (messages.get_link_at(5), *(LINK, 18, REQUEST | ACK, {"index": 5}), "ip link show (index 5)"),
