@@ -23,6 +23,11 @@ PY = $(VENV)/bin/python
 FUZZ = $(CACHE)/fuzz-$(shell { $(PYTHON) -VV; cat requirements.txt tests/tools/fuzz.txt; } 2>&1 | sha256sum | cut -c 1-12)
 FUZZ_SECONDS ?= 60
 ENGINE := build/dist/.slash80/engine
+LAUNCHER := build/launcher
+# No libc of the node is needed: musl is linked in, and half as large as glibc would be.
+CFLAGS := -std=c11 -Wall -Wextra -Werror -Wno-format-nonliteral -Ibuild
+LAUNCHER_FLAGS := -Os -static -s -ffunction-sections -Wl,--gc-sections
+SANITIZE := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
 ROOT := $(CURDIR)/build/root
 
 # Whatever runs leaves its files under build/, or none.
@@ -36,8 +41,9 @@ export SLASH80_FUZZ = $(FUZZ)/bin/python
 
 # The tiers share one machine and measure time on it.
 .NOTPARALLEL:
-.PHONY: help demo test unit netns runtime fuzz soak check lint types rooms size format docs bench build install uninstall \
-	root tools venv fuzz-venv lock clean distclean apt-python apt-freeze apt-net apt-tests apt-tools apt-runtime
+.PHONY: help demo test unit launcher netns runtime fuzz fuzz-launcher soak check lint types rooms size format docs bench build install uninstall \
+	root tools venv fuzz-venv lock clean distclean apt-python apt-freeze apt-launcher apt-net apt-tests apt-tools \
+	apt-runtime apt-fuzz
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name text; do
@@ -47,10 +53,13 @@ help: ## list the targets
 demo: root apt-net ## show on this machine, in network namespaces, what the plugin does
 	@$(PY) tests/lab/demo.py
 
-test: unit netns runtime ## run every tier; each is a target too, ARGS goes to pytest
+test: unit launcher netns runtime ## run every tier; each is a target too, ARGS goes to pytest
 
 unit: venv ## test the pure parts; needs nothing
 	@$(PY) -m pytest $(ARGS) tests/unit
+
+launcher: root apt-tools build/launcher-sanitized ## test the launcher against agents that misbehave
+	@$(PY) -m pytest $(ARGS) tests/launcher
 
 netns: root fuzz-venv apt-tests ## test source and frozen plugin in network namespaces; needs root
 	@$(PY) -m pytest $(ARGS) tests/netns
@@ -60,6 +69,11 @@ runtime: root tools apt-tests apt-runtime ## test the frozen plugin under contai
 
 fuzz: fuzz-venv apt-net ## throw bad input at the engine for FUZZ_SECONDS (60), or run the findings ARGS again; needs root
 	@$(FUZZ)/bin/python tests/fuzz/target.py build/fuzz -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(ARGS)
+
+fuzz-launcher: apt-fuzz build/launcher-texts.h ## throw bad configurations at the launcher's reader for FUZZ_SECONDS (60)
+	@mkdir -p build/fuzz-launcher
+	clang-14 $(CFLAGS) $(SANITIZE) -fsanitize=fuzzer -Icni -o build/launcher-fuzz tests/fuzz/launcher.c
+	build/launcher-fuzz build/fuzz-launcher tests/fuzz/launcher -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(ARGS)
 
 OPERATIONS ?= 1000000
 SEED ?=
@@ -92,7 +106,17 @@ docs: venv ## write docs/configuration.md from the configuration's models
 bench: root tools apt-net ## measure ADD and DEL beside the reference plugins
 	@$(PY) bench/run.py $(ARGS)
 
-build: $(ENGINE) ## freeze the engine into build/dist/.slash80
+build: $(ENGINE) $(LAUNCHER) ## build the launcher, and freeze the engine into build/dist/.slash80
+
+build/launcher-texts.h: cni/header.py $(wildcard src/slash80/*.py src/slash80/cni/*.py) | venv
+	@mkdir -p build
+	$(PY) cni/header.py > $@
+
+$(LAUNCHER): cni/launcher.c cni/json.h build/launcher-texts.h | apt-launcher
+	@musl-gcc $(CFLAGS) $(LAUNCHER_FLAGS) -o $@ $<
+
+build/launcher-sanitized: cni/launcher.c cni/json.h build/launcher-texts.h | apt-tools
+	@gcc $(CFLAGS) $(SANITIZE) -o $@ $<
 
 $(ENGINE): $(shell find src -name __pycache__ -prune -o \( -name '*.py' -o -type d \) -print) cni/engine.spec $(LOCKS) \
 		| venv apt-freeze
@@ -105,8 +129,9 @@ $(ENGINE): $(shell find src -name __pycache__ -prune -o \( -name '*.py' -o -type
 	mv build/freeze build/dist
 
 # A running engine goes on importing from its own directory, so each version has one, named by its content, and
-# only the link to it is replaced. The version before stays until the next install, for the calls that still run.
-install: $(ENGINE) ## lay out the plugin under DESTDIR (default /)
+# only the link to it is replaced, and the launcher. The version before stays until the next install, for the calls that
+# still run.
+install: $(ENGINE) $(LAUNCHER) ## lay out the plugin under DESTDIR (default /)
 	@umask 022
 	home=$(DESTDIR)/opt/cni/bin/.slash80
 	version=$$(cd $(<D) && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-12)
@@ -118,18 +143,18 @@ install: $(ENGINE) ## lay out the plugin under DESTDIR (default /)
 		mv -T $$home/.new $$home/$$version
 	fi
 	ln -sfT $$version/engine $$home/.link && mv -T $$home/.link $$home/engine
-	ln -sfT .slash80/engine $$home/.link && mv -T $$home/.link $$home/../slash80
+	install -m 755 $(LAUNCHER) $$home/.launcher && mv -T $$home/.launcher $$home/../slash80
 	for old in $$(ls $$home); do
 		[[ $$old == engine || $$old == $$version || $$old == $${before%/engine} ]] || rm -rf $${home:?}/$$old
 	done
-	install -D -m 644 cni/05-slash80.conflist -t $(DESTDIR)/usr/share/slash80
+	install -D -m 644 cni/05-slash80.conflist cni/slash80.service -t $(DESTDIR)/usr/share/slash80
 
 uninstall: ## remove what install laid out under DESTDIR
 	@rm -rf $(DESTDIR)/opt/cni/bin/slash80 $(DESTDIR)/opt/cni/bin/.slash80
-	rm -f $(DESTDIR)/usr/share/slash80/05-slash80.conflist
+	rm -f $(DESTDIR)/usr/share/slash80/05-slash80.conflist $(DESTDIR)/usr/share/slash80/slash80.service
 	rmdir --ignore-fail-on-non-empty $(DESTDIR)/usr/share/slash80 2> /dev/null || true
 
-root: $(ENGINE)
+root: $(ENGINE) $(LAUNCHER)
 	@$(MAKE) install DESTDIR=$(ROOT)
 
 venv: apt-python
@@ -203,6 +228,9 @@ apt-python:
 apt-freeze: apt-python
 	$(call apt,binutils $(LIBPYTHON))
 
+apt-launcher:
+	$(call apt,gcc musl-tools)
+
 apt-net:
 	$(call apt,iproute2 nftables)
 
@@ -211,6 +239,9 @@ apt-tests: apt-net
 
 apt-tools:
 	$(call apt,gcc libc6-dev)
+
+apt-fuzz: apt-tools
+	$(call apt,clang-14 libclang-rt-14-dev)
 
 apt-runtime: apt-tools
 	$(call apt,busybox-static containerd podman runc)

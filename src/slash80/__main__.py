@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import select
+import sys
 import time
 from contextlib import suppress
 from typing import BinaryIO, cast
@@ -13,8 +14,7 @@ from slash80 import __version__, moments
 from slash80.cni import versions
 from slash80.cni.document import INPUT_BYTES
 from slash80.engine import run
-
-_INPUT_SECONDS = 10.0
+from slash80.handover import INPUT_SECONDS, SENTENCES
 
 
 class _PatientInput(io.RawIOBase):
@@ -27,11 +27,10 @@ class _PatientInput(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Read what is there; raise TimeoutError when nothing comes for too long."""
         if not select.select([0], [], [], max(0.0, self._deadline - time.monotonic()))[0]:
-            msg = f"it was neither written nor closed within {_INPUT_SECONDS:g} s"
-            raise TimeoutError(msg)
+            raise TimeoutError(SENTENCES["LATE_INPUT"])
         return os.readv(0, [buffer])
 
-    _deadline = time.monotonic() + _INPUT_SECONDS
+    _deadline = time.monotonic() + INPUT_SECONDS
 
 
 class _Answer(io.RawIOBase):
@@ -59,6 +58,10 @@ def main() -> int:
     """Run one call, or say what this program is when no call is made."""
     os.umask(0o077)
     if not os.environ.get("CNI_COMMAND"):
+        if len(sys.argv) > 1:
+            from slash80.cli.commands import main as command_line  # noqa: PLC0415 -- a call does not pay for it
+
+            return command_line(sys.argv[1:])
         about = f"slash80 {__version__}: a CNI plugin for dual-stack pods with public IPv6"
         _complain(f"{about}\nCNI protocol versions supported: {', '.join(versions.SUPPORTED)}")
         return 0
@@ -67,11 +70,12 @@ def main() -> int:
         moments.watch_as_told(os.environ)
         return run(os.environ, io.BufferedReader(_PatientInput(), INPUT_BYTES), cast("BinaryIO", _Answer()))
     except OSError as error:
-        _complain(f"slash80: the answer cannot be written to standard output: {error.strerror}; nothing was kept")
+        _complain(SENTENCES["CLOSED"] % error.strerror)
     return 1
 
 
 if __name__ == "__main__":
     code = main()
+    sys.stdout.flush()
     # Everything is written and committed; taking the interpreter down in order costs another 12 ms of each call.
     os._exit(code)

@@ -46,7 +46,7 @@ def answer(environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, means: 
     try:
         env = environment.read(environ)
         if env.command == "VERSION":
-            caller.tell(0, {"cniVersion": versions.NEWEST, "supportedVersions": list(versions.SUPPORTED)})
+            caller.tell(0, versions.document())
             return
         conf = document.read(stdin)
         told = request.version_of(conf)

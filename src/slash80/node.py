@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-from slash80.addressing.attachment import Attachment, Key, State
+from slash80.addressing.attachment import Attachment, Key
 from slash80.cni.conf import RemovalConf
 from slash80.errors import CniError, IoFailure
 from slash80.firewall.base import Base
@@ -86,17 +86,16 @@ class Node:
         reach(Moment.RELEASED)
 
     def reap(self) -> int:
-        """Delete every dying link, and let the addresses go of which that was the last; tell how many links went.
+        """Delete every dying link, and let the addresses go whose last trace that was; tell how many links went.
 
         The rows are read first: one that dies meanwhile keeps its addresses until the next time.
         """
-        doomed = [attachment for attachment in self.store.attachments() if attachment.state is State.DYING]
+        doomed = self.store.dying()
         with attach.translated():
             count = bury.delete_all(self.host)
-            left = {link.name for link in bury.dying(self.host)} if doomed else set()
         reach(Moment.REAPED)
-        if gone := [attachment for attachment in doomed if attachment.dying_name not in left]:
-            self.store.forget(gone)
+        if doomed:
+            self.store.forget(doomed)
         return count
 
     def is_dead(self, attachment: Attachment) -> bool:

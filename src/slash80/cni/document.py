@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO, NoReturn
 
 from slash80.errors import IoFailure, Undecodable, shown
+from slash80.handover import SENTENCES
 
 Document = dict[str, Any]
 INPUT_BYTES = 1 << 20
@@ -19,7 +20,7 @@ def read(stdin: BinaryIO) -> Document:
     try:
         raw = stdin.read(INPUT_BYTES + 1)
     except OSError as error:
-        msg = f"standard input cannot be read: {error.strerror or error}"
+        msg = SENTENCES["UNREADABLE"] % (error.strerror or error)
         raise IoFailure(msg) from error
     return decode(raw)
 

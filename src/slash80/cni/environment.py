@@ -95,6 +95,11 @@ def read(environ: Mapping[str, str]) -> Environment:
     )
 
 
+def needed() -> dict[str, frozenset[str]]:
+    """Name the verbs that need each variable."""
+    return {variable.name: variable.needed_by for variable in _TABLE}
+
+
 def arguments(text: str) -> dict[str, str]:
     """Split CNI_ARGS, `K=V;K=V`; raise BadEnvironment for a malformed segment.
 

@@ -10,6 +10,11 @@ OLDEST = SUPPORTED[0]  # what a configuration without `cniVersion` means
 _FIRST_WITH = {"CHECK": "0.4.0", "STATUS": "1.1.0", "GC": "1.1.0"}
 
 
+def document() -> dict[str, object]:
+    """Give the answer to VERSION."""
+    return {"cniVersion": NEWEST, "supportedVersions": list(SUPPORTED)}
+
+
 def require(version: str, command: str) -> None:
     """Raise IncompatibleVersion unless the version is supported and has the verb."""
     if version not in SUPPORTED:

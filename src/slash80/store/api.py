@@ -35,6 +35,9 @@ class Store(Protocol):
         Its addresses rest from now on; without `rest`, for one that never came to be, they are as they were before.
         """
 
+    def dying(self) -> list[Attachment]:
+        """Give the attachments that are dying, oldest first."""
+
     def doom(self, host_ifname: str) -> None:
         """Mark an attachment as dying: it keeps its addresses; unknown ones are no error."""
 

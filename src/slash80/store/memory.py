@@ -55,6 +55,10 @@ class MemoryStore:
         with self._lock:
             self._let_go(host_ifname, rest=rest)
 
+    def dying(self) -> list[Attachment]:
+        """Give the attachments that are dying, oldest first."""
+        return [attachment for attachment in self.attachments() if attachment.state is State.DYING]
+
     def doom(self, host_ifname: str) -> None:
         """Mark an attachment as dying."""
         with self._lock:

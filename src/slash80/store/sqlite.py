@@ -83,8 +83,15 @@ class SqliteStore:
     def attachments(self, of: Key | None = None) -> list[Attachment]:
         """Give all attachments, oldest first; or the key's own and those of the same container."""
         # its own by the host end, since a record that was read back from the kernel may have a hash for the container
-        which = "WHERE container_id = ? OR host_ifname = ?" if of else ""
-        values = [of.container_id, of.host_ifname] if of else []
+        if of is None:
+            return self._found("", [])
+        return self._found("WHERE container_id = ? OR host_ifname = ?", [of.container_id, of.host_ifname])
+
+    def dying(self) -> list[Attachment]:
+        """Give the attachments that are dying, oldest first."""
+        return self._found("WHERE state = ?", [State.DYING.value])
+
+    def _found(self, which: str, values: list[str]) -> list[Attachment]:
         query = f"SELECT {_COLUMNS} FROM attachment {which} ORDER BY since, host_ifname"  # noqa: S608 -- constants
         with self._opened_under_lock() as connection:
             return list(map(_attachment, connection.execute(query, values)))

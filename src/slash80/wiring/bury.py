@@ -7,8 +7,9 @@ see of it is over before: both ends are down, so the routes and the IPv6 address
 from __future__ import annotations
 
 import errno
+import sys
 
-from slash80.addressing.attachment import Key, dying_name
+from slash80.addressing.attachment import DYING_PREFIX, Key, dying_name
 from slash80.errors import Failure
 from slash80.netlink import NetlinkError, Socket
 from slash80.wiring import attach, live, messages, netns
@@ -47,18 +48,13 @@ def _take(pod: Socket, link: live.Link, ifname: str) -> None:
     pod.run([*steps, messages.rename(end.name, end.index, new=dying_name(link.name))])
 
 
-def dying(host: Socket) -> list[live.Link]:
-    """Give the links that were put aside."""
-    return list(filter(attach.is_dying, live.links(host)))
-
-
 def delete_all(host: Socket) -> int:
     """Delete all dying links, together if nobody else's is among them; tell how many.
 
     A group is deleted with whatever is in it, and not at all if one member cannot be deleted. So it is looked at first;
     whoever puts a link of his into our group between the look and the deletion loses it.
     """
-    links = live.links(host)
+    links = live.links(host, having=(DYING_PREFIX.encode(), messages.GROUP_DYING.to_bytes(4, sys.byteorder)))
     ours = [link for link in links if attach.is_dying(link)]
     group = [link for link in links if link.group == messages.GROUP_DYING]
     together = len(group) > 1 and all(map(attach.is_dying, group))

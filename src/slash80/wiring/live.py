@@ -100,9 +100,10 @@ def named(socket: Socket, names: Sequence[str]) -> list[Link]:
     return [link_of(answer.parts[0]) for answer in answers if not answer.errno]
 
 
-def links(socket: Socket) -> list[Link]:
-    """Give all links."""
-    return list(map(link_of, socket.dump(messages.all_links())))
+def links(socket: Socket, having: Sequence[bytes] = ()) -> list[Link]:
+    """Give all links; or those in whose messages one of these bytes stand, since reading a thousand takes 25 ms."""
+    parts = socket.dump(messages.all_links())
+    return [link_of(part) for part in parts if not having or any(mark in part.body for mark in having)]
 
 
 def addresses(socket: Socket, index: int) -> list[AddressOn]:

@@ -222,13 +222,14 @@ def test_a_dying_attachment_keeps_its_addresses_until_it_is_forgotten(store: Sto
     """Its link is still there, so nobody else may have them; then they rest from that moment on."""
     store.keep(attachment())
     store.doom(attachment().host_ifname)
-    dying = store.attachments()
+    store.keep(attachment(2))
+    dying = store.dying()
 
-    assert [State.DYING] == [one.state for one in dying]
+    assert [(attachment().key, State.DYING)] == [(one.key, one.state) for one in dying]
     assert attachment().host_ifname == getattr(use(store, "10.80.1.1"), "holder", None)
     clock.now += 1
     store.forget(dying)
-    assert (Use(None, clock.now), []) == (use(store, "10.80.1.1"), store.attachments())
+    assert (Use(None, clock.now), [attachment(2)]) == (use(store, "10.80.1.1"), store.attachments())
 
 
 def test_what_was_made_anew_is_not_forgotten(store: Store) -> None:

@@ -1,0 +1,395 @@
+/*
+ * What a runtime starts: hands the call to the agent and prints the answer. Where no agent listens it becomes the engine.
+ *
+ * It does not think. Everything that it can say by itself comes from the Python sources (cni/header.py). The one rule
+ * that matters: after the first byte has gone to the agent the call may have been done, so the engine is not run any
+ * more. One document goes out, or none where the specification says so, and never two.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "json.h"
+#include "launcher-texts.h"
+
+extern char **environ;
+
+static struct {
+    const char *verb;
+    char input[INPUT_BYTES + 1], variables[ENVIRONMENT_BYTES + sizeof MAGIC + 1], answer[ANSWER_BYTES + 2];
+    size_t input_size, variables_size;
+    int input_read, complete; /* whether standard input was read; whether every variable is there that the verb needs */
+    struct conf conf;
+    struct timespec deadline;
+} call;
+
+static long remaining(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    long left = (call.deadline.tv_sec - now.tv_sec) * 1000 + (call.deadline.tv_nsec - now.tv_nsec) / 1000000;
+    return left > 0 ? left : 0;
+}
+
+static void expire_in(long seconds)
+{
+    clock_gettime(CLOCK_MONOTONIC, &call.deadline);
+    call.deadline.tv_sec += seconds;
+}
+
+/* Waits until the descriptor can be read or written; gives 0, or -1 with errno, ETIMEDOUT at the deadline. */
+static int wait_for(int descriptor, short events)
+{
+    for (;;) {
+        struct pollfd which = {descriptor, events, 0};
+        int found = poll(&which, 1, (int)remaining());
+        if (found > 0)
+            return 0;
+        if (!found)
+            errno = ETIMEDOUT;
+        if (errno != EINTR)
+            return -1;
+    }
+}
+
+static int write_all(int descriptor, const char *data, size_t size)
+{
+    while (size) {
+        ssize_t done = write(descriptor, data, size);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return -1;
+        data += done, size -= (size_t)done;
+    }
+    return 0;
+}
+
+static int complain(const char *sentence)
+{
+    char text[512];
+    int length = snprintf(text, sizeof text, sentence, strerror(errno));
+    if (write_all(2, text, length < (int)sizeof text ? (size_t)length : sizeof text - 1) || write_all(2, "\n", 1))
+        return 1; /* nobody hears it: the exit code must do */
+    return 1;
+}
+
+/* Prints the error document, in the configuration's version if that is one; gives the exit code. */
+static int fail(int code, const char *sentence, const char *reason)
+{
+    char msg[1024], text[8 * sizeof msg + 128];
+    const char *version = NEWEST;
+    for (int i = 0; SUPPORTED[i]; i++)
+        if (!strcmp(call.conf.version, SUPPORTED[i]))
+            version = SUPPORTED[i];
+    snprintf(msg, sizeof msg, sentence, reason);
+    int size = snprintf(text, sizeof text, "{\"cniVersion\": \"%s\", \"code\": %d, \"msg\": \"", version, code);
+    for (const unsigned char *c = (const unsigned char *)msg; *c; c++)
+        size += snprintf(text + size, 8, *c < 0x20 || *c > 0x7E ? "\\u%04x" : *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
+    size += snprintf(text + size, 8, "\"}\n");
+    return write_all(1, text, (size_t)size) ? complain(SAY_UNWRITABLE) : 1;
+}
+
+static int unavailable(const char *sentence, const char *reason)
+{
+    return fail(strcmp(call.verb, "STATUS") ? TRY_AGAIN : NOT_READY, sentence, reason);
+}
+
+/* Gathers what the agent gets: the variables, and whether those are all that the verb needs. */
+static int gather(void)
+{
+    size_t size = sizeof MAGIC;
+    memcpy(call.variables, MAGIC, size);
+    for (char **variable = environ; *variable; variable++) {
+        size_t length = strlen(*variable) + 1;
+        if (strncmp(*variable, "CNI_", 4))
+            continue;
+        if (size + length + 1 > sizeof MAGIC + ENVIRONMENT_BYTES)
+            return -1;
+        memcpy(call.variables + size, *variable, length);
+        size += length;
+    }
+    call.variables[size++] = 0;
+    call.variables_size = size;
+    char verb[16];
+    call.complete = snprintf(verb, sizeof verb, " %s ", call.verb) < (int)sizeof verb;
+    for (int i = 0; call.complete && NEEDED[i].name; i++) {
+        const char *value = getenv(NEEDED[i].name);
+        if (strstr(NEEDED[i].verbs, verb) && (!value || !*value))
+            call.complete = 0;
+    }
+    return 0;
+}
+
+/* Reads standard input to its end or one byte beyond what is allowed, which the agent and the engine will refuse. */
+static const char *read_input(void)
+{
+    expire_in(INPUT_SECONDS);
+    while (call.input_size < sizeof call.input) {
+        ssize_t done = -1;
+        if (!wait_for(0, POLLIN))
+            done = read(0, call.input + call.input_size, sizeof call.input - call.input_size);
+        if (!done)
+            break;
+        if (done < 0 && errno == ETIMEDOUT)
+            return SAY_LATE_INPUT;
+        if (done < 0 && errno != EINTR && errno != EAGAIN)
+            return strerror(errno);
+        call.input_size += done > 0 ? (size_t)done : 0;
+    }
+    call.input_read = 1;
+    return 0;
+}
+
+/* Opens the pod's namespace; -1 where there is none. Anything else is not opened, which might have effects. */
+static int open_namespace(void)
+{
+    const char *path = getenv("CNI_NETNS");
+    struct stat found, own;
+    if (!path || !*path || stat(path, &found) || stat("/proc/self/ns/net", &own) || found.st_dev != own.st_dev)
+        return -1;
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static const char *state_dir(void)
+{
+    return call.conf.state_dir[0] == '/' ? call.conf.state_dir : STATE_DIR;
+}
+
+/* Connects to the agent; gives the socket, or -1 with errno. A full backlog is waited for. */
+static int connect_to_agent(void)
+{
+    char path[CONF_TEXT + sizeof SOCKET_NAME + 1];
+    if (call.conf.socket[0] == '/')
+        snprintf(path, sizeof path, "%s", call.conf.socket);
+    else
+        snprintf(path, sizeof path, "%s/%s", state_dir(), SOCKET_NAME);
+    char *name = strrchr(path, '/');
+    *name++ = 0;
+    int folder = open(*path ? path : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return -1;
+    /* an address has 108 bytes, the way to the folder may have more */
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int length = snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", folder, name);
+    int agent = length < (int)sizeof address.sun_path ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+    if (length >= (int)sizeof address.sun_path)
+        errno = ENOENT; /* so long a name has no agent's socket */
+    if (agent < 0)
+        return -1;
+    for (;;) {
+        long left = remaining() + 1;
+        struct timeval wait = {left / 1000, left % 1000 * 1000};
+        setsockopt(agent, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait); /* bounds connect() too, unix(7) */
+        if (!connect(agent, (struct sockaddr *)&address, sizeof address))
+            return agent;
+        if (errno == EAGAIN)
+            errno = ETIMEDOUT;
+        if (errno != EINTR) {
+            int reason = errno;
+            close(agent);
+            errno = reason;
+            return -1;
+        }
+    }
+}
+
+/* Sends the whole request; gives 0, or -1 with errno. An agent that hangs up may have answered before. */
+static int send_request(int agent, int netns)
+{
+    struct iovec parts[2] = {{call.variables, call.variables_size}, {call.input, call.input_size}};
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = {{0}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    if (netns >= 0) {
+        message.msg_control = &control, message.msg_controllen = sizeof control.room;
+        control.header =
+            (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(&control.header), &netns, sizeof netns);
+    }
+    while (parts[0].iov_len || parts[1].iov_len) {
+        ssize_t done = sendmsg(agent, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (done < 0 && (errno == EPIPE || errno == ECONNRESET))
+            return 0;
+        if (done < 0 && errno == EAGAIN && !wait_for(agent, POLLOUT))
+            continue;
+        if (done < 0 && errno != EINTR)
+            return -1;
+        if (done < 0)
+            continue;
+        message.msg_control = 0, message.msg_controllen = 0; /* the descriptor went with the first byte */
+        for (int i = 0; i < 2; i++) {
+            size_t part = (size_t)done < parts[i].iov_len ? (size_t)done : parts[i].iov_len;
+            parts[i].iov_base = (char *)parts[i].iov_base + part, parts[i].iov_len -= part, done -= (ssize_t)part;
+        }
+    }
+    shutdown(agent, SHUT_WR);
+    return 0;
+}
+
+/* Receives the answer to its end; gives its size, at most one byte too many, or -1 with errno. */
+static ssize_t receive_answer(int agent)
+{
+    size_t size = 0;
+    while (size < sizeof call.answer) {
+        ssize_t done = recv(agent, call.answer + size, sizeof call.answer - size, MSG_DONTWAIT);
+        if (!done)
+            break;
+        if (done > 0)
+            size += (size_t)done;
+        else if (errno == EAGAIN ? wait_for(agent, POLLIN) : errno != EINTR)
+            return -1;
+    }
+    return (ssize_t)size;
+}
+
+/* Says what is wrong with an answer; nothing if it can be handed on: an exit code and one document, or none. */
+static const char *wrong_with(ssize_t size)
+{
+    const char *text = call.answer + 1;
+    if (size < 0)
+        return errno == ETIMEDOUT ? "it did not come in time" : strerror(errno);
+    if (!size)
+        return "it hung up";
+    if (size > ANSWER_BYTES + 1)
+        return "it is too long";
+    if (call.answer[0] != 0 && call.answer[0] != 1)
+        return "its exit code is neither 0 nor 1";
+    if (size == 1)
+        return call.answer[0] || !strcmp(call.verb, "ADD") ? "it was cut short" : 0;
+    if (text[0] != '{' || memchr(text, 0, (size_t)size - 1))
+        return "it is no JSON document";
+    return size < 4 || memcmp(call.answer + size - 2, "}\n", 2) ? "it was cut short" : 0;
+}
+
+static int hand_over(int agent)
+{
+    int netns = strstr(" ADD CHECK DEL ", call.verb) ? open_namespace() : -1;
+    ssize_t size = send_request(agent, netns) ? -1 : receive_answer(agent);
+    const char *wrong = wrong_with(size);
+    if (wrong)
+        return unavailable(SAY_UNANSWERED, wrong);
+    if (write_all(1, call.answer + 1, (size_t)size - 1))
+        return complain(SAY_UNWRITABLE);
+    return call.answer[0];
+}
+
+/* Becomes the engine, which finds standard input as it was; comes back only if that is impossible, with errno. */
+static void become_engine(char **arguments)
+{
+    char path[4096];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - sizeof ".slash80/engine");
+    while (length > 0 && path[length - 1] != '/')
+        length--;
+    if (length <= 0)
+        return;
+    strcpy(path + length, ".slash80/engine");
+    if (access(path, X_OK))
+        return;
+    if (call.input_read) {
+        int copy = memfd_create("stdin", MFD_CLOEXEC);
+        if (copy < 0 || write_all(copy, call.input, call.input_size) || lseek(copy, 0, SEEK_SET) || dup2(copy, 0) < 0)
+            return;
+    }
+    signal(SIGPIPE, SIG_DFL);
+    execv(path, arguments);
+}
+
+/* Leaves a DEL for the next agent, whole or not at all; gives 0, or -1 with errno. */
+static int leave_note(void)
+{
+    char folder[CONF_TEXT + 16], new[CONF_TEXT + 64], path[CONF_TEXT + 64];
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    snprintf(folder, sizeof folder, "%s/%s", state_dir(), NOTES);
+    snprintf(new, sizeof new, "%s/.%d", folder, (int)getpid());
+    snprintf(path, sizeof path, "%s/%lld-%d", folder, now.tv_sec * 1000000000LL + now.tv_nsec, (int)getpid());
+    if ((mkdir(state_dir(), 0700) && errno != EEXIST) || (mkdir(folder, 0700) && errno != EEXIST))
+        return -1;
+    int note = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (note < 0)
+        return -1;
+    int failed = write_all(note, call.variables, call.variables_size) || write_all(note, call.input, call.input_size);
+    failed = close(note) || failed || rename(new, path);
+    if (!failed)
+        return 0;
+    int reason = errno;
+    unlink(new);
+    errno = reason;
+    return -1;
+}
+
+/* Does without an agent. The reason of the engine's failure is told, since that is what must be mended. */
+static int go_alone(char **arguments)
+{
+    become_engine(arguments);
+    const char *reason = strerror(errno);
+    if (strcmp(call.verb, "DEL") || !call.complete)
+        return unavailable(SAY_ALONE, reason);
+    return leave_note() ? unavailable(SAY_UNNOTED, strerror(errno)) : 0;
+}
+
+/* Takes the numbers of standard streams that are closed, or a file that is opened here would become one. */
+static int occupy_streams(void)
+{
+    int taken = open("/dev/null", O_PATH);
+    while (taken >= 0 && taken <= 2)
+        taken = dup(taken);
+    if (taken > 2)
+        close(taken);
+    return taken < 0;
+}
+
+#ifndef FUZZING
+int main(int count, char **arguments)
+{
+    (void)count;
+    int unwritable = fcntl(1, F_GETFD) < 0 ? errno : 0;
+    signal(SIGPIPE, SIG_IGN);
+    call.verb = getenv("CNI_COMMAND");
+    if (!call.verb || !*call.verb) {
+        become_engine(arguments);
+        return complain("slash80: the engine cannot be run: %s; install the plugin again");
+    }
+    if (unwritable) {
+        errno = unwritable;
+        return complain(SAY_CLOSED);
+    }
+    if (occupy_streams())
+        return complain("slash80: /dev/null cannot be opened: %s");
+    if (!strcmp(call.verb, "VERSION"))
+        return write_all(1, VERSION_DOCUMENT, sizeof VERSION_DOCUMENT - 1) ? complain(SAY_UNWRITABLE) : 0;
+    if (gather())
+        return fail(BAD_ENVIRONMENT, SAY_LARGE_ENVIRONMENT, "");
+    if (call.complete) { /* otherwise what is there cannot matter, and nobody need wait for it */
+        const char *reason = read_input();
+        if (reason)
+            return fail(IO_FAILURE, SAY_UNREADABLE, reason);
+        read_conf(call.input, call.input_size, &call.conf);
+    }
+    int limit = 0;
+    while (LIMITS[limit].verb && strcmp(LIMITS[limit].verb, call.verb))
+        limit++;
+    expire_in(LIMITS[limit].seconds);
+    int agent = connect_to_agent();
+    if (agent >= 0)
+        return hand_over(agent);
+    /* nobody is there; the last two mean that nobody can be */
+    if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR || errno == ENAMETOOLONG)
+        return go_alone(arguments);
+    return unavailable(SAY_UNREACHABLE, strerror(errno));
+}
+#endif

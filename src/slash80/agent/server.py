@@ -1,0 +1,147 @@
+"""The server of CNI calls: a Unix socket for root, and threads that take one call each at a time."""
+
+from __future__ import annotations
+
+import array
+import errno
+import io
+import json
+import logging
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from slash80 import handover
+from slash80.cni.document import INPUT_BYTES
+
+Reply = Callable[[int, bytes], None]
+Handle = Callable[[Mapping[str, str], BinaryIO, Reply, int | None], None]
+
+_THREADS = 16  # more would only wait for each other: the kernel's rtnl lock and Python's own let one through
+_SECONDS = 10.0  # for a request to come in whole, or an answer to be taken: the launcher has all of it at hand
+_REQUEST_BYTES = len(handover.MAGIC) + handover.ENVIRONMENT_BYTES + INPUT_BYTES + 2
+_CHUNK = 1 << 16
+_CREDENTIALS = struct.Struct("=iII")  # struct ucred of unix(7): pid, uid, gid
+_DESCRIPTORS = socket.CMSG_SPACE(4 * 4)  # room for a few, so that those too many are seen and closed
+_BACKING_OFF = 0.1
+_log = logging.getLogger(__name__)
+
+
+class Server:
+    """Answers calls at a path; `handle` gets variables, standard input, a reply, and the descriptor of CNI_NETNS.
+
+    The path appears when all is ready and goes when the server stops; a launcher that does not find it, or finds one
+    that a killed agent left, runs the engine.
+    """
+
+    def __init__(self, folder: Path, handle: Handle) -> None:
+        """Name the folder of the socket; nothing is opened yet."""
+        self._folder, self._handle = folder, handle
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._threads = [threading.Thread(target=self._work, name=f"call-{n}", daemon=True) for n in range(_THREADS)]
+        self._inode = 0
+
+    def start(self) -> None:
+        """Listen, and let the path appear; raise OSError when that cannot be."""
+        folder = os.open(self._folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            new = f"{handover.SOCKET_NAME}.new"
+            with suppress(FileNotFoundError):
+                os.unlink(new, dir_fd=folder)
+            # a socket's address has 107 bytes, the way to the folder may have more
+            self._listener.bind(f"/proc/self/fd/{folder}/{new}")
+            os.chmod(new, 0o600, dir_fd=folder)
+            self._listener.listen(handover.BACKLOG)
+            for thread in self._threads:
+                thread.start()
+            os.rename(new, handover.SOCKET_NAME, src_dir_fd=folder, dst_dir_fd=folder)
+            self._inode = os.stat(handover.SOCKET_NAME, dir_fd=folder).st_ino
+        finally:
+            os.close(folder)
+
+    def stop(self) -> None:
+        """Take no further calls, finish those that came, and return when they are answered."""
+        path = self._folder / handover.SOCKET_NAME
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino == self._inode:
+                path.unlink()
+        # refuses new ones, while those that wait in the backlog are still accepted (unix_accept in net/unix/af_unix.c)
+        self._listener.shutdown(socket.SHUT_RD)
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()
+
+    def _work(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError as error:
+                if error.errno == errno.EINVAL:  # shut down, and nobody waits any more
+                    return
+                _log.warning("a call cannot be accepted: %s", error.strerror)
+                time.sleep(_BACKING_OFF)  # out of descriptors or memory
+                continue
+            with connection:
+                try:
+                    self._serve(connection)
+                except Exception as error:  # noqa: BLE001 -- the entry point: one call must not take the thread with it
+                    _log.warning("a call was cut short: %s: %s", type(error).__name__, error)
+
+    def _serve(self, connection: socket.socket) -> None:
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        pid, uid, _ = _CREDENTIALS.unpack(credentials)
+        if uid != os.geteuid():
+            _log.warning("process %d of user %d is refused: calls are for user %d", pid, uid, os.geteuid())
+            return
+        connection.settimeout(_SECONDS)
+        descriptors: list[int] = []
+        try:
+            self._answer(connection, descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _answer(self, connection: socket.socket, descriptors: list[int]) -> None:
+        def reply(code: int, text: bytes) -> None:
+            connection.sendall(handover.answer(code, text))
+            connection.shutdown(socket.SHUT_WR)
+
+        try:
+            environ, stdin = handover.read(_receive(connection, descriptors))
+        except ValueError as error:
+            _log.warning("a call cannot be read: %s", error)
+            document = {"cniVersion": "1.0.0", "code": 4, "msg": f"the agent cannot read the call: {error}"}
+            reply(1, json.dumps(document).encode() + b"\n")
+            return
+        self._handle(environ, io.BytesIO(stdin), reply, descriptors[0] if descriptors else None)
+
+
+def _receive(connection: socket.socket, descriptors: list[int]) -> bytes:
+    """Receive a request to its end; its descriptors are the caller's to close, whatever comes of it.
+
+    Raise ValueError when it is too long, too slow, or brings more than one descriptor.
+    """
+    deadline, size = time.monotonic() + _SECONDS, 0
+    parts: list[bytes] = []
+    while True:
+        # not socket.recv_fds: up to Python 3.11 it drops the flag, and a program started then inherits the namespace
+        data, messages, flags, _ = connection.recvmsg(_CHUNK, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        for level, kind, raw in messages:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                descriptors += array.array("i", raw[: len(raw) - len(raw) % 4])
+        if flags & socket.MSG_CTRUNC or len(descriptors) > 1:
+            raise ValueError("it brings more descriptors than that of CNI_NETNS")
+        if not data:
+            return b"".join(parts)
+        parts.append(data)
+        size += len(data)
+        if size > _REQUEST_BYTES:
+            raise ValueError(f"it has more than {_REQUEST_BYTES} bytes")
+        if time.monotonic() > deadline:
+            raise ValueError(f"it did not end within {_SECONDS:g} s")

@@ -1,0 +1,71 @@
+"""`slash80 attachments`: what the store knows, which is also what is being made and what is being removed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from slash80.addressing.attachment import Attachment
+from slash80.errors import CniError
+
+_COLUMNS = ("POD", "IFNAME", "IPV4", "IPV6", "STATE", "SINCE", "HOST END", "NETWORK", "CONTAINER")
+_SHORT_ID = 13  # characters of a container's ID, as crictl shows them
+
+
+def show(chosen: argparse.Namespace) -> int:
+    """Print the attachments of a state directory; none where there is no store yet."""
+    from slash80.node import boottime, store_in  # noqa: PLC0415 -- the store, which no other command needs
+
+    try:
+        # looking must not make anything
+        found = store_in(chosen.state_dir, timeout=5).attachments() if (chosen.state_dir / "state.db").exists() else []
+    except (CniError, OSError) as error:
+        print(f"slash80 attachments: {error}", file=sys.stderr)
+        return 1
+    if chosen.output == "json":
+        print(json.dumps([document(attachment) for attachment in found], indent=2))
+    else:
+        print("\n".join(_table([_COLUMNS, *(_row(attachment, boottime()) for attachment in found)])))
+    return 0
+
+
+def document(attachment: Attachment) -> dict[str, Any]:
+    """Give an attachment as programs get it; `since` is in seconds since the node's boot."""
+    given, pod = attachment.assignment, attachment.pod
+    return {
+        "network": attachment.network,
+        "containerID": attachment.key.container_id,
+        "ifname": attachment.key.ifname,
+        "netns": attachment.netns,
+        "hostIfname": attachment.host_ifname,
+        "mac": str(given.mac or ""),
+        "ipv4": str(given.ipv4 or ""),
+        "ipv6": str(given.ipv6 or ""),
+        "pod": {"namespace": pod.namespace, "name": pod.name, "uid": pod.uid},
+        "state": attachment.state.value,
+        "since": attachment.since,
+    }
+
+
+def _row(attachment: Attachment, now: float) -> tuple[str, ...]:
+    given, pod = attachment.assignment, attachment.pod
+    return (
+        f"{pod.namespace}/{pod.name}" if pod.name else "-",
+        attachment.key.ifname,
+        str(given.ipv4 or "-"),
+        str(given.ipv6 or "-"),
+        attachment.state.value,
+        f"{max(0, now - attachment.since):.0f}s",
+        attachment.host_ifname,
+        attachment.network,
+        attachment.key.container_id[:_SHORT_ID],
+    )
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

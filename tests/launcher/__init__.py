@@ -1,0 +1,1 @@
+"""The launcher against agents that misbehave, and against none."""
