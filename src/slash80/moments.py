@@ -6,8 +6,8 @@ that signal when it gets there. A runtime never does, and who can set a runtime'
 
 from __future__ import annotations
 
-import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
@@ -59,6 +59,7 @@ def watch_as_told(environ: Mapping[str, str]) -> None:
 
     def signal_self(moment: Moment) -> None:
         if moment is wanted:
-            os.kill(os.getpid(), number)
+            # to this thread: sent to the process, another thread may take it, and this one runs on for a while
+            signal.pthread_kill(threading.get_ident(), number)
 
     watch(signal_self)

@@ -1,4 +1,4 @@
-"""A fresh site for every test, and the plugin on it in both of its shapes."""
+"""A fresh site for every test, and the plugin on it in each of its shapes."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
+from lab.agent import Agent
 from lab.attacker import Attacker
 from lab.namespaces import Namespace
-from lab.plugin import Frozen, InProcess, Plugin
+from lab.plugin import Frozen, InProcess, Plugin, Served
 from lab.rig import Rig, configuration
 from lab.topology import ATTACKER4, ATTACKER6, Site
 
 MakeRig = Callable[..., Rig]
 
 
-@pytest.fixture(params=["inprocess", "frozen"])
+@pytest.fixture(params=["inprocess", "frozen", "served"])
 def shape(request: pytest.FixtureRequest) -> str:
     """Each shape in which the plugin is called."""
     return str(request.param)
@@ -30,12 +31,10 @@ def make_rig(shape: str, tmp_path: Path) -> Iterator[MakeRig]:
 
         def make(**site: Any) -> Rig:  # noqa: ANN401 - handed on to Site as they are
             built = stack.enter_context(Site(**site))
-            return Rig(
-                built,
-                built.node,
-                plugin_of(shape, built.node.namespace),
-                configuration(built.node, tmp_path / "state"),
-            )
+            conf = configuration(built.node, tmp_path / "state")
+            if shape == "served":
+                stack.enter_context(Agent(built.node.namespace, root(), Path(conf["stateDir"])))
+            return Rig(built, built.node, plugin_of(shape, built.node.namespace), conf)
 
         yield make
 
@@ -66,12 +65,16 @@ def attacker(routed: Rig) -> Iterator[Attacker]:
 
 
 def plugin_of(shape: str, host: Namespace) -> Plugin:
-    """Give the plugin in one shape; the frozen one is the executable below $SLASH80_ROOT."""
+    """Give the plugin in one shape; the frozen ones are what is laid out below $SLASH80_ROOT."""
     if shape == "inprocess":
         return InProcess(host)
-    root = os.environ.get("SLASH80_ROOT")
-    if root:
-        return Frozen(host, root=Path(root))
+    return Served(host, root=root()) if shape == "served" else Frozen(host, root=root())
+
+
+def root() -> Path:
+    """Give the folder below which the plugin is laid out."""
+    if found := os.environ.get("SLASH80_ROOT"):
+        return Path(found)
     if "MAKELEVEL" in os.environ:
         pytest.fail("SLASH80_ROOT is not set: the Makefile must install the frozen plugin and say where")
     pytest.skip("SLASH80_ROOT is not set")

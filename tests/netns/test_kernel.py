@@ -56,6 +56,7 @@ def test_kernel_without_a_family(rig: Rig, mounts: str, missing: str) -> None:
 def test_read_only_settings_that_are_wrong(rig: Rig) -> None:
     """Where /proc/sys is read-only and the node does not forward, ADD names the key and leaves no pod."""
     pod = rig.site.pod()
+    rig.host.sysctl("ipv4/ip_forward", 0)  # a new namespace has the machine's setting
     error = call_behind(rig, pod, READ_ONLY)
 
     assert error["code"] == 999

@@ -14,7 +14,7 @@ def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-CYCLES = {"inprocess": 1000, "frozen": 100}
+CYCLES = {"inprocess": 1000, "frozen": 100, "served": 200}
 
 
 def test_hundred_pods_at_once(rig: Rig) -> None:

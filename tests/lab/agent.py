@@ -1,0 +1,84 @@
+"""The plugin's agent on a host: started, killed, restarted, and stopped as a service manager would."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from lab.namespaces import Namespace
+from lab.waiting import wait_until
+
+
+class Agent:
+    """`slash80 agent --cni-only` of the executable below `root`, over one state directory; runs inside the block."""
+
+    def __init__(self, host: Namespace, root: Path, state_dir: Path) -> None:
+        self._host, self.program, self.state_dir = host, root / "opt/cni/bin/slash80", state_dir
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log = state_dir.with_name(f"{state_dir.name}.log")
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it, if it runs; it must end well."""
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            code = self.stop()
+            assert code == 0 or value, f"the agent ended with {code}: {self.log.read_text()}"
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Stop it after the block, where it was started before."""
+        with ExitStack() as stack:
+            stack.push(self.__exit__)
+            yield
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process
+        return self._process.pid
+
+    def start(self, **environ: str) -> None:
+        """Start it, and wait until it serves."""
+        before = self._count()
+        with self.log.open("ab") as log:
+            arguments: list[str | Path] = [self.program, "agent", "--cni-only", "--state-dir", self.state_dir]
+            variables = {"PATH": os.environ["PATH"], **environ}
+            self._process = self._host.run(lambda: subprocess.Popen(arguments, env=variables, stderr=log))
+        wait_until(lambda: self._serves(before), seconds=20)
+
+    def stop(self) -> int:
+        """Ask it to end, and give its exit code."""
+        assert self._process
+        self._process.terminate()
+        return self._process.wait(timeout=60)
+
+    def kill(self) -> None:
+        """Take it down as it stands."""
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+
+    def wait(self) -> int:
+        """Wait until it has ended by itself."""
+        assert self._process
+        return self._process.wait(timeout=60)
+
+    def _serves(self, before: int) -> bool:
+        assert self._process
+        assert self._process.poll() is None, f"the agent ended at once: {self.log.read_text()}"
+        return self._count() > before
+
+    def _count(self) -> int:
+        """Count how often an agent has said that it serves."""
+        return self.log.read_text().count(" serves ") if self.log.exists() else 0

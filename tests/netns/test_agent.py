@@ -1,0 +1,364 @@
+"""The agent under its launcher: killed, restarted, overrun, refused; nothing is lost or doubled, and nothing leaks."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from lab import snapshot, state
+from lab.agent import Agent
+from lab.namespaces import Namespace
+from lab.plugin import Outcome, reap
+from lab.probes import ping
+from lab.rig import Attachment, Rig
+from lab.topology import INTERNET6
+from lab.waiting import wait_until
+from netns.conftest import MakeRig, root
+from slash80 import handover
+from slash80.addressing.attachment import Key
+from slash80.moments import Moment
+
+ADDING = [Moment.LOCKED, Moment.RESERVED, Moment.LINKED, Moment.HOST_WIRED, Moment.KEPT]
+REMOVING = [Moment.LOCKED, Moment.BURIED, Moment.DOOMED]
+
+
+@pytest.fixture
+def shape() -> str:
+    """The launcher; each test starts its own agent."""
+    return "frozen"
+
+
+@pytest.fixture
+def node(make_rig: MakeRig) -> Iterator[Rig]:
+    """Give a node that has had a pod before, and see that the test leaves it exactly as it was."""
+    rig = make_rig()
+    rig.cycle()
+    before = snapshot.take(rig.host)
+    yield rig
+    rig.host.run(lambda: reap(rig.conf))
+    assert snapshot.difference(before, snapshot.take(rig.host)) == []
+    assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (0, 0)
+
+
+@pytest.fixture
+def agent(node: Rig) -> Agent:
+    """Give the node's agent, not started."""
+    return Agent(node.host, root(), node.state_dir)
+
+
+def delete(rig: Rig, pod: Namespace) -> None:
+    """DEL, as the runtime sends it after a failed ADD."""
+    rig.plugin.delete(pod, rig.conf)
+
+
+def add_again(rig: Rig, pod: Namespace) -> None:
+    """ADD once more: it works, unless the first one was complete; either way the pod then works, and can be removed."""
+    outcome = rig.plugin.call("ADD", rig.conf, netns=pod)
+    assert outcome.code == 0 or "attached already" in outcome.json["msg"]
+    assert ping(pod, INTERNET6) == 1
+    delete(rig, pod)
+
+
+def listed(rig: Rig) -> list[dict[str, object]]:
+    """Give what `slash80 attachments` shows."""
+    program = root() / "opt/cni/bin/slash80"
+    words: list[str | Path] = [program, "attachments", "-o", "json", "--state-dir", rig.state_dir]
+    found: list[dict[str, object]] = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
+    return found
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+@pytest.mark.parametrize("then", [delete, add_again])
+@pytest.mark.parametrize("moment", ADDING)
+def test_the_agent_is_killed_in_an_add(
+    node: Rig, agent: Agent, *, moment: Moment, then: Callable[[Rig, Namespace], None], restarted: bool
+) -> None:
+    """The caller is told to try again; whoever goes on, the next agent or the engine, mends it."""
+    pod = node.site.pod()
+    agent.start(SLASH80_MOMENT=f"{moment}:KILL")
+    outcome = node.plugin.call("ADD", node.conf, netns=pod)
+
+    assert (1, 11) == (outcome.code, outcome.json["code"])
+    assert agent.wait() == -signal.SIGKILL
+    with agent if restarted else Agent(node.host, root(), node.state_dir.with_name("other")):
+        then(node, pod)
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+@pytest.mark.parametrize("then", [delete, add_again])
+@pytest.mark.parametrize("moment", REMOVING)
+def test_the_agent_is_killed_in_a_removal(
+    node: Rig, agent: Agent, *, moment: Moment, then: Callable[[Rig, Namespace], None], restarted: bool
+) -> None:
+    """The caller is told to try again; a removal that had come far stays one."""
+    attachment = node.attach()
+    agent.start(SLASH80_MOMENT=f"{moment}:KILL")
+    outcome = node.plugin.call("DEL", node.conf, netns=attachment.pod)
+
+    assert (1, 11) == (outcome.code, outcome.json["code"])
+    assert agent.wait() == -signal.SIGKILL
+    with agent if restarted else Agent(node.host, root(), node.state_dir.with_name("other")):
+        then(node, attachment.pod)
+
+
+@pytest.mark.parametrize(
+    ("verb", "moment"),
+    [*(("ADD", moment) for moment in ADDING), *(("DEL", moment) for moment in REMOVING)],
+)
+def test_the_launcher_is_killed(node: Rig, agent: Agent, *, moment: Moment, verb: str) -> None:
+    """An ADD that nobody hears of is taken back, a removal is finished all the same."""
+    pod = node.attach().pod if verb == "DEL" else node.site.pod()
+    agent.start(SLASH80_MOMENT=f"{moment}:STOP")
+    with agent.running():
+        environ = {
+            "CNI_COMMAND": verb,
+            "CNI_CONTAINERID": pod.name,
+            "CNI_NETNS": str(pod.path),
+            "CNI_IFNAME": "eth0",
+            "CNI_PATH": "/opt/cni/bin",
+        }
+        process = subprocess.Popen(
+            [agent.program], env=environ, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        assert process.stdin
+        process.stdin.write(json.dumps(node.conf).encode())
+        process.stdin.close()
+        wait_until(lambda: _status(agent.pid) == "T", seconds=20)
+        process.kill()
+        process.wait()
+        os.kill(agent.pid, signal.SIGCONT)
+        assert 0 == agent.stop()
+
+    assert not node.host.has_link(Key(pod.name, "eth0").host_ifname)
+    assert listed(node) == []
+    delete(node, pod)
+
+
+def _status(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_the_agent_is_killed_with_fifty_calls_in_flight(node: Rig, agent: Agent) -> None:
+    """After its restart and the runtime's retries every pod has its own addresses, and can be removed."""
+    pods = [node.site.pod() for _ in range(50)]
+    rig = node.having(cniVersion="1.1.0")
+    with agent, ThreadPoolExecutor(50) as pool:
+
+        def add(pod: Namespace) -> Outcome:
+            return rig.plugin.call("ADD", rig.conf, netns=pod)
+
+        first = [pool.submit(add, pod) for pod in pods]
+        wait_until(lambda: sum(call.done() for call in first) >= 5, seconds=30)
+        agent.kill()
+        outcomes = [call.result() for call in first]
+        agent.start()
+        failed = [pod for pod, outcome in zip(pods, outcomes, strict=True) if outcome.code]
+        list(pool.map(lambda pod: delete(rig, pod), failed))
+        again = dict(zip(failed, pool.map(add, failed), strict=True))
+        results = [again.get(pod, outcome) for pod, outcome in zip(pods, outcomes, strict=True)]
+
+        assert [0] * 50 == [outcome.code for outcome in results]
+        attachments = [Attachment(pod, outcome.json) for pod, outcome in zip(pods, results, strict=True)]
+        assert 100 == len({address for attachment in attachments for address in attachment.addresses})
+        assert 50 == state.attachments(node.state_dir)
+        assert all(pool.map(lambda pod: ping(pod, INTERNET6) == 1, pods))
+        list(pool.map(rig.detach, attachments))
+
+
+def test_a_stopping_agent_finishes_what_has_come(node: Rig, agent: Agent) -> None:
+    """No call fails while agents come and go: each is answered by one of them, or by the engine."""
+    pods = [node.site.pod() for _ in range(24)]
+    with agent, ThreadPoolExecutor(12) as pool:
+        calls = [pool.submit(lambda pod=pod: node.detach(node.attach(pod))) for pod in pods]  # type: ignore[misc]
+        for _ in range(4):
+            assert 0 == agent.stop()
+            agent.start()
+        for call in calls:
+            call.result()
+
+
+def test_what_dies_is_shown_and_closed_and_goes(node: Rig, agent: Agent) -> None:
+    """A removed pod has neither interface nor address, its host end is down, and both end with the reaper."""
+    with agent:
+        attachment = node.attach()
+        node.detach(attachment)
+
+        (row,) = listed(node)
+        assert ("dying", attachment.ipv6) == (row["state"], row["ipv6"])
+        assert not node.host.has_link(attachment.host_ifname)
+        assert not attachment.pod.has_link("eth0")
+        dying = attachment.host_ifname.replace("s80", "x80")
+        (link,) = [link for link in node.host.query("link show") if link["ifname"] == dying]
+        assert "UP" not in link["flags"]
+        addresses = [info["local"] for link in attachment.pod.query("addr show") for info in link["addr_info"]]
+        assert not set(attachment.addresses) & set(addresses)
+        wait_until(lambda: not node.host.has_link(dying), seconds=10)
+        wait_until(lambda: listed(node) == [], seconds=10)
+
+
+def test_a_restarted_agent_finishes_what_was_dying(node: Rig, agent: Agent) -> None:
+    """Whoever put it aside."""
+    with agent:
+        attachment = node.attach()
+        node.detach(attachment)
+        agent.kill()
+        assert ["dying"] == [row["state"] for row in listed(node)]
+        agent.start()
+
+        wait_until(lambda: listed(node) == [], seconds=10)
+        assert not node.host.has_link(attachment.host_ifname.replace("s80", "x80"))
+
+
+def test_an_add_that_meets_its_own_dying_link_works(node: Rig, agent: Agent) -> None:
+    """The same container and interface, removed a moment ago."""
+    with agent:
+        attachment = node.attach()
+        node.detach(attachment)
+        again = node.attach(attachment.pod)
+
+        assert not set(attachment.addresses) & set(again.addresses)
+        assert ping(again.pod, INTERNET6) == 1
+        node.detach(again)
+
+
+def test_one_agent_serves_a_state_directory(node: Rig, agent: Agent) -> None:
+    """A second one waits for the first, then takes over; until then it takes nothing away."""
+    other = Agent(node.host, root(), node.state_dir)
+    with agent, ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(other.start)
+        with pytest.raises(TimeoutError):
+            starting.result(timeout=1)
+        node.detach(node.attach())
+        assert 0 == agent.stop()
+        starting.result()
+    with other.running():
+        node.detach(node.attach())
+
+
+def test_another_state_directory_is_refused(node: Rig, agent: Agent) -> None:
+    """A configuration whose socket is one agent's and whose stateDir is another's is code 7 with both."""
+    rig = node.having(stateDir=str(node.state_dir.with_name("elsewhere")), socket=str(node.state_dir / "cni.sock"))
+    with agent:
+        error = rig.plugin.refuses("ADD", rig.conf, netns=node.site.pod())
+
+    assert 7 == error["code"]
+    assert str(node.state_dir) in error["msg"]
+
+
+def test_only_root_is_answered(node: Rig, agent: Agent) -> None:
+    """Even one who can open the socket."""
+    with agent:
+        path = node.state_dir / "cni.sock"
+        assert 0o600 == path.stat().st_mode & 0o777
+        path.parent.chmod(0o711)
+        path.chmod(0o666)
+        assert [0, 1] == [_in_child(partial(_asked_by, user, path)) for user in (0, 65534)]
+
+
+def _in_child(action: Callable[[], int]) -> int:
+    """Give what the action gives in a process of its own."""
+    child = os.fork()
+    if not child:
+        code = 2
+        try:
+            code = action()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _asked_by(user: int, path: Path) -> int:
+    """Ask for the version as a user who may open the socket; give 0 when it was answered."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fchdir(folder)
+    os.setresuid(user, user, user)
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(path.name)
+        return _asked(caller)
+
+
+def _asked(caller: socket.socket) -> int:
+    """Ask for the version; give 0 when it was answered."""
+    try:
+        caller.sendall(handover.write({"CNI_COMMAND": "VERSION"}, b""))
+        caller.shutdown(socket.SHUT_WR)
+        return 0 if caller.recv(100).startswith(b"\0{") else 1
+    except OSError:
+        return 1
+
+
+@pytest.mark.parametrize("since", ["before", "after"])
+def test_a_noted_removal_is_done_by_the_next_agent(node: Rig, agent: Agent, tmp_path: Path, since: str) -> None:
+    """Unless the attachment was made anew since then: then the note means the one before."""
+    bare = tmp_path / "bare/slash80"
+    bare.parent.mkdir()
+    shutil.copy(agent.program, bare)
+    pod = node.site.pod()
+    attachment = node.attach(pod)
+    environ = {"CNI_COMMAND": "DEL", "CNI_CONTAINERID": pod.name, "CNI_IFNAME": "eth0", "CNI_PATH": "/"}
+    done = subprocess.run([bare], env=environ, input=json.dumps(node.conf).encode(), capture_output=True, check=True)
+    assert b"" == done.stdout
+    if since == "after":
+        node.detach(attachment)
+        attachment = node.attach(pod)
+    notes = node.state_dir / handover.NOTES
+    (notes / "1-1").write_bytes(b"damaged")
+
+    with agent:
+        wait_until(lambda: not list(notes.iterdir()), seconds=10)
+        assert (since == "after") == node.host.has_link(attachment.host_ifname)
+        node.detach(attachment)
+    notes.rmdir()
+
+
+CALLS = int(os.environ.get("SLASH80_CALLS", "2000"))
+
+
+def test_no_call_leaks_a_descriptor(node: Rig, agent: Agent) -> None:
+    """Good or bad, hung up or with too many descriptors: the agent holds what it held before."""
+    request = handover.write(
+        {"CNI_COMMAND": "CHECK", "CNI_CONTAINERID": "c", "CNI_NETNS": "x", "CNI_IFNAME": "e", "CNI_PATH": "/"},
+        json.dumps(node.conf).encode(),
+    )
+    with agent, Path("/proc/self/ns/net").open("rb") as file:
+        folder = os.open(node.state_dir, os.O_PATH)
+        for number in range(CALLS):
+            if number == 100:
+                before = _descriptors(agent.pid)
+            with socket.socket(socket.AF_UNIX) as caller:
+                caller.connect(f"/proc/self/fd/{folder}/cni.sock")
+                data = [request, request[:50], b"x" * 1000, b"", handover.MAGIC][number % 5]
+                descriptors = [file.fileno()] * (number % 4)
+                socket.send_fds(caller, [data or b"y"], descriptors)
+                if number % 3:
+                    caller.shutdown(socket.SHUT_WR)
+                    assert caller.recv(1) == b"\1"
+        os.close(folder)
+        wait_until(lambda: _descriptors(agent.pid) <= before, seconds=20)
+        assert _resident(agent.pid) < 64 << 10
+
+
+def _descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def _resident(pid: int) -> int:
+    """Give a process's resident memory in KiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+
+def test_a_node_full_of_pods_fits_into_memory(node: Rig, agent: Agent) -> None:
+    """With 110 pods the agent has less than 64 MiB."""
+    with agent, ThreadPoolExecutor(16) as pool:
+        attachments = list(pool.map(lambda _: node.attach(), range(110)))
+        assert _resident(agent.pid) < 64 << 10
+        list(pool.map(node.detach, attachments))
