@@ -56,7 +56,7 @@ class Notes:
             path.unlink(missing_ok=True)
             return
         said: list[bytes] = []
-        self._handle(environ, io.BytesIO(stdin), lambda code, text: said.append(text if code else b""), None)
+        self._handle(environ, io.BytesIO(stdin), lambda code, text: said.append(text if code else b""), sandbox=None)
         code = json.loads(said[0])["code"] if said[0] else 0
         if code not in _LATER:
             path.unlink(missing_ok=True)

@@ -61,7 +61,7 @@ class Agent:
         self._reaper.stop()
         _log.info("stopped, and every call was finished")
 
-    def _handle(self, environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, sandbox: int | None) -> None:
+    def _handle(self, environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, sandbox: int | None) -> None:
         def logged(code: int, text: bytes) -> None:
             if code:
                 error = json.loads(text)

@@ -15,13 +15,20 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from slash80 import handover
 from slash80.cni.document import INPUT_BYTES
 
 Reply = Callable[[int, bytes], None]
-Handle = Callable[[Mapping[str, str], BinaryIO, Reply, int | None], None]
+
+
+class Handle(Protocol):
+    """Does one call and replies once; `sandbox` is the descriptor of CNI_NETNS, which stays the server's."""
+
+    def __call__(self, environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, sandbox: int | None) -> None:
+        """Do the call."""
+
 
 _THREADS = 16  # more would only wait for each other: the kernel's rtnl lock and Python's own let one through
 _SECONDS = 10.0  # for a request to come in whole, or an answer to be taken: the launcher has all of it at hand
@@ -119,7 +126,7 @@ class Server:
             document = {"cniVersion": "1.0.0", "code": 4, "msg": f"the agent cannot read the call: {error}"}
             reply(1, json.dumps(document).encode() + b"\n")
             return
-        self._handle(environ, io.BytesIO(stdin), reply, descriptors[0] if descriptors else None)
+        self._handle(environ, io.BytesIO(stdin), reply, sandbox=descriptors[0] if descriptors else None)
 
 
 def _receive(connection: socket.socket, descriptors: list[int]) -> bytes:
