@@ -31,7 +31,7 @@ SANITIZE := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
 ROOT := $(CURDIR)/build/root
 
 # Whatever runs leaves its files under build/, or none.
-export PYTHONPATH := $(CURDIR)/src:$(CURDIR)/tests
+export PYTHONPATH := $(CURDIR)/src:$(CURDIR)/tests:$(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
 export PYINSTALLER_CONFIG_DIR := $(CURDIR)/build/pyinstaller
@@ -103,8 +103,8 @@ format: venv ## format the sources and fix what the linter can
 docs: venv ## write docs/configuration.md from the configuration's models
 	@$(PY) tests/checks/reference.py > docs/configuration.md
 
-bench: root tools apt-net ## measure ADD and DEL beside the reference plugins
-	@$(PY) bench/run.py $(ARGS)
+bench: root tools apt-net apt-tools ## measure ADD and DEL beside the reference plugins
+	@$(PY) -m bench $(ARGS)
 
 build: $(ENGINE) $(LAUNCHER) ## build the launcher, and freeze the engine into build/dist/.slash80
 

@@ -101,6 +101,7 @@ def fill(disk: Path) -> Path:
     return filler
 
 
+@pytest.mark.parametrize("shape", ["inprocess", "frozen"], indirect=True)  # an agent would hold the disk
 def test_full_disk(rig: Rig, disk: Path) -> None:
     """On a full disk ADD says 5 and leaves nothing, DEL removes the pod; with space again all is well."""
     rig.cycle()
@@ -121,6 +122,7 @@ def test_full_disk(rig: Rig, disk: Path) -> None:
     assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (0, 0)
 
 
+@pytest.mark.parametrize("shape", ["inprocess", "frozen"], indirect=True)  # as above
 def test_read_only_disk(rig: Rig, disk: Path) -> None:
     """On a read-only disk ADD says 5 and STATUS 50, DEL removes the pod."""
     rig = rig.having(cniVersion="1.1.0")

@@ -160,7 +160,7 @@ def test_address_of_a_pod_in_another_store(rig: Rig, family: str, tmp_path: Path
     """A pod that another state directory knows keeps its address: the kernel says so, and another one is chosen."""
     conf = {"ipv6": {"suffix": "ipv4"}}  # both stores would begin with the same addresses
     first = rig.having(**conf).attach()
-    second = rig.having(**conf, stateDir=str(tmp_path / "other")).attach()
+    second = rig.having(**conf, stateDir=str(tmp_path / "other"), socket=None).attach()
 
     assert getattr(first, family) != getattr(second, family)
     assert ping(first.pod, getattr(second, family)) == 1
@@ -169,7 +169,7 @@ def test_address_of_a_pod_in_another_store(rig: Rig, family: str, tmp_path: Path
 def test_requested_address_of_a_pod_in_another_store(rig: Rig, family: str, tmp_path: Path) -> None:
     """When it was asked for, it is code 102, and the pod that has it keeps it."""
     address = getattr(rig.attach(), family)
-    other = rig.having(stateDir=str(tmp_path / "other"))
+    other = rig.having(stateDir=str(tmp_path / "other"), socket=None)
     error = other.plugin.refuses("ADD", requesting(other.conf, address), netns=rig.site.pod())
 
     assert error["code"] == 102

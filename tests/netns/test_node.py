@@ -121,6 +121,7 @@ def without_nft(rig: Rig) -> Rig:
     return dataclasses.replace(rig, plugin=dataclasses.replace(rig.plugin, hidden=[str(Path(program).resolve())]))
 
 
+@pytest.mark.parametrize("shape", ["inprocess", "frozen"], indirect=True)  # an agent would find nft all the same
 def test_no_pod_without_a_firewall(rig: Rig) -> None:
     """Where nft cannot be executed, ADD says 101 and leaves nothing; the same pod is wired once it can."""
     before, pod = snapshot.take(rig.host), rig.site.pod()
@@ -135,6 +136,7 @@ def test_no_pod_without_a_firewall(rig: Rig) -> None:
     rig.attach(pod)
 
 
+@pytest.mark.parametrize("shape", ["inprocess", "frozen"], indirect=True)  # as above
 def test_status_without_nft(rig: Rig) -> None:
     """STATUS says 50 where nft cannot be executed, and nothing where it can; it changes nothing."""
     rig = rig.having(cniVersion="1.1.0")

@@ -1,0 +1,146 @@
+"""The plugins on nodes of their own, all dual-stack, and how they are called."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.figures import Sample
+from lab.agent import Agent
+from lab.namespaces import Namespace
+from lab.rig import configuration
+from lab.topology import Node, Site
+
+_C = Path(__file__).parent
+_RANGE4 = "10.96.0.0/16"  # room for a thousand pods, and for those removed before; each node has it for itself
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+def programs(folder: Path) -> Path:
+    """Build the C programs of the bench and give their folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("caller", "floor", "traffic"):
+        words: list[str | Path] = [
+            "gcc",
+            "-O2",
+            "-std=c11",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-o",
+            folder / name,
+            _C / f"{name}.c",
+        ]
+        subprocess.run(words, check=True)
+    return folder
+
+
+@dataclass
+class Contender:
+    """A plugin on its node: the program and its configuration; `resident` gives an agent's memory in KiB."""
+
+    name: str
+    program: Path
+    node: Node
+    conf: Path
+    caller: Path
+    agent: Agent | None = None
+    serial: Iterator[int] = field(default_factory=lambda: iter(range(10**9)))
+
+    def containers(self, pods: Sequence[Namespace]) -> list[tuple[str, Namespace]]:
+        """Give each pod a container ID that was never used before."""
+        return [(f"{next(self.serial):064x}", pod) for pod in pods]
+
+    def call(self, verb: str, pods: Sequence[tuple[str, Namespace]], *, callers: int = 1) -> Sample:
+        """Call the plugin for each pod, so many at once; every call must succeed. The agent's own CPU is shared out."""
+        before = self._agent_cpu()
+        lines = "".join(f"{container} {pod.path}\n" for container, pod in pods)
+        words: list[str | Path] = [self.caller, str(callers), self.program, verb, self.conf]
+        done = self.node.namespace.run(subprocess.run, words, input=lines, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{self.name}: {done.stderr}")
+        sample = Sample.parse(done.stdout.splitlines())
+        share = (self._agent_cpu() - before) // len(pods)
+        return Sample(sample.took, tuple(cpu + share for cpu in sample.cpu), sample.span)
+
+    def resident(self) -> int:
+        """Give the agent's resident memory in KiB, 0 without one."""
+        if not self.agent:
+            return 0
+        status = Path(f"/proc/{self.agent.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0])
+
+    def _agent_cpu(self) -> int:
+        """Give the microseconds of CPU that the agent has used."""
+        if not self.agent:
+            return 0
+        fields = Path(f"/proc/{self.agent.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * 1_000_000 // _TICK
+
+
+Setting = Callable[[Node, Path, ExitStack], tuple[Path, Mapping[str, object], Agent | None]]
+
+
+def _agent(node: Node, folder: Path, stack: ExitStack) -> tuple[Path, Mapping[str, object], Agent | None]:
+    root = Path(os.environ["SLASH80_ROOT"])
+    conf = configuration(node, folder / "agent", ipv4={"prefixes": [_RANGE4]})
+    agent = stack.enter_context(Agent(node.namespace, root, Path(str(conf["stateDir"]))))
+    return root / "opt/cni/bin/slash80", conf, agent
+
+
+def _engine(node: Node, folder: Path, _: ExitStack) -> tuple[Path, Mapping[str, object], Agent | None]:
+    root = Path(os.environ["SLASH80_ROOT"])
+    return (
+        root / "opt/cni/bin/.slash80/engine",
+        configuration(node, folder / "engine", ipv4={"prefixes": [_RANGE4]}),
+        None,
+    )
+
+
+def _reference(kind: str, **keys: object) -> Setting:
+    def setting(node: Node, folder: Path, _: ExitStack) -> tuple[Path, Mapping[str, object], Agent | None]:
+        ranges = [[{"subnet": _RANGE4}], [{"subnet": node.prefix6}]]
+        routes = [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
+        ipam = {"type": "host-local", "dataDir": str(folder / kind), "ranges": ranges, "routes": routes}
+        conf = {"cniVersion": "1.0.0", "name": kind, "type": kind, "ipam": ipam, **keys}
+        return Path(os.environ["SLASH80_TOOLS"]) / kind, conf, None
+
+    return setting
+
+
+SETTINGS: dict[str, Setting] = {
+    "slash80 agent": _agent,
+    "slash80 engine": _engine,
+    "bridge + host-local": _reference("bridge", bridge="br0", isGateway=True),
+    "ptp + host-local": _reference("ptp"),
+}
+
+
+@contextmanager
+def contenders(site: Site, folder: Path, names: Sequence[str]) -> Iterator[list[Contender]]:
+    """Set up these plugins, each on a node of the site, and warm: the first pod of a node brings what stays."""
+    with ExitStack() as stack:
+        found = []
+        for name, node in zip(names, site.nodes, strict=False):
+            program, conf, agent = SETTINGS[name](node, folder, stack)
+            path = folder / f"{name}.json"
+            path.write_text(json.dumps(dict(conf)))
+            found.append(Contender(name, program, node, path, Path("build/bench/caller"), agent))
+        for contender in found:
+            pod = contender.containers([site.pod()])
+            for verb in ("ADD", "DEL"):
+                contender.call(verb, pod)
+        yield found
+
+
+def floor(node: Node, pods: Sequence[Namespace], how: str) -> dict[str, Sample]:
+    """Have the kernel make and remove the same objects by raw netlink; `how` is `one` or `group`."""
+    lines = "".join(f"{pod.path}\n" for pod in pods)
+    done = node.namespace.run(
+        subprocess.run, ["build/bench/floor", how], input=lines, capture_output=True, text=True, check=True
+    )
+    said, count = done.stdout.splitlines(), len(pods) + 1
+    return {"ADD": Sample.parse(said[:count]), "DEL": Sample.parse(said[count:])}

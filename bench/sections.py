@@ -1,0 +1,291 @@
+"""The parts of a run: each measures one thing and gives the lines of its page."""
+
+import json
+import statistics
+import subprocess
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter_ns
+
+from bench.contenders import Contender, contenders, floor
+from bench.figures import Sample, table
+from lab.namespaces import Namespace
+from lab.topology import Node, Site
+
+REFERENCE, OURS = "bridge + host-local", "slash80 agent"
+_VERBS = ("ADD", "DEL")
+_TRACKING = "table inet bench { chain c { type filter hook forward priority 0; ct state invalid counter; } }"
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured."""
+
+    rounds: int
+    pods: int
+    callers: int
+    names: Sequence[str]
+
+
+@dataclass
+class Results:
+    """What was measured so far: samples by section, contender and verb."""
+
+    alone: dict[str, dict[str, Sample]] = field(default_factory=dict)
+    crowd: dict[str, dict[str, Sample]] = field(default_factory=dict)
+
+
+def calls(extent: Extent, folder: Path, results: Results) -> Iterator[str]:
+    """Time one call after another, the plugins in turn, beside the kernel alone; then many at once."""
+    with Site(nodes=len(extent.names) + 1) as site, contenders(site, folder, extent.names) as rivals:
+        yield from _alone(extent, site, rivals, results)
+        yield from _crowd(extent, site, rivals, results)
+
+
+def _alone(extent: Extent, site: Site, rivals: list[Contender], results: Results) -> Iterator[str]:
+    taken: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
+    for _ in range(extent.rounds):
+        for rival in rivals:
+            pod = rival.containers([site.pod()])
+            for verb in _VERBS:
+                taken[rival.name][verb].append(rival.call(verb, pod))
+    results.alone = {name: {verb: _joined(found) for verb, found in verbs.items()} for name, verbs in taken.items()}
+    results.alone["kernel alone"] = floor(site.nodes[-1], [site.pod() for _ in range(extent.rounds)], "one")
+    yield f"## One call at a time\n\n{extent.rounds} rounds, the plugins in turn, dual-stack, milliseconds.\n"
+    head = ["", *(f"{verb} {what}" for verb in _VERBS for what in ("p50", "p90", "p99", "CPU"))]
+    rows = []
+    for name, verbs in results.alone.items():
+        figures = [
+            figure
+            for verb in _VERBS
+            for figure in (*map(verbs[verb].milliseconds, (0.5, 0.9, 0.99)), verbs[verb].cpu_milliseconds)
+        ]
+        rows.append([name, *(figure or "" for figure in figures)])
+    yield from table(head, rows)
+
+
+def _joined(samples: Sequence[Sample]) -> Sample:
+    took = tuple(value for sample in samples for value in sample.took)
+    return Sample(took, tuple(value for sample in samples for value in sample.cpu), sum(took))
+
+
+def _crowd(extent: Extent, site: Site, rivals: list[Contender], results: Results) -> Iterator[str]:
+    resident = {}
+    for rival in rivals:
+        pods = rival.containers([site.pod() for _ in range(extent.pods)])
+        found = {"ADD": rival.call("ADD", pods, callers=extent.callers)}
+        resident[rival.name] = rival.resident()
+        found["DEL"] = rival.call("DEL", pods, callers=extent.callers)
+        results.crowd[rival.name] = found
+    results.crowd["kernel alone"] = floor(site.nodes[-1], [site.pod() for _ in range(extent.pods)], "group")
+    yield f"\n## Many at once\n\n{extent.pods} pods by {extent.callers} callers. The kernel alone: one caller, and all"
+    yield "links removed in one message.\n"
+    head = ["", "ADD/s", "ADD p50 ms", "ADD p99 ms", "CPU ms", "DEL/s", "DEL p50 ms", "DEL p99 ms", "CPU ms", "MiB"]
+    rows = []
+    for name, verbs in results.crowd.items():
+        row: list[object] = [name]
+        for verb in _VERBS:
+            sample = verbs[verb]
+            row += [sample.rate, sample.milliseconds(0.5), sample.milliseconds(0.99), sample.cpu_milliseconds or ""]
+        rows.append([*row, resident.get(name, 0) / 1024 or ""])
+    yield from table(head, rows)
+
+
+def goals(results: Results) -> Iterator[str]:
+    """Hold the figures against what this project wants to reach."""
+    if not {REFERENCE, OURS} <= set(results.alone):
+        return
+    alone, crowd = results.alone, results.crowd
+
+    def ratio(sample: Callable[[dict[str, Sample]], float], among: dict[str, dict[str, Sample]]) -> float:
+        return sample(among[OURS]) / sample(among[REFERENCE])
+
+    add = ratio(lambda verbs: verbs["ADD"].milliseconds(0.5), alone)
+    worst = alone[OURS]["ADD"].milliseconds(0.99) / alone[REFERENCE]["ADD"].milliseconds(0.5)
+    delete = ratio(lambda verbs: verbs["DEL"].milliseconds(0.5), alone)
+    adds, deletes = (ratio(lambda verbs, verb=verb: verbs[verb].rate, crowd) for verb in _VERBS)  # type: ignore[misc]
+    yield f"\n## Goals\n\nRatios of {OURS} to {REFERENCE} in this run.\n"
+    rows = [
+        ["ADD p50", "<= 0.30", add, _met(add <= 0.3)],
+        ["ADD p99 to bridge's p50", "<= 1.00", worst, _met(worst <= 1)],
+        ["DEL p50", "<= 0.10", delete, _met(delete <= 0.1)],
+        ["ADD/s at once", ">= 5.0", adds, _met(adds >= 5)],
+        ["DEL/s at once", ">= 10.0", deletes, _met(deletes >= 10)],
+    ]
+    yield from table(["", "goal", "measured", ""], rows)
+
+
+def _met(met: bool) -> str:  # noqa: FBT001 - it is what it says
+    return "met" if met else "not met"
+
+
+def growth(extent: Extent, folder: Path, _: Results) -> Iterator[str]:
+    """Time calls with so many pods present."""
+    names = [name for name in extent.names if name in {OURS, REFERENCE}]
+    yield "\n## Growth\n\nMilliseconds, p50 of 20 calls, with so many pods on the node before.\n"
+    rows = []
+    with Site(nodes=len(names)) as site, contenders(site, folder, names) as rivals:
+        for rival in rivals:
+            there = 0
+            for present in (0, 100, 1000):
+                if present > there:
+                    rival.call("ADD", rival.containers([site.pod() for _ in range(present - there)]), callers=4)
+                    there = present
+                found = _cycles(site, rival, 20)
+                rows.append([rival.name, present, *(found[verb].milliseconds(0.5) for verb in _VERBS)])
+    yield from table(["", "pods", "ADD", "DEL"], rows)
+
+
+def _cycles(site: Site, rival: Contender, count: int) -> dict[str, Sample]:
+    taken: dict[str, list[Sample]] = defaultdict(list)
+    for _ in range(count):
+        pod = rival.containers([site.pod()])
+        for verb in _VERBS:
+            taken[verb].append(rival.call(verb, pod))
+    return {verb: _joined(found) for verb, found in taken.items()}
+
+
+@contextmanager
+def _served(pod: Namespace, address: str) -> Iterator[list[str]]:
+    """Run the traffic server in a pod, and give what its clients need."""
+    where = [address, "4242"]
+    process = pod.run(
+        lambda: subprocess.Popen(["build/bench/traffic", "serve", *where], stdout=subprocess.PIPE, text=True)
+    )
+    try:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        yield where
+    finally:
+        process.kill()
+        process.wait()
+
+
+def traffic(extent: Extent, folder: Path, _: Results) -> Iterator[str]:
+    """Time the first packet, and measure throughput and latency of IPv6 pod to pod, on one node and across two."""
+    names = [name for name in extent.names if name in {OURS, "ptp + host-local"}]
+    yield "\n## Traffic\n\nIPv6 from pod to pod. `first` is the time from ADD's return to the first answer, p50 of 10;"
+    yield "`turn` the round trip of a UDP packet, `flow` one TCP connection. Connection tracking is loaded for both.\n"
+    rows: list[list[object]] = []
+    for name in names:
+        with Site(nodes=2) as site, contenders(site, folder, [name] * 2) as (here, there):
+            for contender in (here, there):
+                # loaded for slash80 by its firewall; for the other by a rule that changes nothing
+                contender.node.namespace.nft(_TRACKING)
+            pods = [_attached(site, contender) for contender in (here, here, there)]
+            for pair, client in (("one node", pods[1][0]), ("two nodes", pods[2][0])):
+                with _served(pods[0][0], pods[0][1]) as where:
+                    first = [_first(site, here, where) for _ in range(10)] if pair == "one node" else []
+                    turns = _said(client, ["turn", *where, "5000"])
+                    flow = statistics.median(_said(client, ["flow", *where, "1"])[0] for _ in range(3))
+                rows.append(
+                    [
+                        f"{name}, {pair}",
+                        statistics.median(first) / 1e6 if first else "",
+                        statistics.median(turns) / 1e3,
+                        sorted(turns)[len(turns) * 99 // 100] / 1e3,
+                        flow * 8 / 1e9,
+                    ]
+                )
+    yield from table(["", "first ms", "turn p50 us", "turn p99 us", "flow Gbit/s"], rows)
+
+
+def _attached(site: Site, contender: Contender) -> tuple[Namespace, str]:
+    """Attach a pod and give its IPv6 address."""
+    pod = site.pod()
+    contender.call("ADD", contender.containers([pod]))
+    (address,) = (
+        str(info["local"])
+        for link in pod.query("-6 addr show dev eth0 scope global")
+        for info in link.get("addr_info", [])
+        if "local" in info
+    )
+    return pod, address
+
+
+def _first(site: Site, contender: Contender, where: list[str]) -> float:
+    ((container, pod),) = contender.containers([site.pod()])
+    words: list[str | Path] = [
+        "build/bench/traffic",
+        "first",
+        *where,
+        contender.program,
+        contender.conf,
+        container,
+        pod.path,
+    ]
+    done = contender.node.namespace.run(subprocess.run, words, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def _said(pod: Namespace, words: list[str]) -> list[float]:
+    done = pod.run(subprocess.run, ["build/bench/traffic", *words], capture_output=True, text=True, check=True)
+    return [float(line) for line in done.stdout.split()]
+
+
+def moments(extent: Extent, folder: Path, results: Results) -> Iterator[str]:
+    """Tell where the milliseconds of ADD and DEL go: the engine in this process, with all open as in the agent."""
+    with Site() as site:
+        found = site.node.namespace.run(
+            _watched, site.node, folder / "moments", [site.pod() for _ in range(extent.rounds)]
+        )
+    yield "\n## Where the time goes\n\nThe engine in one warm process, as in the agent: milliseconds from one named"
+    yield "moment of `src/slash80/moments.py` to the next, p50. Launcher, hand-over and scheduling are the rest of a call.\n"
+    rows: list[list[object]] = []
+    for verb in _VERBS:
+        parts = {name: statistics.median(values) / 1e6 for (of, name), values in found.items() if of == verb}
+        rows += [[f"{verb}: {name}", figure] for name, figure in parts.items()]
+        rows.append([f"**{verb}: engine**", sum(parts.values())])
+        if OURS in results.alone:
+            rows.append([f"**{verb}: whole call**", results.alone[OURS][verb].milliseconds(0.5)])
+    yield from table(["until", "ms"], rows)
+
+
+def _watched(node: Node, state_dir: Path, pods: Sequence[Namespace]) -> dict[tuple[str, str], list[int]]:
+    """Attach and detach each pod in this process, and give the nanoseconds up to each moment."""
+    import io  # noqa: PLC0415 - with the engine, below
+    import os  # noqa: PLC0415 - the same
+
+    from lab.rig import configuration  # noqa: PLC0415 - the same
+    from slash80 import engine, moments  # noqa: PLC0415 - the bench of others works without it
+    from slash80.agent.warm import WarmNode  # noqa: PLC0415 - the same
+    from slash80.node import Means  # noqa: PLC0415 - the same
+
+    stdin = json.dumps(configuration(node, state_dir)).encode()
+    warm = WarmNode(state_dir, lambda: None)
+    found: dict[tuple[str, str], list[int]] = defaultdict(list)
+
+    def call(verb: str, number: int, sandbox: int) -> None:
+        environ = {"CNI_COMMAND": verb, "CNI_CONTAINERID": f"{number:064x}", "CNI_NETNS": "handed over"}
+        environ |= {"CNI_IFNAME": "eth0", "CNI_PATH": "/opt/cni/bin"}
+        last = perf_counter_ns()
+
+        def watch(moment: moments.Moment) -> None:
+            nonlocal last
+            now = perf_counter_ns()
+            found[verb, moment.value].append(now - last)
+            last = now
+
+        moments.watch(watch)
+        try:
+            answers: list[int] = []
+            means = Means(warm.opened, sandbox)
+            engine.answer(environ, io.BytesIO(stdin), lambda code, _: answers.append(code), means=means)
+        finally:
+            moments.watch(None)
+        assert answers == [0]
+        found[verb, "return"].append(perf_counter_ns() - last)
+
+    for number, pod in enumerate(pods):
+        sandbox = os.open(pod.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            for verb in _VERBS:
+                call(verb, number, sandbox)
+        finally:
+            os.close(sandbox)
+        if number == 0:
+            found.clear()  # the first pod of a node brings the firewall
+    return found
