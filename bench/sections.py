@@ -17,7 +17,7 @@ from lab.topology import Node, Site
 
 REFERENCE, OURS = "bridge + host-local", "slash80 agent"
 _VERBS = ("ADD", "DEL")
-_TRACKING = "table inet bench { chain c { type filter hook forward priority 0; ct state invalid counter; } }"
+_TRACKING = "table inet bench { chain c { type filter hook forward priority 0; ct state invalid counter; } }\n"
 
 
 @dataclass(frozen=True)
