@@ -233,7 +233,7 @@ def moments(extent: Extent, folder: Path, results: Results) -> Iterator[str]:
             _watched, site.node, folder / "moments", [site.pod() for _ in range(extent.rounds)]
         )
     yield "\n## Where the time goes\n\nThe engine in one warm process, as in the agent: milliseconds from one named"
-    yield "moment of `src/slash80/moments.py` to the next, p50. Launcher, hand-over and scheduling are the rest of a call.\n"
+    yield "moment of `src/slash80/moments.py` to the next, p50. The rest of a call is launcher and hand-over.\n"
     rows: list[list[object]] = []
     for verb in _VERBS:
         parts = {name: statistics.median(values) / 1e6 for (of, name), values in found.items() if of == verb}

@@ -16,7 +16,7 @@ from slash80.addressing.family import IPV6, Address, family_of
 from slash80.errors import BelongsToAnother, CniError, Failure
 from slash80.moments import Moment, reach
 from slash80.netlink import NetlinkError, Socket
-from slash80.wiring import live, messages, netns, sysctl
+from slash80.wiring import live, messages, sysctl
 from slash80.wiring.plan import Plan
 
 _FAR = 1 << 20  # beyond the indexes that the kernel gives by itself
@@ -71,13 +71,14 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
             f"MTU {plan.mtu} of the uplink is too small for IPv6, which needs {_LEAST_MTU}; set mtu, or mend the uplink"
         )
     with translated():
-        index = _create(host, plan, netns_fd)
+        made = _create(host, plan, netns_fd)
+        index = made.index
         reach(Moment.LINKED)
         sysctl.guard_host_end(plan.host_ifname)
         with live.usable(host, index, [family.gateway for family in plan.families]):
             _wire_host_end(host, plan, index)
             reach(Moment.HOST_WIRED)
-            _wire_pod_end(pod, plan, netns_fd)
+            _wire_pod_end(pod, plan, made.peer)
         # last, so that a link that says whose it is has all its wires: when the store is lost nothing else tells
         host.run([messages.set_alias(plan.host_ifname, index, plan.alias)])
         reach(Moment.POD_WIRED)
@@ -116,17 +117,17 @@ def host_end(host: Socket, host_ifname: str) -> live.Link | None:
     return link
 
 
-def _create(host: Socket, plan: Plan, netns_fd: int) -> int:
-    """Make the pair and give the host end's index, which is another than the pod end's.
+def _create(host: Socket, plan: Plan, netns_fd: int) -> live.Link:
+    """Make the pair and give the host end, whose index is another than the pod end's.
 
     Where both ends have the same index the kernel does not take the link for a tunnel or a veth, finds its carrier not
     urgent, and IPv6 hears of it up to a second late (linkwatch_urgent_event in net/core/link_watch.c).
     """
     made = _create_at(host, plan, netns_fd, index=0)
     if made.index != made.peer:
-        return made.index
+        return made
     detach(host, plan.host_ifname)
-    return _create_at(host, plan, netns_fd, index=_FAR + (plan.host_mac.value & 0xFFFF)).index
+    return _create_at(host, plan, netns_fd, index=_FAR + (plan.host_mac.value & 0xFFFF))
 
 
 def _create_at(host: Socket, plan: Plan, netns_fd: int, *, index: int) -> live.Link:
@@ -158,13 +159,8 @@ def _wire_host_end(host: Socket, plan: Plan, index: int) -> None:
             raise NetlinkError(step, answer)
 
 
-def _wire_pod_end(pod: Socket, plan: Plan, netns_fd: int) -> None:
-    if IPV6 in plan.families:
-        netns.inside(netns_fd, lambda: sysctl.enable_ipv6(plan.ifname))
-    link = live.link(pod, plan.ifname)
-    if link is None:
-        raise Failure(f"interface {plan.ifname} vanished from {plan.netns} while it was made; try again")
-    name, index = link.name, link.index
+def _wire_pod_end(pod: Socket, plan: Plan, index: int) -> None:
+    name = plan.ifname
     steps = [messages.add_address(name, index, address) for address in plan.addresses]
     steps += [messages.set_up(name, index)]
     steps += [

@@ -106,6 +106,16 @@ def links(socket: Socket, having: Sequence[bytes] = ()) -> list[Link]:
     return [link_of(part) for part in parts if not having or any(mark in part.body for mark in having)]
 
 
+def link_with_addresses(socket: Socket, name: str, index: int) -> tuple[Link | None, list[AddressOn]]:
+    """Find a link by name, and the addresses at an index, which may be another link's, in one exchange."""
+    steps = [messages.get_link(name), messages.addresses(index)]
+    found, there = socket.exchange(steps)
+    for step, answer in zip(steps, (found, there), strict=True):
+        if answer.errno not in {0, errno.ENODEV}:
+            raise NetlinkError(step, answer)
+    return None if found.errno else link_of(found.parts[0]), list(map(_address_on, there.parts))
+
+
 def addresses(socket: Socket, index: int) -> list[AddressOn]:
     """Give a link's addresses."""
     return list(map(_address_on, socket.dump(messages.addresses(index))))

@@ -62,9 +62,12 @@ def guard_host_end(name: str) -> None:
         write(key, "0")
 
 
-def enable_ipv6(name: str) -> None:
-    """Switch IPv6 on for a link and for loopback; for use inside a pod, where some runtimes switch it off."""
-    for link in ("lo", name):
+def enable_ipv6() -> None:
+    """Switch IPv6 on for loopback and for links to come; for use inside a pod, where some runtimes switch it off.
+
+    A new link has the setting of `default` (addrconf_notify in net/ipv6/addrconf.c).
+    """
+    for link in ("lo", "default"):
         write(f"ipv6/conf/{link}/disable_ipv6", "0")
 
 
