@@ -1,0 +1,1 @@
+"""The agent, as far as it needs no kernel objects."""
