@@ -40,7 +40,7 @@ def programs(folder: Path) -> Path:
 
 @dataclass
 class Contender:
-    """A plugin on its node: the program and its configuration; `resident` gives an agent's memory in KiB."""
+    """A plugin on its node: the program and its configuration."""
 
     name: str
     program: Path
@@ -66,19 +66,17 @@ class Contender:
         share = (self._agent_cpu() - before) // len(pods)
         return Sample(sample.took, tuple(cpu + share for cpu in sample.cpu), sample.span)
 
-    def resident(self) -> int:
-        """Give the agent's resident memory in KiB, 0 without one."""
-        if not self.agent:
-            return 0
-        status = Path(f"/proc/{self.agent.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0])
+    def memory(self) -> int:
+        """Give the agent's memory in KiB, 0 without one."""
+        return self.agent.memory() if self.agent else 0
 
     def _agent_cpu(self) -> int:
         """Give the microseconds of CPU that the agent has used."""
-        if not self.agent:
-            return 0
-        fields = Path(f"/proc/{self.agent.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * 1_000_000 // _TICK
+        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self._pids()]
+        return sum(int(field[11]) + int(field[12]) for field in fields) * 1_000_000 // _TICK
+
+    def _pids(self) -> list[int]:
+        return self.agent.pids if self.agent else []
 
 
 Setting = Callable[[Node, Path, ExitStack], tuple[Path, Mapping[str, object], Agent | None]]

@@ -74,16 +74,16 @@ def _joined(samples: Sequence[Sample]) -> Sample:
 
 
 def _crowd(extent: Extent, site: Site, rivals: list[Contender], results: Results) -> Iterator[str]:
-    resident = {}
+    memory = {}
     for rival in rivals:
         pods = rival.containers([site.pod() for _ in range(extent.pods)])
         found = {"ADD": rival.call("ADD", pods, callers=extent.callers)}
-        resident[rival.name] = rival.resident()
+        memory[rival.name] = rival.memory()
         found["DEL"] = rival.call("DEL", pods, callers=extent.callers)
         results.crowd[rival.name] = found
     results.crowd["kernel alone"] = floor(site.nodes[-1], [site.pod() for _ in range(extent.pods)], "group")
     yield f"\n## Many at once\n\n{extent.pods} pods by {extent.callers} callers. The kernel alone: one caller, and all"
-    yield "links removed in one message.\n"
+    yield "links removed in one message. MiB: an agent's proportional set size with the pods there.\n"
     head = ["", "ADD/s", "ADD p50 ms", "ADD p99 ms", "CPU ms", "DEL/s", "DEL p50 ms", "DEL p99 ms", "CPU ms", "MiB"]
     rows = []
     for name, verbs in results.crowd.items():
@@ -91,7 +91,7 @@ def _crowd(extent: Extent, site: Site, rivals: list[Contender], results: Results
         for verb in _VERBS:
             sample = verbs[verb]
             row += [sample.rate, sample.milliseconds(0.5), sample.milliseconds(0.99), sample.cpu_milliseconds or ""]
-        rows.append([*row, resident.get(name, 0) / 1024 or ""])
+        rows.append([*row, memory.get(name, 0) / 1024 or ""])
     yield from table(head, rows)
 
 

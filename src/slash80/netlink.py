@@ -12,7 +12,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -27,6 +27,7 @@ _NLMSGERR_ATTR_MSG = 1
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _NUMBER, _ATTRIBUTE = struct.Struct("=II"), struct.Struct("=HH")
 _BUFFER = 1 << 16  # a dump comes in parts of at most 32 KiB (netlink_dump in net/netlink/af_netlink.c)
+_SO_RCVBUFFORCE, _RECEIVED = 33, 1 << 20
 _DUMP_TRIES = 5
 _AT_ONCE = 100
 _ANSWER_WAIT = struct.pack("ll", 30, 0)  # seconds, microseconds; the kernel answers at once or not at all
@@ -86,6 +87,8 @@ class Socket:
         if protocol == NETLINK_ROUTE:
             self._socket.setsockopt(_SOL_NETLINK, _GET_STRICT_CHK, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _ANSWER_WAIT)
+        with suppress(PermissionError):  # a storm of pods tells much between two reads
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVED)
         self._socket.bind((0, 0))
 
     def __enter__(self) -> Self:
@@ -118,7 +121,14 @@ class Socket:
             yield
         finally:
             self._socket.setsockopt(_SOL_NETLINK, _DROP_MEMBERSHIP, group)
-            self._news.clear()
+            self._drain()
+
+    def _drain(self) -> None:
+        """Forget what was told and not yet read, or the next block takes it for its own."""
+        with suppress(BlockingIOError):
+            while True:
+                self._socket.recv_into(self._buffer, 0, socket.MSG_DONTWAIT)
+        self._news.clear()
 
     def wait_for_news(self, wanted: Callable[[Part], bool]) -> None:
         """Return as soon as the kernel has told something that is wanted, which may have been before this call."""
@@ -183,6 +193,22 @@ class Socket:
 def attributes(body: bytes, offset: int) -> dict[int, bytes]:
     """Give the attributes that follow a fixed header of `offset` bytes, by type; of a repeated type the last."""
     return dict(attribute_list(body, offset))
+
+
+def some_attributes(body: bytes, offset: int, wanted: frozenset[int]) -> dict[int, bytes]:
+    """Give those attributes that are wanted, and look no further when all were found: a link has fifty of them."""
+    found: dict[int, bytes] = {}
+    end, missing = len(body), len(wanted)
+    while offset + 4 <= end and missing:
+        length, kind = _ATTRIBUTE.unpack_from(body, offset)
+        if length < 4:
+            break
+        kind &= 0x3FFF
+        if kind in wanted:
+            found[kind] = body[offset + 4 : offset + length]
+            missing -= 1
+        offset += length + 3 & ~3
+    return found
 
 
 def attribute_list(body: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:

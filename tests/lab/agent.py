@@ -31,7 +31,7 @@ class Agent:
     ) -> None:
         """Stop it, if it runs; it must end well."""
         if self._process and self._process.poll() is None:
-            self._process.send_signal(signal.SIGCONT)
+            self.resume()
             code = self.stop()
             assert code == 0 or value, f"the agent ended with {code}: {self.log.read_text()}"
 
@@ -43,10 +43,29 @@ class Agent:
             yield
 
     @property
-    def pid(self) -> int:
-        """The process."""
+    def pids(self) -> list[int]:
+        """Its processes, the one first that was started."""
         assert self._process
-        return self._process.pid
+        pid = self._process.pid
+        return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+    def resume(self) -> None:
+        """Let go on what was stopped."""
+        for pid in self.pids:
+            os.kill(pid, signal.SIGCONT)
+
+    def is_stopped(self) -> bool:
+        """Tell whether one of its processes stands still."""
+        return any(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T" for pid in self.pids)
+
+    def memory(self) -> int:
+        """Give its memory in KiB: what is shared between its processes, and with others, counts in parts (PSS)."""
+        rolls = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids)
+        return sum(int(roll.partition("\nPss:")[2].split()[0]) for roll in rolls)
+
+    def descriptors(self) -> int:
+        """Count its open descriptors."""
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self.pids)
 
     def start(self, **environ: str) -> None:
         """Start it, and wait until it serves."""

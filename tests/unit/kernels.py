@@ -1,6 +1,7 @@
 """Stand-ins for the kernel's end of a netlink socket: one for bytes, one for questions."""
 
 import errno
+import socket
 import struct
 from collections.abc import Callable, Sequence
 
@@ -31,6 +32,8 @@ class Wire:
 
     def recv_into(self, buffer: bytearray, size: int, flags: int) -> int:
         """Give the next datagram; a further one would never come."""
+        if flags & socket.MSG_DONTWAIT and not self._datagrams:
+            raise BlockingIOError
         datagram = self._datagrams.pop(0)
         buffer[: len(datagram)] = datagram
         return len(datagram)
@@ -51,10 +54,10 @@ class Wire:
 
 def connected(wire: Wire) -> Socket:
     """Give a socket whose other end is the wire."""
-    socket = object.__new__(Socket)
-    socket._buffer = bytearray(1 << 16)
-    socket._socket, socket._sequence = wire, 0  # type: ignore[assignment]
-    return socket
+    made = object.__new__(Socket)
+    made._buffer = bytearray(1 << 16)
+    made._socket, made._sequence = wire, 0  # type: ignore[assignment]
+    return made
 
 
 class Kernel(Socket):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import logging
@@ -27,6 +28,8 @@ from slash80.store.locks import FileLock, private
 
 _PREDECESSOR = 15.0  # seconds to wait for an agent that is finishing its calls
 _NOTES_EVERY = 10.0
+_PROCESSES = 2
+_PR_SET_PDEATHSIG = 1
 _ENDING = {signal.SIGTERM, signal.SIGINT}
 _log = logging.getLogger("slash80.agent")
 
@@ -41,25 +44,54 @@ class Agent:
         self._node = WarmNode(state_dir, self._reaper.buried)
         self._server = Server(state_dir, self._handle)
         self._notes = Notes(state_dir, handle=self._handle, known=self._known)
+        self._patience = 0.0
 
-    def serve(self) -> None:
-        """Answer calls until SIGTERM or SIGINT, then finish those that came; a second signal ends the process at once.
+    def serve(self) -> int:
+        """Have calls answered until SIGTERM or SIGINT, then have those finished that came; give the exit code.
 
-        What an agent before, or a launcher without one, left to do is begun first.
+        Two processes answer, since Python keeps one core of each busy at most; they share most of their memory. If one
+        dies all do: whoever starts the agent again finds a node as after any kill. A second signal ends all at once.
         """
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # in every thread that starts from here on
-        self._reaper.start()
-        self._notes.work_off()
-        self._server.start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {*_ENDING, signal.SIGCHLD})  # in the processes to come as well
+        self._server.open()
+        workers = [self._fork() for _ in range(min(_PROCESSES, len(os.sched_getaffinity(0))))]
         _log.info("slash80 %s serves %s", __version__, self._conf.state_dir)
         _tell_systemd("READY=1")
-        while signal.sigtimedwait(_ENDING, _NOTES_EVERY) is None:
+        while not self._told_to_end():
             self._notes.work_off()
+            if (died := os.waitpid(-1, os.WNOHANG))[0]:
+                _log.error("a process that answers calls has died with status %d; the agent ends with it", died[1])
+                return 1
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         _tell_systemd("STOPPING=1")
-        self._server.stop()
-        self._reaper.stop()
+        self._server.close()
+        for worker in workers:
+            os.waitpid(worker, 0)
         _log.info("stopped, and every call was finished")
+        return 0
+
+    def _told_to_end(self) -> bool:
+        """Wait for a signal, or until it is time to look for notes; the first time at once."""
+        patience, self._patience = self._patience, _NOTES_EVERY
+        told = signal.sigtimedwait({*_ENDING, signal.SIGCHLD}, patience)
+        return told is not None and told.si_signo in _ENDING
+
+    def _fork(self) -> int:
+        """Start a process that answers calls, and give its number; it ends with the server, or with its parent."""
+        parent = os.getpid()
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+                if os.getppid() == parent:
+                    self._reaper.start()
+                    self._server.work()
+                    self._reaper.stop()
+                    code = 0
+            finally:
+                os._exit(code)
+        return child
 
     def _handle(self, environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, sandbox: int | None) -> None:
         def logged(code: int, text: bytes) -> None:
@@ -91,17 +123,14 @@ def run(state_dir: Path) -> int:
             # what was loaded stays to the end: the collector need not walk over it again
             gc.collect()
             gc.freeze()
-            agent.serve()
+            return agent.serve()
     except TryAgain:
         _log.error("another agent serves %s; stop that one, or give this one another --state-dir", state_dir)
-        return 1
     except CniError as error:
         _log.error("%s", error)
-        return 1
     except OSError as error:
         _log.error("%s cannot be served: %s", state_dir, error)
-        return 1
-    return 0
+    return 1
 
 
 def _tell_systemd(state: str) -> None:

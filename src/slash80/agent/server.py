@@ -1,4 +1,4 @@
-"""The server of CNI calls: a Unix socket for root, and threads that take one call each at a time."""
+"""The server of CNI calls: a Unix socket for root, and threads, of one process or more, that take a call at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Handle(Protocol):
         """Do the call."""
 
 
-_THREADS = 16  # more would only wait for each other: the kernel's rtnl lock and Python's own let one through
+# Of a process: enough to use the time in which others wait for the kernel's rtnl lock or for a lock of ours. With more
+# of them Python's own lock goes round so often that an ADD costs half as much again.
+_THREADS = 4
 _SECONDS = 10.0  # for a request to come in whole, or an answer to be taken: the launcher has all of it at hand
 _REQUEST_BYTES = len(handover.MAGIC) + handover.ENVIRONMENT_BYTES + INPUT_BYTES + 2
 _CHUNK = 1 << 16
@@ -51,11 +53,10 @@ class Server:
         """Name the folder of the socket; nothing is opened yet."""
         self._folder, self._handle = folder, handle
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._threads = [threading.Thread(target=self._work, name=f"call-{n}", daemon=True) for n in range(_THREADS)]
         self._inode = 0
 
-    def start(self) -> None:
-        """Listen, and let the path appear; raise OSError when that cannot be."""
+    def open(self) -> None:
+        """Listen, and let the path appear: calls that come wait for `work`. Raise OSError when that cannot be."""
         folder = os.open(self._folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             new = f"{handover.SOCKET_NAME}.new"
@@ -65,29 +66,35 @@ class Server:
             self._listener.bind(f"/proc/self/fd/{folder}/{new}")
             os.chmod(new, 0o600, dir_fd=folder)
             self._listener.listen(handover.BACKLOG)
-            for thread in self._threads:
-                thread.start()
             os.rename(new, handover.SOCKET_NAME, src_dir_fd=folder, dst_dir_fd=folder)
             self._inode = os.stat(handover.SOCKET_NAME, dir_fd=folder).st_ino
         finally:
             os.close(folder)
 
-    def stop(self) -> None:
-        """Take no further calls, finish those that came, and return when they are answered."""
+    def close(self) -> None:
+        """Let no further calls come, in whatever process they are answered; those that came are still."""
         path = self._folder / handover.SOCKET_NAME
         with suppress(FileNotFoundError):
             if path.stat().st_ino == self._inode:
                 path.unlink()
         # refuses new ones, while those that wait in the backlog are still accepted (unix_accept in net/unix/af_unix.c)
         self._listener.shutdown(socket.SHUT_RD)
-        for thread in self._threads:
-            thread.join()
         self._listener.close()
 
-    def _work(self) -> None:
+    def work(self) -> None:
+        """Answer calls until the server was closed and nobody waits any more."""
+        listener = self._listener.dup()  # `close` may come from a thread of this process
+        threads = [threading.Thread(target=self._take, args=[listener], name=f"call-{n}") for n in range(_THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        listener.close()
+
+    def _take(self, listener: socket.socket) -> None:
         while True:
             try:
-                connection, _ = self._listener.accept()
+                connection, _ = listener.accept()
             except OSError as error:
                 if error.errno == errno.EINVAL:  # shut down, and nobody waits any more
                     return

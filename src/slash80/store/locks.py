@@ -11,12 +11,15 @@ import fcntl
 import os
 import struct
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from slash80.addressing.attachment import lock_number_of
 from slash80.errors import IoFailure, TryAgain
+
+_ATTEMPTS, _PAUSE = 6, 0.0001
 
 
 def private(directory: Path) -> Path:
@@ -150,18 +153,22 @@ def _locked(descriptor: int, byte: int | None, timeout: float) -> bool:
 
     A blocking lock is served in turn and wakes at once, which polling is not and does not; but it knows no time limit,
     and signals reach one thread only. So it waits in a thread of its own, which closes the descriptor if it comes late.
+    That costs 0.1 ms and the store's lock is held for 0.2, so it is tried a few times before.
     """
     try:
-        _lock(descriptor, byte, wait=False)
-    except BlockingIOError:
-        if timeout <= 0:
-            os.close(descriptor)
-            return False
-        return _Waiter(descriptor, byte).wait(timeout)
+        for attempt in range(_ATTEMPTS if timeout > 0 else 1):
+            if attempt:
+                time.sleep(_PAUSE)
+            with suppress(BlockingIOError):
+                _lock(descriptor, byte, wait=False)
+                return True
     except OSError:
         os.close(descriptor)
         raise
-    return True
+    if timeout <= 0:
+        os.close(descriptor)
+        return False
+    return _Waiter(descriptor, byte).wait(timeout)
 
 
 class _Waiter:

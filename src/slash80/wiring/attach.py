@@ -79,7 +79,8 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
             _wire_host_end(host, plan, index)
             reach(Moment.HOST_WIRED)
             _wire_pod_end(pod, plan, made.peer)
-        # last, so that a link that says whose it is has all its wires: when the store is lost nothing else tells
+        # Last, so that a link that says whose it is has all its wires: when the store is lost nothing else tells. And
+        # it takes the rtnl lock, under which the kernel makes an address's local route right after it tells of it.
         host.run([messages.set_alias(plan.host_ifname, index, plan.alias)])
         reach(Moment.POD_WIRED)
 

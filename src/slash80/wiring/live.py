@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from slash80.addressing.family import FAMILIES, IPV4, IPV6, Address, Family, Network
 from slash80.addressing.mac import Mac
-from slash80.netlink import NetlinkError, Part, Socket, attributes
+from slash80.netlink import NetlinkError, Part, Socket, attributes, some_attributes
 from slash80.wiring import messages
 
 _LINK, _ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBI")
@@ -19,6 +19,7 @@ _ROUTE, _NEIGHBOUR = struct.Struct("=8BI"), struct.Struct("=BxxxiHBB")
 _IFF_UP, _PERMANENT = 1, 0x80
 _RTNLGRP_IPV6_IFADDR, RTM_NEWADDR = 9, 20
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_GROUP = 1, 3, 4, 5, 18, 20, 27
+_OF_A_LINK = frozenset({_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_GROUP})
 _INFO_KIND, _RTAX_MTU = 1, 2
 _LARGEST_MTU = 65535  # of a veth; loopback has one more
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_METRICS, _RTA_MULTIPATH = 1, 4, 5, 6, 8, 9
@@ -110,10 +111,13 @@ def link_with_addresses(socket: Socket, name: str, index: int) -> tuple[Link | N
     """Find a link by name, and the addresses at an index, which may be another link's, in one exchange."""
     steps = [messages.get_link(name), messages.addresses(index)]
     found, there = socket.exchange(steps)
-    for step, answer in zip(steps, (found, there), strict=True):
-        if answer.errno not in {0, errno.ENODEV}:
-            raise NetlinkError(step, answer)
-    return None if found.errno else link_of(found.parts[0]), list(map(_address_on, there.parts))
+    if found.errno not in {0, errno.ENODEV}:
+        raise NetlinkError(steps[0], found)
+    # a dump that was disturbed, or is of no link, is asked for again, alone
+    return (
+        None if found.errno else link_of(found.parts[0]),
+        addresses(socket, index) if there.errno else list(map(_address_on, there.parts)),
+    )
 
 
 def addresses(socket: Socket, index: int) -> list[AddressOn]:
@@ -186,7 +190,7 @@ def uplink_mtu(socket: Socket) -> int:
 def link_of(part: Part) -> Link:
     """Read a link out of a message."""
     _, _, index, flags, _ = _LINK.unpack_from(part.body)
-    found = attributes(part.body, _LINK.size)
+    found = some_attributes(part.body, _LINK.size, _OF_A_LINK)
     mac = found.get(_IFLA_ADDRESS, b"")
     return Link(
         index=index,

@@ -40,14 +40,28 @@ def calls() -> Calls:
 
 
 @pytest.fixture
-def server(tmp_path: Path, calls: Calls) -> Iterator[Server]:
+def server(tmp_path: Path, calls: Calls) -> Iterator["Running"]:
     """Give a server that runs."""
-    server = Server(tmp_path, calls.handle)
-    server.start()
+    server = Running(tmp_path, calls)
     yield server
     calls.gate.set()
-    if (tmp_path / handover.SOCKET_NAME).exists():
-        server.stop()
+    server.stop()
+
+
+class Running(Server):
+    """A server that works in a thread of this process."""
+
+    def __init__(self, folder: Path, calls: Calls) -> None:
+        super().__init__(folder, calls.handle)
+        self.open()
+        self._thread = threading.Thread(target=self.work)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close it, and wait until every call is answered; repeating it is no error."""
+        if self._thread.is_alive():
+            self.close()
+            self._thread.join()
 
 
 def connected(folder: Path) -> socket.socket:
@@ -74,14 +88,14 @@ def asked(folder: Path, request: bytes, descriptors: tuple[int, ...] = ()) -> by
 REQUEST = handover.write({"CNI_X": "x"}, b"in")
 
 
-def test_a_call_is_answered(server: Server, tmp_path: Path) -> None:
+def test_a_call_is_answered(server: Running, tmp_path: Path) -> None:
     """With the exit code and what the handle said; the descriptor is handed on."""
     with Path("/dev/null").open() as file:
         assert b"\0inx with sandbox" == asked(tmp_path, REQUEST, (file.fileno(),))
     assert b"\0inx" == asked(tmp_path, REQUEST)
 
 
-def test_the_socket_is_roots_alone(server: Server, tmp_path: Path) -> None:
+def test_the_socket_is_roots_alone(server: Running, tmp_path: Path) -> None:
     """And nothing else is left in its folder."""
     assert [(handover.SOCKET_NAME, 0o600)] == [(p.name, p.stat().st_mode & 0o777) for p in tmp_path.iterdir()]
 
@@ -97,7 +111,7 @@ def test_the_socket_is_roots_alone(server: Server, tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_request_gets_an_error_document(
-    server: Server, tmp_path: Path, request_bytes: bytes, count: int, words: bytes
+    server: Running, tmp_path: Path, request_bytes: bytes, count: int, words: bytes
 ) -> None:
     """Code 4, and the thread goes on with the next."""
     with Path("/dev/null").open() as file:
@@ -111,7 +125,7 @@ def test_a_bad_request_gets_an_error_document(
     assert b"\0inx" == asked(tmp_path, REQUEST)
 
 
-def test_who_hung_up_is_told_to_the_handle(server: Server, calls: Calls, tmp_path: Path) -> None:
+def test_who_hung_up_is_told_to_the_handle(server: Running, calls: Calls, tmp_path: Path) -> None:
     """So that an ADD can be taken back."""
     calls.gate.clear()
     with connected(tmp_path) as caller:
@@ -124,12 +138,12 @@ def test_who_hung_up_is_told_to_the_handle(server: Server, calls: Calls, tmp_pat
     assert [BrokenPipeError] == [type(error) for error in calls.failed]
 
 
-def test_a_stop_finishes_what_has_come(server: Server, calls: Calls, tmp_path: Path) -> None:
+def test_a_stop_finishes_what_has_come(server: Running, calls: Calls, tmp_path: Path) -> None:
     """Also those who wait for a thread; who comes later is refused at once."""
     calls.gate.clear()
     with ThreadPoolExecutor(41) as pool:
         waiting = [pool.submit(asked, tmp_path, REQUEST) for _ in range(40)]
-        for _ in range(16):
+        for _ in range(4):
             calls.came.acquire()
         late = connected(tmp_path)
         stopping = pool.submit(server.stop)
@@ -146,10 +160,9 @@ def test_a_stop_finishes_what_has_come(server: Server, calls: Calls, tmp_path: P
             assert b"\0inx" == late.recv(100)
 
 
-def test_a_path_that_another_agent_took_is_left_to_it(server: Server, calls: Calls, tmp_path: Path) -> None:
+def test_a_path_that_another_agent_took_is_left_to_it(server: Running, calls: Calls, tmp_path: Path) -> None:
     """Stopping takes away only one's own."""
-    other = Server(tmp_path, calls.handle)
-    other.start()
+    other = Running(tmp_path, calls)
     server.stop()
 
     assert b"\0inx" == asked(tmp_path, REQUEST)
