@@ -18,7 +18,13 @@ from lab.topology import Node, Site
 REFERENCE, OURS = "bridge + host-local", "slash80 agent"
 _VERBS = ("ADD", "DEL")
 _TURN = 20  # calls in a row, since pods come in bursts; a plugin's first one finds the caches full of another's data
-_TRACKING = "table inet bench { chain c { type filter hook forward priority 0; ct state invalid counter; } }\n"
+_TRACKING = """table inet bench {
+	chain c {
+		type filter hook forward priority 0;
+		ct state invalid counter
+	}
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -252,11 +258,12 @@ def _watched(node: Node, state_dir: Path, pods: Sequence[Namespace]) -> dict[tup
 
     from lab.rig import configuration  # noqa: PLC0415 - the same
     from slash80 import engine, moments  # noqa: PLC0415 - the bench of others works without it
+    from slash80.agent.reaper import Reaper  # noqa: PLC0415 - the same
     from slash80.agent.warm import WarmNode  # noqa: PLC0415 - the same
     from slash80.node import Means  # noqa: PLC0415 - the same
 
     stdin = json.dumps(configuration(node, state_dir)).encode()
-    warm = WarmNode(state_dir, lambda: None)
+    warm = WarmNode(state_dir, Reaper(lambda: 0))
     found: dict[tuple[str, str], list[int]] = defaultdict(list)
 
     def call(verb: str, number: int, sandbox: int) -> None:

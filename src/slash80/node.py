@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from slash80.addressing.attachment import Attachment, Key
 from slash80.cni.conf import RemovalConf
@@ -20,10 +21,20 @@ from slash80.store.sqlite import SqliteStore
 from slash80.wiring import attach, bury, live, netns, survey
 
 
+class Graveyard(Protocol):
+    """Hears of links that were put aside, and deletes them together later."""
+
+    def buried(self) -> None:
+        """Hear that one more waits."""
+
+    def refused(self, host_ifname: str, reason: Exception) -> None:
+        """Hear that one could not be put aside, and was deleted."""
+
+
 class Node:
     """The node's state, for one call.
 
-    Where there is a `reaper`, removals leave the slow part to it and call it; else everything is deleted at once.
+    Where there is a `graveyard`, removals leave the slow part to it; else everything is deleted at once.
     """
 
     def __init__(
@@ -33,11 +44,11 @@ class Node:
         *,
         store: SqliteStore,
         locks: AttachmentLocks,
-        reaper: Callable[[], None] | None = None,
+        graveyard: Graveyard | None = None,
     ) -> None:
         """Work with these; whoever made them closes them."""
         self.host, self.base, self.store, self.locks = host, base, store, locks
-        self._reaper = reaper
+        self._graveyard = graveyard
 
     @contextmanager
     def removal_held(self, key: Key) -> Iterator[None]:
@@ -57,13 +68,13 @@ class Node:
         self._release(host_ifname)
 
     def put_aside(self, key: Key, sandbox: int | None) -> None:
-        """Take an attachment from its pod without waiting for the link's deletion, if a reaper does that here.
+        """Take an attachment from its pod without waiting for the link's deletion, if there is a graveyard.
 
         Deleting a link costs 16 ms and more of waiting for RCU, and a hundred links at once no more than that. Until
         the link is gone the row keeps its addresses. What cannot be put aside is removed.
         """
         host_ifname = key.host_ifname
-        if self._reaper is None or sandbox is None:
+        if self._graveyard is None or sandbox is None:
             self.remove(host_ifname)
             return
         try:
@@ -71,12 +82,13 @@ class Node:
             reach(Moment.BURIED)
             if buried:
                 self.store.doom(host_ifname)
-        except (CniError, OSError):
+        except (CniError, OSError) as error:
+            self._graveyard.refused(host_ifname, error)
             self.remove(host_ifname)
             return
         if buried:
             reach(Moment.DOOMED)
-            self._reaper()
+            self._graveyard.buried()
         else:
             self._release(host_ifname)
 

@@ -88,6 +88,12 @@ class Agent:
         self._process.kill()
         self._process.wait()
 
+    def end(self) -> None:
+        """Take it down if it still runs."""
+        if self._process and self._process.poll() is None:
+            self.resume()
+            self.kill()
+
     def wait(self) -> int:
         """Wait until it has ended by itself."""
         assert self._process

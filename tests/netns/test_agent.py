@@ -48,9 +48,11 @@ def node(make_rig: MakeRig) -> Iterator[Rig]:
 
 
 @pytest.fixture
-def agent(node: Rig) -> Agent:
-    """Give the node's agent, not started."""
-    return Agent(node.host, root(), node.state_dir)
+def agent(node: Rig) -> Iterator[Agent]:
+    """Give the node's agent, not started; whatever becomes of the test, it does not outlive it."""
+    agent = Agent(node.host, root(), node.state_dir)
+    yield agent
+    agent.end()
 
 
 def delete(rig: Rig, pod: Namespace) -> None:

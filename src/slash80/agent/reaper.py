@@ -35,6 +35,10 @@ class Reaper:
             if self._waiting in {1, _ENOUGH}:
                 self._changed.notify()
 
+    def refused(self, host_ifname: str, reason: Exception) -> None:
+        """Hear that one could not be put aside, and was deleted."""
+        _log.warning("%s could not be put aside, so it was deleted at once: %s", host_ifname, reason)
+
     def stop(self) -> None:
         """Delete what is left, and return."""
         with self._changed:

@@ -41,7 +41,7 @@ class Agent:
         """Put the parts together; nothing is started."""
         self._conf = configuration.parse(RemovalConf, {"stateDir": str(state_dir)})
         self._reaper = Reaper(self._reap)
-        self._node = WarmNode(state_dir, self._reaper.buried)
+        self._node = WarmNode(state_dir, self._reaper)
         self._server = Server(state_dir, self._handle)
         self._notes = Notes(state_dir, handle=self._handle, known=self._known)
         self._patience = 0.0
