@@ -16,6 +16,7 @@ from lab.topology import Node, Site
 
 _C = Path(__file__).parent
 _RANGE4 = "10.96.0.0/16"  # room for a thousand pods, and for those removed before; each node has it for itself
+_CLUSTER6 = "2001:db8::/48"  # of every node of a site
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -84,7 +85,9 @@ Setting = Callable[[Node, Path, ExitStack], tuple[Path, Mapping[str, object], Ag
 
 def _agent(node: Node, folder: Path, stack: ExitStack) -> tuple[Path, Mapping[str, object], Agent | None]:
     root = Path(os.environ["SLASH80_ROOT"])
-    conf = configuration(node, folder / "agent", ipv4={"prefixes": [_RANGE4]})
+    conf = configuration(
+        node, folder / f"agent{node.number}", ipv4={"prefixes": [_RANGE4]}, firewall={"clusterPrefixes": [_CLUSTER6]}
+    )
     agent = stack.enter_context(Agent(node.namespace, root, Path(str(conf["stateDir"]))))
     return root / "opt/cni/bin/slash80", conf, agent
 
@@ -93,7 +96,12 @@ def _engine(node: Node, folder: Path, _: ExitStack) -> tuple[Path, Mapping[str, 
     root = Path(os.environ["SLASH80_ROOT"])
     return (
         root / "opt/cni/bin/.slash80/engine",
-        configuration(node, folder / "engine", ipv4={"prefixes": [_RANGE4]}),
+        configuration(
+            node,
+            folder / f"engine{node.number}",
+            ipv4={"prefixes": [_RANGE4]},
+            firewall={"clusterPrefixes": [_CLUSTER6]},
+        ),
         None,
     )
 
@@ -102,7 +110,12 @@ def _reference(kind: str, **keys: object) -> Setting:
     def setting(node: Node, folder: Path, _: ExitStack) -> tuple[Path, Mapping[str, object], Agent | None]:
         ranges = [[{"subnet": _RANGE4}], [{"subnet": node.prefix6}]]
         routes = [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
-        ipam = {"type": "host-local", "dataDir": str(folder / kind), "ranges": ranges, "routes": routes}
+        ipam = {
+            "type": "host-local",
+            "dataDir": str(folder / f"{kind}{node.number}"),
+            "ranges": ranges,
+            "routes": routes,
+        }
         conf = {"cniVersion": "1.0.0", "name": kind, "type": kind, "ipam": ipam, **keys}
         return Path(os.environ["SLASH80_TOOLS"]) / kind, conf, None
 
@@ -124,7 +137,7 @@ def contenders(site: Site, folder: Path, names: Sequence[str]) -> Iterator[list[
         found = []
         for name, node in zip(names, site.nodes, strict=False):
             program, conf, agent = SETTINGS[name](node, folder, stack)
-            path = folder / f"{name}.json"
+            path = folder / f"{name}{node.number}.json"
             path.write_text(json.dumps(dict(conf)))
             found.append(Contender(name, program, node, path, Path("build/bench/caller"), agent))
         for contender in found:

@@ -229,8 +229,7 @@ def _first(site: Site, contender: Contender, where: list[str]) -> float:
 
 
 def _said(pod: Namespace, words: list[str]) -> list[float]:
-    done = pod.run(subprocess.run, ["build/bench/traffic", *words], capture_output=True, text=True, check=True)
-    return [float(line) for line in done.stdout.split()]
+    return [float(line) for line in pod.command("build/bench/traffic", *words).split()]
 
 
 def moments(extent: Extent, folder: Path, results: Results) -> Iterator[str]:
