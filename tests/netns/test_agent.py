@@ -345,6 +345,24 @@ def test_no_call_leaks_a_descriptor(node: Rig, agent: Agent) -> None:
         assert agent.memory() < 64 << 10
 
 
+def test_memory_stays_what_it_was(node: Rig, agent: Agent) -> None:
+    """However many pods come and go: after the first few hundred the agent grows no more."""
+    rig = node.having(ipv4={"prefixes": ["10.96.0.0/16"]})
+    pods = [node.site.pod() for _ in range(4)]
+
+    def cycles(count: int, pod: Namespace) -> None:
+        for number in range(count):
+            container = f"{pod.name}-{count}-{number}"
+            rig.plugin.add(pod, rig.conf, container=container)
+            rig.plugin.delete(pod, rig.conf, container=container)
+
+    with agent, ThreadPoolExecutor(len(pods)) as pool:
+        list(pool.map(partial(cycles, 60), pods))
+        before = agent.memory()
+        list(pool.map(partial(cycles, CALLS // 20), pods))
+        assert agent.memory() - before < 2 << 10
+
+
 def test_a_node_full_of_pods_fits_into_memory(node: Rig, agent: Agent) -> None:
     """With 110 pods the agent has less than 64 MiB."""
     with agent, ThreadPoolExecutor(16) as pool:

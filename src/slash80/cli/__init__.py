@@ -1,1 +1,1 @@
-"""Commands for people. By argparse: the frozen engine starts anew for each of them, and typer would cost 80 ms."""
+"""Commands for people. By argparse, which is there: the frozen engine starts anew for each, and pays for every import."""
