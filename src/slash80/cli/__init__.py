@@ -1,1 +1,1 @@
-"""Commands for people. By argparse, which is there: the frozen engine starts anew for each, and pays for every import."""
+"""Commands for people. By argparse, which is there: the frozen engine starts anew for each and pays for imports."""
