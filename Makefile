@@ -58,7 +58,7 @@ test: unit launcher netns runtime ## run every tier; each is a target too, ARGS 
 unit: venv ## test the pure parts; needs nothing
 	@$(PY) -m pytest $(ARGS) tests/unit
 
-launcher: root apt-tools build/launcher-sanitized ## test the launcher against agents that misbehave
+launcher: root build/launcher-sanitized build/launcher-fuzz ## test the launcher against agents that misbehave
 	@$(PY) -m pytest $(ARGS) tests/launcher
 
 netns: root fuzz-venv apt-tests ## test source and frozen plugin in network namespaces; needs root
@@ -70,9 +70,8 @@ runtime: root tools apt-tests apt-runtime ## test the frozen plugin under contai
 fuzz: fuzz-venv apt-net ## throw bad input at the engine for FUZZ_SECONDS (60), or run the findings ARGS again; needs root
 	@$(FUZZ)/bin/python tests/fuzz/target.py build/fuzz -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(ARGS)
 
-fuzz-launcher: apt-fuzz build/launcher-texts.h ## throw bad configurations at the launcher's reader for FUZZ_SECONDS (60)
+fuzz-launcher: build/launcher-fuzz ## throw bad configurations at the launcher's reader for FUZZ_SECONDS (60)
 	@mkdir -p build/fuzz-launcher
-	clang-14 $(CFLAGS) $(SANITIZE) -fsanitize=fuzzer -Icni -o build/launcher-fuzz tests/fuzz/launcher.c
 	build/launcher-fuzz build/fuzz-launcher tests/fuzz/launcher -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(ARGS)
 
 OPERATIONS ?= 1000000
@@ -114,6 +113,10 @@ build/launcher-texts.h: cni/header.py $(wildcard src/slash80/*.py src/slash80/cn
 
 $(LAUNCHER): cni/launcher.c cni/json.h build/launcher-texts.h | apt-launcher
 	@musl-gcc $(CFLAGS) $(LAUNCHER_FLAGS) -o $@ $<
+
+build/launcher-fuzz: tests/fuzz/launcher.c cni/json.h | apt-fuzz
+	@mkdir -p build
+	clang-14 $(CFLAGS) $(SANITIZE) -fsanitize=fuzzer -Icni -o $@ $<
 
 build/launcher-sanitized: cni/launcher.c cni/json.h build/launcher-texts.h | apt-tools
 	@gcc $(CFLAGS) $(SANITIZE) -o $@ $<

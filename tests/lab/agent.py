@@ -63,6 +63,11 @@ class Agent:
         rolls = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids)
         return sum(int(roll.partition("\nPss:")[2].split()[0]) for roll in rolls)
 
+    def own_memory(self) -> int:
+        """Give what it has for itself in KiB, whatever it shares with whom."""
+        rolls = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids)
+        return sum(int(roll.partition("\nPrivate_Dirty:")[2].split()[0]) for roll in rolls)
+
     def descriptors(self) -> int:
         """Count its open descriptors."""
         return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self.pids)
@@ -83,10 +88,12 @@ class Agent:
         return self._process.wait(timeout=60)
 
     def kill(self) -> None:
-        """Take it down as it stands."""
+        """Take it down as it stands, and wait until the last of its processes has gone."""
         assert self._process
+        pids = self.pids
         self._process.kill()
         self._process.wait()
+        wait_until(lambda: not any(map(_lives, pids)), seconds=20)
 
     def end(self) -> None:
         """Take it down if it still runs."""
@@ -107,3 +114,12 @@ class Agent:
     def _count(self) -> int:
         """Count how often an agent has said that it serves."""
         return self.log.read_text().count(" serves ") if self.log.exists() else 0
+
+
+def _lives(pid: int) -> bool:
+    """Tell whether a process is there and more than a zombie, with all its threads: they hold its files to the last."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state not in "ZX" or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
+    except (FileNotFoundError, ProcessLookupError):
+        return False

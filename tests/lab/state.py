@@ -10,6 +10,11 @@ def attachments(state_dir: Path) -> int:
     return _count(state_dir, "attachment")
 
 
+def living(state_dir: Path) -> int:
+    """Count the attachments that are not being removed."""
+    return _count(state_dir, "attachment WHERE state <> 'dying'")
+
+
 def held_addresses(state_dir: Path) -> int:
     """Count the addresses that somebody holds."""
     return _count(state_dir, "address WHERE holder IS NOT NULL")

@@ -4,7 +4,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,8 +102,8 @@ class Node:
         return {family: self.reaches(source, FAR[family]) for family in source.by_family}
 
     def attachments(self) -> int:
-        """Count the attachments in the store."""
-        return state.attachments(self._state())
+        """Count the attachments in the store, but for those that are being removed."""
+        return state.living(self._state())
 
     def _state(self) -> Path:
         """Copy the store's files: SQLite itself resolves /proc/PID/root to the machine's own root."""
@@ -120,7 +120,19 @@ class Node:
         return {link["ifname"] for link in links if link["ifname"].startswith(("s80", "x80"))}
 
     def remains(self) -> list[str]:
-        """Name every link, route and row of a pod that is there; empty when all was released."""
+        """Name every link, route and row of a pod that is there; empty when all was released.
+
+        An agent's reaper takes some seconds for that; nobody else does.
+        """
+        with suppress(TimeoutError):
+            wait_until(lambda: not self.has_agent() or not self._remains(), seconds=15)
+        return self._remains()
+
+    def has_agent(self) -> bool:
+        """Tell whether an agent serves the node, or did until it was killed."""
+        return (self.box.path(STATE_DIR) / "cni.sock").exists()
+
+    def _remains(self) -> list[str]:
         found = [f"link {name}" for name in self.host_ends()]
         for words in ("-4", "-6"):
             routes = json.loads(self.box.run(["ip", words, "-j", "route", "show", "table", "all"]))

@@ -30,7 +30,7 @@ def test_a_full_node_at_once(node: Node) -> None:
 def test_the_runtime_is_killed(node: Node) -> None:
     """SIGKILL for containerd, again and again amid ADDs: every pod comes up in the end, nothing is doubled or left."""
     with node.pods(0), ThreadPoolExecutor(_PODS_KILLED) as pool:
-        making = [pool.submit(_run_as_kubelet, node, node.names()) for _ in range(_PODS_KILLED)]
+        making = [pool.submit(run_as_kubelet, node, node.names()) for _ in range(_PODS_KILLED)]
         for _ in range(_KILLS):
             _wait_for_another_link(node)
             node.daemon.kill()
@@ -55,7 +55,7 @@ def _wait_for_another_link(node: Node) -> None:
     wait_until(lambda: bool(node.host_ends() - before), seconds=30)
 
 
-def _run_as_kubelet(node: Node, name: str) -> Pod:
+def run_as_kubelet(node: Node, name: str) -> Pod:
     """Create a pod as often as it takes, each time as another attempt."""
     for attempt in range(100):
         try:

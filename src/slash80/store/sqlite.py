@@ -14,8 +14,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import wraps
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from slash80.addressing.attachment import Assignment, Attachment, Key, Pod, State
 from slash80.addressing.choose import Ledger
@@ -48,6 +50,28 @@ _COLUMNS = (
 _FORGET_AFTER = 3600.0  # seconds; an address rested so long is as good as never used, and rows stay few
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _reopening(method: Callable[Concatenate[SqliteStore, P], R]) -> Callable[Concatenate[SqliteStore, P], R]:
+    """Try a method once more when a connection fails that was opened by an earlier call.
+
+    The file may have been emptied or damaged under it, which opening finds out and mends.
+    """
+
+    @wraps(method)
+    def tried(store: SqliteStore, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        kept = store.is_open
+        try:
+            return method(store, *args, **kwargs)
+        except IoFailure as error:
+            if not kept or not isinstance(error.__cause__, sqlite3.Error):
+                raise
+        return method(store, *args, **kwargs)
+
+    return tried
+
 
 class SqliteStore:
     """A store that several processes and threads use at once.
@@ -73,6 +97,7 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
         self._opened: tuple[int, int] | None = None
 
+    @_reopening
     def get(self, host_ifname: str) -> Attachment | None:
         """Give the attachment with that host end, or None."""
         with self._opened_under_lock() as connection:
@@ -91,11 +116,13 @@ class SqliteStore:
         """Give the attachments that are dying, oldest first."""
         return self._found("WHERE state = ?", [State.DYING.value])
 
+    @_reopening
     def _found(self, which: str, values: list[str]) -> list[Attachment]:
         query = f"SELECT {_COLUMNS} FROM attachment {which} ORDER BY since, host_ifname"  # noqa: S608 -- constants
         with self._opened_under_lock() as connection:
             return list(map(_attachment, connection.execute(query, values)))
 
+    @_reopening
     def reserve(self, draft: Attachment, choose: Callable[[Ledger, bytes], Assignment]) -> Attachment:
         """Choose addresses and keep the draft with them as pending."""
         with self._transaction() as connection:
@@ -111,6 +138,7 @@ class SqliteStore:
                 connection.execute(counted, [assignment.early])
             return kept
 
+    @_reopening
     def keep(self, attachment: Attachment) -> None:
         """Keep an attachment as it is; if it is the reserved one still, only its state is written."""
         given = attachment.assignment
@@ -123,6 +151,7 @@ class SqliteStore:
             if not connection.execute(reserved, values).rowcount:
                 _insert(connection, attachment)
 
+    @_reopening
     def release(self, host_ifname: str, *, rest: bool = True) -> None:
         """Forget an attachment and let its addresses rest."""
         now = self._clock()
@@ -130,12 +159,14 @@ class SqliteStore:
             _let_go(connection, host_ifname, now if rest else None)
             _forget_rested(connection, now)
 
+    @_reopening
     def doom(self, host_ifname: str) -> None:
         """Mark an attachment as dying."""
         with self._transaction() as connection:
             changed = "UPDATE attachment SET state = ? WHERE host_ifname = ?"
             connection.execute(changed, [State.DYING.value, host_ifname])
 
+    @_reopening
     def forget(self, dead: Sequence[Attachment]) -> None:
         """Release those that are dying still, in one transaction."""
         now = self._clock()
@@ -147,10 +178,16 @@ class SqliteStore:
                     _let_go(connection, attachment.host_ifname, now)
             _forget_rested(connection, now)
 
+    @_reopening
     def read(self, question: Callable[[Ledger], T]) -> T:
         """Ask the ledger."""
         with self._transaction() as connection:
             return question(SqliteLedger(connection, self._reached))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an earlier call has left the file open."""
+        return self._connection is not None
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -216,6 +253,9 @@ class SqliteStore:
         self._connection = connection
         connection.execute("PRAGMA journal_mode = TRUNCATE")
         connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(
+            "PRAGMA cache_size = -512"
+        )  # KiB: the file is in memory already, and an agent stays for long
         if (verdict := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             error = sqlite3.DatabaseError(verdict)
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT

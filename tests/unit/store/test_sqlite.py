@@ -244,3 +244,14 @@ def test_a_crowd_gets_no_address_twice(tmp_path: Path, what: str, taken: int, di
 
 def _held(attachments: Iterable[Attachment]) -> set[tuple[str, object]]:
     return {(found.host_ifname, found.assignment.ipv4) for found in attachments}
+
+
+@pytest.mark.parametrize("size", [0, 20000])
+def test_a_file_that_is_damaged_while_it_is_open_is_made_anew(make: MakeStore, directory: Path, size: int) -> None:
+    """The call that finds out goes on with what the kernel knows."""
+    store = make(attachment(2))
+    store.keep(attachment(1))
+    (directory / "state.db").write_bytes(b"x" * size)
+
+    store.keep(attachment(3))
+    assert ["container2", "container3"] == sorted(names(store))
