@@ -17,6 +17,8 @@ TOOL_SETS := tests/tools/build.sh tests/tools/go.txt $(wildcard tests/tools/*/go
 # Looked up when used, not when read: on a fresh machine apt has brought the interpreter by then.
 VENV = $(CACHE)/venv-$(shell { $(PYTHON) -VV; cat $(LOCKS); } 2>&1 | sha256sum | cut -c 1-12)
 TOOLS = $(CACHE)/tools-$(shell cat $(TOOL_SETS) | sha256sum | cut -c 1-12)
+CLUSTER_SETS := tests/tools/build.sh tests/tools/go.txt $(wildcard tests/tools/cluster/*/*)
+CLUSTER_TOOLS = $(CACHE)/cluster-$(shell cat $(CLUSTER_SETS) | sha256sum | cut -c 1-12)
 LIBPYTHON = libpython$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 PY = $(VENV)/bin/python
 # The fuzzer has a place of its own: it comes for some Pythons and machines only, and nothing else needs it.
@@ -38,12 +40,14 @@ export PYINSTALLER_CONFIG_DIR := $(CURDIR)/build/pyinstaller
 export SLASH80_ROOT := $(ROOT)
 export SLASH80_TOOLS = $(TOOLS)
 export SLASH80_FUZZ = $(FUZZ)/bin/python
+export SLASH80_CLUSTER_TOOLS = $(CLUSTER_TOOLS)
+export SLASH80_CACHE = $(CACHE)
 
 # The tiers share one machine and measure time on it.
 .NOTPARALLEL:
-.PHONY: help demo test unit launcher netns runtime fuzz fuzz-launcher soak check lint types rooms size format docs bench build install uninstall \
-	root tools venv fuzz-venv lock clean distclean apt-python apt-freeze apt-launcher apt-net apt-tests apt-tools \
-	apt-runtime apt-fuzz
+.PHONY: help demo test unit launcher netns runtime cluster kind kind-down image fuzz fuzz-launcher soak check lint types rooms size format docs bench build install uninstall \
+	root tools cluster-tools venv fuzz-venv lock clean distclean apt-python apt-freeze apt-launcher apt-net apt-tests \
+	apt-tools apt-runtime apt-cluster apt-fuzz
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name text; do
@@ -53,7 +57,7 @@ help: ## list the targets
 demo: root apt-net ## show on this machine, in network namespaces, what the plugin does
 	@$(PY) tests/lab/demo.py
 
-test: unit launcher netns runtime ## run every tier; each is a target too, ARGS goes to pytest
+test: unit launcher netns runtime cluster ## run every tier; each is a target too, ARGS goes to pytest
 
 unit: venv ## test the pure parts; needs nothing
 	@$(PY) -m pytest $(ARGS) tests/unit
@@ -66,6 +70,18 @@ netns: root fuzz-venv apt-tests ## test source and frozen plugin in network name
 
 runtime: root tools apt-tests apt-runtime ## test the frozen plugin under containerd and cnitool; needs root
 	@$(PY) -m pytest $(ARGS) tests/runtime
+
+cluster: image tools cluster-tools apt-tests apt-cluster ## test on real Kubernetes clusters, made by kind; needs root
+	@$(PY) -m pytest $(ARGS) tests/cluster
+
+image: venv apt-cluster ## build the image of the DaemonSet
+	@$(PY) -m kind image
+
+kind: image tools cluster-tools apt-cluster ## bring up a dual-stack kind cluster with slash80, to play with
+	@$(PY) -m kind up
+
+kind-down: venv ## remove that cluster and all that came with it
+	@$(PY) -m kind down
 
 fuzz: fuzz-venv apt-net ## throw bad input at the engine for FUZZ_SECONDS (60), or run the findings ARGS again; needs root
 	@$(FUZZ)/bin/python tests/fuzz/target.py build/fuzz -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 $(ARGS)
@@ -131,25 +147,9 @@ $(ENGINE): $(shell find src -name __pycache__ -prune -o \( -name '*.py' -o -type
 	rm -rf build/dist
 	mv build/freeze build/dist
 
-# A running engine goes on importing from its own directory, so each version has one, named by its content, and
-# only the link to it is replaced, and the launcher. The version before stays until the next install, for the calls that
-# still run.
 install: $(ENGINE) $(LAUNCHER) ## lay out the plugin under DESTDIR (default /)
 	@umask 022
-	home=$(DESTDIR)/opt/cni/bin/.slash80
-	version=$$(cd $(<D) && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-12)
-	before=$$(readlink $$home/engine || true)
-	mkdir -p $$home
-	if [[ ! -d $$home/$$version ]]; then
-		rm -rf $$home/.new
-		cp -r --preserve=mode $(<D) $$home/.new
-		mv -T $$home/.new $$home/$$version
-	fi
-	ln -sfT $$version/engine $$home/.link && mv -T $$home/.link $$home/engine
-	install -m 755 $(LAUNCHER) $$home/.launcher && mv -T $$home/.launcher $$home/../slash80
-	for old in $$(ls $$home); do
-		[[ $$old == engine || $$old == $$version || $$old == $${before%/engine} ]] || rm -rf $${home:?}/$$old
-	done
+	$< install --bin-dir $(DESTDIR)/opt/cni/bin --launcher $(LAUNCHER)
 	install -D -m 644 cni/05-slash80.conflist cni/slash80.service -t $(DESTDIR)/usr/share/slash80
 
 uninstall: ## remove what install laid out under DESTDIR
@@ -193,6 +193,12 @@ tools: venv apt-tools ## build containerd, CRI-O, runc, crictl, critest, cnitool
 	if [[ -d $(TOOLS) ]]; then exit; fi
 	tests/tools/build.sh $(TOOLS) $(CACHE) $(PY)
 
+cluster-tools: venv apt-tools ## build Kubernetes, etcd, CoreDNS and kind: 20 minutes the first time
+	@if [[ -d $(CLUSTER_TOOLS) ]]; then exit; fi
+	exec 9> $(CACHE)/lock && flock 9
+	if [[ -d $(CLUSTER_TOOLS) ]]; then exit; fi
+	tests/tools/cluster/build.sh $(CLUSTER_TOOLS) $(CACHE) $(PY)
+
 lock: apt-python ## pin the newest Python packages that pyproject.toml allows
 	@$(PYTHON) -m venv $(CACHE)/venv-lock
 	export PIP_DISABLE_PIP_VERSION_CHECK=1 CUSTOM_COMPILE_COMMAND='make lock'
@@ -210,6 +216,7 @@ clean: ## remove what was built or cached in this tree
 
 distclean: clean ## remove the packages and tools kept in CACHE too
 	@rm -rf $(CACHE)/venv-* $(CACHE)/fuzz-* $(CACHE)/tools-* $(CACHE)/set-* $(CACHE)/go-* $(CACHE)/lock
+	rm -rf $(CACHE)/cluster-* $(CACHE)/node-* $(CACHE)/image-*
 
 # Install those of the Debian packages $(1) that are missing; the archive is asked only then. podman's own conflist stays
 # out: a containerd of this machine would take it for its network.
@@ -248,3 +255,6 @@ apt-fuzz: apt-tools
 
 apt-runtime: apt-tools
 	$(call apt,busybox-static containerd podman runc)
+
+apt-cluster: apt-tools
+	$(call apt,aardvark-dns catatonit crun mmdebstrap netavark podman zstd)

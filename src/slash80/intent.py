@@ -14,6 +14,7 @@ from slash80.addressing.mac import Mac
 from slash80.addressing.pool import Pool, Range
 from slash80.addressing.suffix import Suffix
 from slash80.cni import conf as configuration
+from slash80.cni import nodefile
 from slash80.cni.conf import NetConf
 from slash80.cni.document import Document
 from slash80.cni.result import Interface, Ip, Result, Route
@@ -27,9 +28,13 @@ _LATER_PRIORITY = 100  # of the n-th further interface's routes, plus n
 
 @dataclass(frozen=True, eq=False)
 class Intent:
-    """A configuration and what follows from it alone, worked out once."""
+    """A configuration and what follows from it alone, worked out once.
+
+    `draining` are prefixes of the node that no further address is handed out of.
+    """
 
     conf: NetConf
+    draining: tuple[Network, ...] = ()
 
     @cached_property
     def pools(self) -> dict[Family, Pool]:
@@ -41,6 +46,11 @@ class Intent:
         """The families that are configured."""
         return tuple(self.pools)
 
+    @property
+    def prefixes(self) -> tuple[Network, ...]:
+        """All prefixes of the node: what no pod has of them is unreachable."""
+        return (*self.conf.ipv4.prefixes, *self.conf.ipv6.prefixes, *self.draining)
+
     @cached_property
     def ruleset(self) -> Ruleset:
         """The node's firewall."""
@@ -48,13 +58,22 @@ class Intent:
 
 
 def read(document: Document) -> Intent:
-    """Check a configuration, once for all calls with the same; raise InvalidConfig or UnsupportedField."""
-    return _read(configuration.text_of(NetConf, document))
+    """Check a configuration, once for all calls with the same; raise InvalidConfig or UnsupportedField.
+
+    With source `node` raise TryAgain as long as the node has no prefixes.
+    """
+    text = configuration.text_of(NetConf, document)
+    conf = configuration.from_text(NetConf, text)
+    return _read(text, nodefile.read(conf.state_dir) if conf.source == "node" else None)
 
 
 @lru_cache(maxsize=16)
-def _read(text: str) -> Intent:
-    return Intent(configuration.from_text(NetConf, text))
+def _read(text: str, of_node: str | None) -> Intent:
+    conf = configuration.from_text(NetConf, text)
+    if of_node is None:
+        return Intent(conf)
+    node = nodefile.parse(of_node)
+    return Intent(nodefile.complete(conf, node), node.draining)
 
 
 def pools(conf: NetConf) -> dict[Family, Pool]:
@@ -103,12 +122,13 @@ def settings(conf: NetConf) -> Settings:
         echo_rate=firewall.echo_rate,
         masquerade=tuple(family for family, on in masquerade.items() if on),
         keep_source=(*conf.ipv4.no_masquerade, *firewall.cluster_prefixes),
+        services=tuple(firewall.service_cidrs) if firewall.services == "open" else (),
     )
 
 
-def plan(conf: NetConf, attachment: Attachment, *, mtu: int, earlier: int, netns: str) -> Plan:
+def plan(intended: Intent, attachment: Attachment, *, mtu: int, earlier: int, netns: str) -> Plan:
     """Say what to wire; `earlier` is how many interfaces of slash80 the container has already, `mtu` the uplink's."""
-    given = attachment.assignment
+    conf, given = intended.conf, attachment.assignment
     if given.mac is None:
         raise AssertionError("an attachment that was just reserved has a MAC")
     return Plan(
@@ -121,7 +141,7 @@ def plan(conf: NetConf, attachment: Attachment, *, mtu: int, earlier: int, netns
         netns=netns,
         addresses=given.addresses,
         routes=tuple(_routes(conf, given.addresses, earlier)),
-        prefixes=prefixes(conf),
+        prefixes=intended.prefixes,
     )
 
 
@@ -141,11 +161,6 @@ def _routes(conf: NetConf, addresses: Sequence[Address], earlier: int) -> Iterat
         if family_of(route.dst) in families:
             chosen = _LATER_PRIORITY + earlier if earlier and route.priority is None else route.priority
             yield RouteSpec(route.dst, route.mtu, route.advmss, chosen)
-
-
-def prefixes(conf: NetConf) -> tuple[Network, ...]:
-    """Give all prefixes of the node."""
-    return (*conf.ipv4.prefixes, *conf.ipv6.prefixes)
 
 
 def result(conf: NetConf, plan: Plan, wishes: Wishes) -> Result:

@@ -10,15 +10,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from slash80.addressing.attachment import Attachment, Key
+from slash80.addressing.attachment import Attachment, Key, State
+from slash80.addressing.family import Family
 from slash80.cni.conf import RemovalConf
 from slash80.errors import CniError, IoFailure
 from slash80.firewall.base import Base
+from slash80.firewall.rules import Ruleset
 from slash80.moments import Moment, reach
 from slash80.netlink import Socket
 from slash80.store.locks import AttachmentLocks
 from slash80.store.sqlite import SqliteStore
-from slash80.wiring import attach, bury, live, netns, survey
+from slash80.wiring import attach, bury, live, netns, survey, sysctl
+
+SYSCTLS = "sysctls"  # in the state directory: a line of key and value for each setting of the node that was changed
 
 
 class Graveyard(Protocol):
@@ -57,6 +61,27 @@ class Node:
             with suppress(IoFailure):
                 stack.enter_context(self.locks.held(key.host_ifname))
             yield
+
+    def enclose(self, ruleset: Ruleset, network: str) -> bool:
+        """Have the firewall in place, before any pod's link exists; tell whether it had to be put there.
+
+        Asking costs one question, and no lock. Raise what `Base.ensure` raises.
+        """
+        if self.base.is_whole(ruleset):
+            return False
+        with self.locks.firewall_held():
+            return self.base.ensure(ruleset, network, self._in_use)
+
+    def forward(self, families: tuple[Family, ...]) -> None:
+        """Let the node forward packets, and remember what it was set to before: the uninstaller sets it back."""
+        sysctl.forward(families, self._remember)
+
+    def _remember(self, key: str, value: str) -> None:
+        with (self.locks.state_dir / SYSCTLS).open("a", encoding="ascii") as file:
+            file.write(f"{key} {value}\n")
+
+    def _in_use(self, network: str) -> bool:
+        return any(one.same_network(network) and one.state is not State.DYING for one in self.store.attachments())
 
     def remove(self, host_ifname: str) -> None:
         """Delete the link, and only then let the addresses go; those rest, and a store that cannot be written waits.

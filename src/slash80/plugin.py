@@ -20,7 +20,7 @@ from slash80.cni import conf as configuration
 from slash80.cni import request as requests
 from slash80.cni import wishes as wishing
 from slash80.cni.claims import Claims
-from slash80.cni.conf import NetConf, RemovalConf
+from slash80.cni.conf import RemovalConf
 from slash80.cni.document import Document
 from slash80.cni.request import Request
 from slash80.cni.wishes import Wishes
@@ -32,6 +32,7 @@ from slash80.errors import (
     InvalidConfig,
     NoFreeAddress,
     NotReady,
+    TryAgain,
 )
 from slash80.firewall import conntrack, nft, rules
 from slash80.intent import Intent
@@ -105,8 +106,11 @@ def gc(request: Request, means: Means) -> None:
 
 def status(request: Request, means: Means) -> None:
     """Raise NotReady or Degraded with the reason when no pod can be attached; change nothing."""
-    intended = intent.read(request.conf)
     wishing.refuse_ipam(request.conf)
+    try:
+        intended = intent.read(request.conf)
+    except TryAgain as error:
+        raise NotReady(error.msg, error.details) from error
     conf = intended.conf
     hurried = conf.model_copy(update={"lock_timeout": min(conf.lock_timeout, _STATUS_WAIT)})
     with means.opened(hurried) as node:
@@ -159,9 +163,9 @@ class _Adding:
             attach.refuse_other_defaults(pod, plan)
             for address in reused:
                 conntrack.forget(address)
-            self._close()
+            self._node.enclose(self._intended.ruleset, self._request.network)
             reach(Moment.CLOSED)
-            sysctl.forward(self._intended.families)
+            self._node.forward(self._intended.families)
             reach(Moment.FORWARDED)
             attach.attach(self._node.host, pod, plan, netns_fd=self._netns_fd)
             self._node.store.keep(replace(attachment, state=State.READY))
@@ -208,22 +212,10 @@ class _Adding:
         with attach.translated():
             return live.is_local(self._node.host, address)
 
-    def _close(self) -> None:
-        """Have the firewall in place before the pod's link exists; asking costs one question, and no lock."""
-        ruleset, base = self._intended.ruleset, self._node.base
-        if base.is_whole(ruleset):
-            return
-        with self._node.locks.firewall_held():
-            base.ensure(ruleset, self._request.network, self._in_use)
-
-    def _in_use(self, network: str) -> bool:
-        attachments = self._node.store.attachments()
-        return any(one.same_network(network) and one.state is not State.DYING for one in attachments)
-
     def _plan(self, attachment: Attachment) -> Plan:
         with attach.translated():
             mtu = self._conf.mtu or live.uplink_mtu(self._node.host)
-        return intent.plan(self._conf, attachment, mtu=mtu, earlier=self._earlier, netns=self._request.env.netns)
+        return intent.plan(self._intended, attachment, mtu=mtu, earlier=self._earlier, netns=self._request.env.netns)
 
     def _node_freed(self, holder: str) -> bool:
         """Remove the link that has our address if nobody knows it or works on it: then it is of a lost attachment."""
@@ -265,14 +257,14 @@ def _problems(node: Node, intended: Intent, key: Key, *, claimed: Claims, netns_
     told = {interface.ip for interface in claimed.addresses}
     yield from (f"address {address} is reserved but not in prevResult" for address in reserved if address not in told)
     with netns.socket_inside(netns_fd) as pod:
-        yield from verify.differences(node.host, pod, _expected(intended.conf, known, claimed))
+        yield from verify.differences(node.host, pod, _expected(intended, known, claimed))
     for family in sysctl.not_forwarding(intended.families):
         yield f"the node does not forward {family}"
     if not node.base.is_whole(intended.ruleset):
         yield f"table inet {rules.TABLE} is missing or was changed"
 
 
-def _expected(conf: NetConf, known: Attachment, claimed: Claims) -> verify.Expected:
+def _expected(intended: Intent, known: Attachment, claimed: Claims) -> verify.Expected:
     return verify.Expected(
         host_ifname=known.host_ifname,
         host_mac=known.key.host_mac,
@@ -282,7 +274,7 @@ def _expected(conf: NetConf, known: Attachment, claimed: Claims) -> verify.Expec
         our_mac=known.assignment.mac,
         addresses=known.assignment.addresses,
         routes=tuple((route.dst, route.gateway) for route in claimed.routes),
-        prefixes=intent.prefixes(conf),
+        prefixes=intended.prefixes,
         only_ours=True,
     )
 

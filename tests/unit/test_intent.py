@@ -40,7 +40,7 @@ def _wanted(conf: NetConf, wishes: Wishes) -> Wanted:
 
 
 def _plan(conf: NetConf, *, earlier: int = 0, **changes: Any) -> Plan:  # noqa: ANN401 -- any field
-    return intent.plan(conf, attachment(**changes), mtu=1450, earlier=earlier, netns=SANDBOX)
+    return intent.plan(Intent(conf), attachment(**changes), mtu=1450, earlier=earlier, netns=SANDBOX)
 
 
 def test_pools_are_those_of_the_families_that_are_configured() -> None:

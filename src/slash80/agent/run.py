@@ -9,13 +9,14 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 import slash80.plugin  # noqa: F401 -- the rooms, so that not the first call has to load them
 from slash80 import __version__, engine, moments
 from slash80.addressing.attachment import Attachment
+from slash80.agent.files import LOCK
 from slash80.agent.notes import Notes
 from slash80.agent.reaper import Reaper
 from slash80.agent.server import Reply, Server
@@ -37,8 +38,9 @@ _log = logging.getLogger("slash80.agent")
 class Agent:
     """One node's agent over one state directory."""
 
-    def __init__(self, state_dir: Path) -> None:
-        """Put the parts together; nothing is started."""
+    def __init__(self, state_dir: Path, controller: Callable[[], None] | None) -> None:
+        """Put the parts together; nothing is started. The `controller` runs in a process of its own, without end."""
+        self._controller = controller
         self._conf = configuration.parse(RemovalConf, {"stateDir": str(state_dir)})
         self._reaper = Reaper(self._reap)
         self._node = WarmNode(state_dir, self._reaper)
@@ -54,17 +56,22 @@ class Agent:
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, {*_ENDING, signal.SIGCHLD})  # in the processes to come as well
         self._server.open()
-        workers = [self._fork() for _ in range(min(_PROCESSES, len(os.sched_getaffinity(0))))]
+        workers = [self._fork(self._work) for _ in range(min(_PROCESSES, len(os.sched_getaffinity(0))))]
+        controller = self._fork(self._control) if self._controller else 0
         _log.info("slash80 %s serves %s", __version__, self._conf.state_dir)
         _tell_systemd("READY=1")
         while not self._told_to_end():
             self._notes.work_off()
             if (died := os.waitpid(-1, os.WNOHANG))[0]:
-                _log.error("a process that answers calls has died with status %d; the agent ends with it", died[1])
+                who = "the controller" if died[0] == controller else "a process that answers calls"
+                _log.error("%s has died with status %d; the agent ends with it", who, died[1])
                 return 1
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         _tell_systemd("STOPPING=1")
         self._server.close()
+        if controller:
+            os.kill(controller, signal.SIGTERM)
+            os.waitpid(controller, 0)
         for worker in workers:
             os.waitpid(worker, 0)
         _log.info("stopped, and every call was finished")
@@ -76,8 +83,8 @@ class Agent:
         told = signal.sigtimedwait({*_ENDING, signal.SIGCHLD}, patience)
         return told is not None and told.si_signo in _ENDING
 
-    def _fork(self) -> int:
-        """Start a process that answers calls, and give its number; it ends with the server, or with its parent."""
+    def _fork(self, work: Callable[[], None]) -> int:
+        """Start a process that works, and give its number; it ends with its work, or with its parent."""
         parent = os.getpid()
         child = os.fork()
         if not child:
@@ -85,13 +92,27 @@ class Agent:
             try:
                 ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
                 if os.getppid() == parent:
-                    self._reaper.start()
-                    self._server.work()
-                    self._reaper.stop()
+                    work()
                     code = 0
+            except (CniError, OSError) as error:
+                _log.error("%s", error)
+            except Exception:  # noqa: BLE001 -- the entry point of a process
+                _log.exception("this is a mistake in slash80; please report it")
             finally:
                 os._exit(code)
         return child
+
+    def _work(self) -> None:
+        """Answer calls until the server is closed."""
+        self._reaper.start()
+        self._server.work()
+        self._reaper.stop()
+
+    def _control(self) -> None:
+        """Run the controller, which a SIGTERM ends wherever it is."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*_ENDING, signal.SIGCHLD})
+        if self._controller:
+            self._controller()
 
     def _handle(self, environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, sandbox: int | None) -> None:
         def logged(code: int, text: bytes) -> None:
@@ -112,14 +133,15 @@ class Agent:
             return node.store.get(host_ifname)
 
 
-def run(state_dir: Path) -> int:
+def run(state_dir: Path, controller: Callable[[], None] | None = None) -> int:
     """Run the agent to its end and give the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     os.umask(0o077)
     moments.watch_as_told(os.environ)
     try:
-        with FileLock(private(state_dir) / "agent.lock").held(_PREDECESSOR):
-            agent = Agent(state_dir)
+        private(state_dir).chmod(0o700)  # whoever mounted it may have made it, readable for all
+        with FileLock(state_dir / LOCK).held(_PREDECESSOR):
+            agent = Agent(state_dir, controller)
             # what was loaded stays to the end: the collector need not walk over it again
             gc.collect()
             gc.freeze()

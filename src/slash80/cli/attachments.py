@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 from slash80.addressing.attachment import Attachment
+from slash80.cli import tables
 from slash80.errors import CniError
 
 _COLUMNS = ("POD", "IFNAME", "IPV4", "IPV6", "STATE", "SINCE", "HOST END", "NETWORK", "CONTAINER")
@@ -28,7 +28,7 @@ def show(chosen: argparse.Namespace) -> int:
     if chosen.output == "json":
         print(json.dumps([document(attachment) for attachment in found], indent=2))
     else:
-        print("\n".join(_table([_COLUMNS, *(_row(attachment, boottime()) for attachment in found)])))
+        tables.show(_COLUMNS, [_row(attachment, boottime()) for attachment in found])
     return 0
 
 
@@ -63,9 +63,3 @@ def _row(attachment: Attachment, now: float) -> tuple[str, ...]:
         attachment.network,
         attachment.key.container_id[:_SHORT_ID],
     )
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,9 +30,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     agent = _command(commands, "agent", "answer CNI calls until stopped, with everything kept open", run=_agent)
-    agent.add_argument("--cni-only", action="store_true", help="without Kubernetes, for now the only way")
+    _of_agent(agent)
     shown = _command(commands, "attachments", "list what is attached, and what is being removed", run=attachments.show)
     _output(shown)
+    shown = _command(commands, "status", "say how it stands with this node, or with the cluster", run=_status)
+    shown.add_argument(
+        "--cluster", action="store_true", help="ask the Kubernetes API, as kubectl does, about all nodes"
+    )
+    _output(shown)
+    _output(_command(commands, "prefixes", "list the prefixes of this node and where they are from", run=_prefixes))
+    _of_install(commands)
     _output(_command(commands, "version", "say which version this is", run=_version))
     return parser
 
@@ -55,16 +63,94 @@ def _output(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--output", choices=["text", "json"], default="text", help="for people or programs")
 
 
+def _of_agent(agent: argparse.ArgumentParser) -> None:
+    agent.add_argument("--cni-only", action="store_true", help="answer calls only, without Kubernetes")
+    of_cluster = agent.add_argument_group("on Kubernetes")
+    of_cluster.add_argument("--node", default=os.environ.get("NODE_NAME", ""), help="this node's name ($NODE_NAME)")
+    _path(of_cluster, "--config", "/etc/slash80/config.yaml", "what ConfigMap slash80 says")
+    _path(of_cluster, "--conf-dir", "/etc/cni/net.d", "where the conflist belongs")
+    of_cluster.add_argument("--prefix", action="append", default=[], help="a prefix of this node; repeat it for more")
+    of_cluster.add_argument("--prefix-file", type=Path, metavar="FILE", help="a file with a prefix on each line")
+    _settings(of_cluster)
+    of_cluster.add_argument("--health", default="127.0.0.1:9180", help="where probes are answered (127.0.0.1:9180)")
+
+
+def _of_install(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    laid = _command(commands, "install", "copy this program and its launcher to where runtimes look", run=_install)
+    taken = _command(commands, "uninstall", "remove everything that slash80 made on this node", run=_uninstall)
+    for command in (laid, taken):
+        _path(command, "--bin-dir", "/opt/cni/bin", "where runtimes look for plugins")
+    laid.add_argument("--launcher", type=Path, metavar="FILE", help="the launcher, if it is not beside this program")
+    laid.add_argument("--host-root", type=Path, metavar="DIR", help="the node's root, in which it is tried out")
+    _path(taken, "--conf-dir", "/etc/cni/net.d", "where the conflist is")
+    _settings(taken)
+    taken.add_argument("--force", action="store_true", help="even with pods, which lose their network")
+
+
+def _settings(group: argparse._ActionsContainer) -> None:
+    _path(group, "--proc-sys-net", "/proc/sys/net", "where the kernel's network settings can be written")
+
+
+def _path(group: argparse._ActionsContainer, name: str, default: str, text: str) -> None:
+    metavar = "FILE" if Path(default).suffix else "DIR"
+    group.add_argument(name, type=Path, default=Path(default), metavar=metavar, help=f"{text} ({default})")
+
+
 def _agent(chosen: argparse.Namespace) -> int:
-    if not chosen.cni_only:
-        print("slash80 agent: this version has no Kubernetes part yet; give --cni-only", file=sys.stderr)
-        return 2
     if not chosen.state_dir.is_absolute():
         print(f"slash80 agent: --state-dir is {chosen.state_dir}, but must be an absolute path", file=sys.stderr)
         return 2
     from slash80.agent.run import run  # noqa: PLC0415 -- everything; no other command needs it
 
-    return run(chosen.state_dir)
+    if chosen.cni_only:
+        return run(chosen.state_dir)
+    if not chosen.node:
+        print("slash80 agent: which node is this? Give --node or NODE_NAME, or --cni-only", file=sys.stderr)
+        return 2
+    host, _, port = chosen.health.rpartition(":")
+    if not host or not port.isdigit():
+        print(f"slash80 agent: --health is {chosen.health}, but must be ADDRESS:PORT", file=sys.stderr)
+        return 2
+    from slash80.agent.controller import Controller, Options  # noqa: PLC0415 -- the same
+    from slash80.cluster import account  # noqa: PLC0415 -- the same
+    from slash80.cluster.api import Api  # noqa: PLC0415 -- the same
+    from slash80.prefixes.static import Static  # noqa: PLC0415 -- the same
+    from slash80.wiring import sysctl  # noqa: PLC0415 -- the same
+
+    sysctl.write_below(chosen.proc_sys_net)
+    static = Static(tuple(chosen.prefix), chosen.prefix_file)
+    options = Options(chosen.node, chosen.config, chosen.conf_dir, static, (host.strip("[]"), int(port)))
+
+    def control() -> None:
+        Controller(options, chosen.state_dir, Api(account.of_pod(os.environ))).run()
+
+    return run(chosen.state_dir, control)
+
+
+def _status(chosen: argparse.Namespace) -> int:
+    from slash80.cli.status import status  # noqa: PLC0415 -- YAML and HTTP, which no other command needs
+
+    return status(chosen)
+
+
+def _prefixes(chosen: argparse.Namespace) -> int:
+    from slash80.cli.status import prefixes  # noqa: PLC0415 -- the same
+
+    return prefixes(chosen)
+
+
+def _install(chosen: argparse.Namespace) -> int:
+    from slash80.cli.install import install  # noqa: PLC0415 -- subprocess, which no other command needs
+
+    return install(chosen)
+
+
+def _uninstall(chosen: argparse.Namespace) -> int:
+    from slash80.cli.uninstall import uninstall  # noqa: PLC0415 -- the rooms, which no other command needs
+    from slash80.wiring import sysctl  # noqa: PLC0415 -- the same
+
+    sysctl.write_below(chosen.proc_sys_net)
+    return uninstall(chosen)
 
 
 def _version(chosen: argparse.Namespace) -> int:

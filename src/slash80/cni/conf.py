@@ -29,7 +29,7 @@ Destination = Annotated[Network, BeforeValidator(values.network)]
 Folder = Annotated[Path, BeforeValidator(values.absolute)]
 
 
-class _Model(BaseModel):
+class Model(BaseModel):
     """Keys in camelCase, matched as Go matches them: without regard to case, and `null` means absent.
 
     Built on first use: a removal does not pay for the models of the whole configuration.
@@ -46,7 +46,7 @@ class _Model(BaseModel):
         return {names.get(key.lower(), key): value for key, value in data.items() if value is not None}
 
 
-class Ipv6(_Model):
+class Ipv6(Model):
     """Pods' IPv6 addresses; the family is off without prefixes."""
 
     prefixes: list[Prefix6] = Field(
@@ -65,7 +65,7 @@ class Ipv6(_Model):
     )
 
 
-class Ipv4(_Model):
+class Ipv4(Model):
     """Pods' IPv4 addresses; the family is off without prefixes."""
 
     prefixes: list[Prefix4] = Field(
@@ -86,7 +86,7 @@ class Ipv4(_Model):
     reserve_edges: bool = Field(default=True, description="Keep the network and the broadcast address of each prefix.")
 
 
-class Route(_Model):
+class Route(Model):
     """A further route in the pod, through slash80's gateways."""
 
     dst: Destination = Field(description="The destination, a prefix of a family that the pod has.")
@@ -95,7 +95,7 @@ class Route(_Model):
     priority: int | None = Field(None, ge=0, le=2**32 - 1, description="The route's metric.")
 
 
-class Firewall(_Model):
+class Firewall(Model):
     """Who may open connections to pods; the same for every network on a node."""
 
     mode: Literal["closed", "open"] = Field(
@@ -110,11 +110,19 @@ class Firewall(_Model):
         [], description="Prefixes of this cluster's pods; trusted, not masqueraded."
     )
     node_prefixes: list[Trusted] = Field([], description="Prefixes of this cluster's nodes; trusted.")
+    service_cidrs: list[Destination] = Field(
+        [], alias="serviceCIDRs", description="Prefixes of this cluster's Services, that is of their ClusterIPs."
+    )
+    services: Literal["open", "trusted"] = Field(
+        "open",
+        description="Who may reach pods through NodePorts and load balancers: `open` everybody, in the families of "
+        "which `serviceCIDRs` are known, but never by a ClusterIP; `trusted` only the prefixes above.",
+    )
     echo: Literal["limit", "open", "drop"] = Field("limit", description="What happens to pings from outside.")
     echo_rate: int = Field(10, ge=1, le=10000, description="Pings per second from one source, in IPv6 from one /64.")
 
 
-class Dns(_Model):
+class Dns(Model):
     """The standard `dns` key of a network configuration, handed on in the result."""
 
     model_config = ConfigDict(extra="ignore")
@@ -125,7 +133,7 @@ class Dns(_Model):
     options: list[str] = Field([], description="Resolver options.")
 
 
-class RemovalConf(_Model):
+class RemovalConf(Model):
     """What a removal needs: so little that no later change of the configuration keeps a pod from being removed."""
 
     model_config = ConfigDict(extra="ignore")
@@ -141,7 +149,11 @@ class RemovalConf(_Model):
 class NetConf(RemovalConf):
     """The whole configuration of a network of type `slash80`."""
 
-    source: Literal["conf"] = Field("conf", description="Prefixes and firewall settings come from this configuration.")
+    source: Literal["conf", "node"] = Field(
+        "conf",
+        description="`conf`: prefixes and firewall settings come from this configuration; `node`: from `node.json` in "
+        "`stateDir`, which the agent writes.",
+    )
     ipv6: Ipv6 = Field(Ipv6(), description="See below.")
     ipv4: Ipv4 = Field(Ipv4(), description="See below.")
     primary_family: Literal["ipv4", "ipv6"] = Field("ipv4", description="Which address comes first in the result.")
@@ -157,6 +169,8 @@ class NetConf(RemovalConf):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         """Check what no single key can tell."""
+        if self.source == "node":
+            return self._left_to_the_node()
         if not self.ipv6.prefixes and not self.ipv4.prefixes:
             raise ValueError("no family is configured; give ipv6.prefixes or ipv4.prefixes")
         values.distinct(self.ipv4.prefixes, "ipv4.prefixes")
@@ -168,6 +182,14 @@ class NetConf(RemovalConf):
         for route in self.routes:
             if not (self.ipv6 if route.dst.version == 6 else self.ipv4).prefixes:
                 raise ValueError(f"routes has dst {route.dst}, but the pod gets no IPv{route.dst.version} address")
+        return self
+
+    def _left_to_the_node(self) -> Self:
+        """Refuse what comes from `node.json`: of two answers one would be ignored."""
+        given = {"ipv6.prefixes": self.ipv6.prefixes, "ipv4.prefixes": self.ipv4.prefixes}
+        given["firewall"] = sorted(self.firewall.model_fields_set)
+        for key in (key for key, value in given.items() if value):
+            raise ValueError(f"{key} is given, but with source 'node' it comes from node.json; remove one of the two")
         return self
 
 

@@ -18,6 +18,12 @@ def replace(ruleset: Ruleset, comment: str) -> None:
     _run(["-f", "-"], _script(ruleset, comment), _SECONDS)
 
 
+def remove() -> None:
+    """Take the table away, if it is there; raise FirewallUnusable with nft's words."""
+    table = f"table inet {TABLE}"
+    _run(["-f", "-"], f"{table}\ndelete {table}\n", _SECONDS)
+
+
 def check(ruleset: Ruleset, seconds: float) -> None:
     """Have nft and the kernel check the table without putting it in place; raise FirewallUnusable."""
     _run(["--check", "-f", "-"], _script(ruleset, ""), seconds)

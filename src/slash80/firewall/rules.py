@@ -29,6 +29,7 @@ class Settings:
 
     `trusted` are all prefixes that may open connections to pods: other clusters', this one's pods and nodes.
     `masquerade` are the families whose pods hide behind the node; `keep_source` the destinations that see them anyway.
+    `services` are the ClusterIPs, in whose families everybody may reach pods through NodePorts and load balancers.
     """
 
     closed: bool
@@ -37,6 +38,7 @@ class Settings:
     echo_rate: int
     masquerade: tuple[Family, ...]
     keep_source: tuple[Network, ...]
+    services: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ def _sets(settings: Settings) -> Iterator[str]:
         kind = f"ipv{family.version}_addr"
         yield from _set(f"trusted{family.version}", kind, _of(family, settings.trusted))
         yield from _set(f"keepsource{family.version}", kind, _of(family, settings.keep_source))
+        if services := _of(family, settings.services):
+            yield from _set(f"services{family.version}", kind, services)
         yield from (
             f"set echo{family.version} {{",
             f"\ttype {kind}; size {_ECHO_SOURCES}; flags dynamic,timeout; timeout 1m;",
@@ -119,6 +123,10 @@ def _edge(settings: Settings) -> Iterator[str]:
     yield "ct state established,related accept"
     yield "icmpv6 type packet-too-big accept"
     yield from _trusted()
+    for family in FAMILIES:
+        if _of(family, settings.services):
+            # who routes a ClusterIP to a node is translated too, but asked for what is the cluster's own
+            yield f"ct status dnat ct original {_WORDS[family.version]} daddr != @services{family.version} accept"
     yield "counter drop"
 
 

@@ -95,7 +95,7 @@ class AttachmentLocks:
 
     def __init__(self, state_dir: Path, timeout: float) -> None:
         """Keep the locks in `state_dir`/locks, made when needed; waits are bounded by `timeout` seconds."""
-        self._state_dir, self._folder, self._timeout = state_dir, state_dir / "locks", timeout
+        self.state_dir, self._folder, self._timeout = state_dir, state_dir / "locks", timeout
         self._paths = {name: self._folder / name for name in ("attachments", "firewall")}
         self._thread = threading.local()
 
@@ -127,7 +127,7 @@ class AttachmentLocks:
             yield free
 
     def _named(self, name: str, byte: int | None = None) -> FileLock:
-        private(self._state_dir)
+        private(self.state_dir)
         private(self._folder)
         return FileLock(self._paths[name], byte)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyroute2.netlink.rtnl import (
     RTM_DELADDR,
     RTM_DELLINK,
+    RTM_DELROUTE,
     RTM_GETADDR,
     RTM_GETLINK,
     RTM_GETNEIGH,
@@ -50,6 +51,7 @@ _NEW_ADDRESS = Verb(ifaddrmsg, RTM_NEWADDR, _MAKE)
 _DELETE_ADDRESS = Verb(ifaddrmsg, RTM_DELADDR, NLM_F_ACK)
 _DUMP_ADDRESSES = Verb(ifaddrmsg, RTM_GETADDR, NLM_F_DUMP)
 _NEW_ROUTE = Verb(rtmsg, RTM_NEWROUTE, _MAKE, "")
+_DELETE_ROUTE = Verb(rtmsg, RTM_DELROUTE, NLM_F_ACK, "")
 _GET_ROUTE = Verb(rtmsg, RTM_GETROUTE, NLM_F_ACK, "")
 _DUMP_ROUTES = Verb(rtmsg, RTM_GETROUTE, NLM_F_DUMP, "")
 _NEW_NEIGHBOUR = Verb(ndmsg, RTM_NEWNEIGH, _MAKE, "ifindex")
@@ -189,6 +191,32 @@ def add_unreachable(prefix: Network) -> Step:
     values = (prefix, LOWEST_PRIORITY, PROTOCOL)
     text = "ip route add unreachable %s metric %s proto %s"
     return _step(_NEW_ROUTE, text, values, attributes=attributes, **fields, **_OURS)
+
+
+def delete_cover(prefix: Network) -> Step:
+    """Take such a cover away."""
+    attributes: Attributes = [*_destination(prefix), ("RTA_PRIORITY", LOWEST_PRIORITY)]
+    fields = {"type": RTN_UNREACHABLE, "dst_len": prefix.prefixlen, "family": family_of(prefix).af}
+    values = (prefix, LOWEST_PRIORITY, PROTOCOL)
+    text = "ip route del unreachable %s metric %s proto %s"
+    return _step(_DELETE_ROUTE, text, values, attributes=attributes, **fields, **_OURS)
+
+
+def add_node_route(prefix: Network, gateway: Address) -> Step:
+    """Lead a prefix to another node, which is on a link of this one."""
+    return _node_route(_NEW_ROUTE, "ip route add", prefix, gateway)
+
+
+def delete_node_route(prefix: Network, gateway: Address) -> Step:
+    """Lead it there no longer."""
+    return _node_route(_DELETE_ROUTE, "ip route del", prefix, gateway)
+
+
+def _node_route(verb: Verb, words: str, prefix: Network, gateway: Address) -> Step:
+    attributes: Attributes = [*_destination(prefix), ("RTA_GATEWAY", gateway)]
+    fields = {"type": RTN_UNICAST, "dst_len": prefix.prefixlen, "family": family_of(prefix).af}
+    values = (prefix, gateway, PROTOCOL)
+    return _step(verb, words + " %s via %s proto %s", values, attributes=attributes, **fields, **_OURS)
 
 
 def add_pod_route(name: str, index: int, route: RouteSpec) -> Step:

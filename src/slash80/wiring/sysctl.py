@@ -7,16 +7,27 @@ interface names may hold dots.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from slash80.addressing.family import FAMILIES, Family
 from slash80.errors import Failure
 
 _ROOT = Path("/proc/sys/net")
+_writable: Path | None = None  # where settings are written, if not there
 _FORWARDING = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
 _ROUTES6 = Path("/proc/thread-self/net/ipv6_route")
 _LONGEST = 64  # bytes of a setting read here, a number
 _LEARNED = 0x0005_0000  # RTF_DEFAULT | RTF_ADDRCONF: what the kernel drops when it begins to forward
+
+
+def write_below(folder: Path) -> None:
+    """Write settings by way of another mount of /proc/sys/net: a container's own cannot be written.
+
+    Whichever mount it is, the kernel gives the settings of the namespace that the calling thread is in.
+    """
+    global _writable  # noqa: PLW0603 -- a fact about this process, told once before it does anything
+    _writable = folder
 
 
 def present(family: Family) -> bool:
@@ -35,19 +46,33 @@ def require(families: tuple[Family, ...]) -> None:
             raise Failure(msg)
 
 
-def forward(families: tuple[Family, ...]) -> None:
+def forward(families: tuple[Family, ...], remember: Callable[[str, str], None]) -> None:
     """Let the node forward packets of the families, without losing a default route learned by router advertisement.
 
     A node that forwards IPv6 drops such routes at once, and accepts new ones only where accept_ra is 2
-    (Documentation/networking/ip-sysctl.rst); so that comes first.
+    (Documentation/networking/ip-sysctl.rst); so that comes first. Before a setting is written, `remember` hears its
+    key and its value.
     """
     for family in families:
         if _read(_FORWARDING[family.version]) != "0":
             continue
-        if family.version == 6:
-            for name in _advertised_uplinks():
-                write(f"ipv6/conf/{name}/accept_ra", "2")
-        write(_FORWARDING[family.version], "1")
+        keys = [f"ipv6/conf/{name}/accept_ra" for name in _advertised_uplinks()] if family.version == 6 else []
+        for key, value in [*((key, "2") for key in keys), (_FORWARDING[family.version], "1")]:
+            if (before := _read(key)) != value:
+                remember(key, before)
+                write(key, value)
+
+
+def restore(remembered: Iterable[tuple[str, str]]) -> list[str]:
+    """Set back what `forward` has set and nobody changed since; forwarding first. Give the keys."""
+    changed = dict(reversed([*remembered]))  # what was there first is the node's own
+    done = []
+    for key in sorted(changed, key=lambda key: key not in _FORWARDING.values()):
+        ours = "1" if key in _FORWARDING.values() else "2"
+        if _read(key) == ours:
+            write(key, changed[key])
+            done.append("net." + key.replace("/", "."))
+    return done
 
 
 def not_forwarding(families: tuple[Family, ...]) -> list[Family]:
@@ -76,7 +101,7 @@ def write(key: str, value: str) -> None:
     if _read(key) == value:
         return
     try:
-        (_ROOT / key).write_text(value)
+        ((_writable or _ROOT) / key).write_text(value)
     except OSError as error:
         name = "net." + key.replace("/", ".")
         msg = f"cannot set {name} to {value}: {error.strerror}; set it on the node, or let this process write /proc/sys"

@@ -121,7 +121,7 @@ def test_a_removal_needs_to_know_where_the_state_is() -> None:
 def test_the_message_of_an_unknown_key_says_what_to_do() -> None:
     """It is code 2, names the whole path of the key, and the next step."""
     with pytest.raises(UnsupportedField) as caught:
-        parse(NetConf, _with("firewall.services", "open"))
+        parse(NetConf, _with("firewall.metadata", "closed"))
 
-    expected = "configuration key 'firewall.services' with value 'open' is not supported; remove it"
+    expected = "configuration key 'firewall.metadata' with value 'closed' is not supported; remove it"
     assert expected == caught.value.msg

@@ -24,6 +24,7 @@ def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         (tmp_path / key).write_text(value + "\n")
     (tmp_path / "routes").write_text(BY_HAND + OTHERS + LEARNED)
     monkeypatch.setattr(sysctl, "_ROOT", tmp_path)
+    monkeypatch.setattr(sysctl, "_writable", None)
     monkeypatch.setattr(sysctl, "_ROUTES6", tmp_path / "routes")
     return tmp_path
 
@@ -32,9 +33,40 @@ def _values(root: Path, *keys: str) -> list[str]:
     return [(root / key).read_text().strip() for key in keys]
 
 
+def _nobody(key: str, value: str) -> None:
+    """Hear what a setting was, and forget it."""
+
+
+def test_what_was_set_can_be_set_back(root: Path) -> None:
+    """Each setting is told before it is written, and goes back to what it was at first, but not if it was changed."""
+    told: list[tuple[str, str]] = []
+    sysctl.forward(FAMILIES, lambda key, value: told.append((key, value)))
+    sysctl.forward(FAMILIES, lambda key, value: told.append((key, value)))
+
+    accept, forward4, forward6 = "ipv6/conf/eth0.5/accept_ra", "ipv4/ip_forward", "ipv6/conf/all/forwarding"
+    assert [(forward4, "0"), (accept, "1"), (forward6, "0")] == told
+    (root / forward4).write_text("2")
+    restored = sysctl.restore([*told, (accept, "2")])
+    assert ["net.ipv6.conf.all.forwarding", "net.ipv6.conf.eth0.5.accept_ra"] == restored
+    assert ["1", "2", "0"] == _values(root, accept, forward4, forward6)
+
+
+def test_settings_are_written_where_they_can_be(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A container's own /proc/sys is read-only, another mount of it is not."""
+    other = tmp_path_factory.mktemp("other")
+    (other / "ipv4").mkdir()
+    sysctl.write_below(other)
+    try:
+        sysctl.write("ipv4/ip_forward", "1")
+    finally:
+        sysctl.write_below(root)
+
+    assert ("0\n", "1") == ((root / "ipv4/ip_forward").read_text(), (other / "ipv4/ip_forward").read_text())
+
+
 def test_forwarding_keeps_the_learned_way_out(root: Path) -> None:
     """Where a router's advertisement made the default route, further ones are accepted; nowhere else."""
-    sysctl.forward(FAMILIES)
+    sysctl.forward(FAMILIES, _nobody)
 
     assert ["1", "1"] == _values(root, "ipv4/ip_forward", "ipv6/conf/all/forwarding")
     assert ["2", "1", "1"] == _values(root, *(f"ipv6/conf/{link}/accept_ra" for link in ("eth0.5", "eth1", "eth2")))
@@ -42,7 +74,7 @@ def test_forwarding_keeps_the_learned_way_out(root: Path) -> None:
 
 def test_only_the_families_in_use_are_forwarded(root: Path) -> None:
     """A node with IPv4 pods is no IPv6 router."""
-    sysctl.forward((IPV4,))
+    sysctl.forward((IPV4,), _nobody)
 
     assert ["1", "0", "1"] == _values(root, "ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv6/conf/eth0.5/accept_ra")
 
@@ -50,7 +82,7 @@ def test_only_the_families_in_use_are_forwarded(root: Path) -> None:
 def test_a_node_that_forwards_already_is_left_alone(root: Path) -> None:
     """Its administrator has decided about router advertisements."""
     (root / "ipv6/conf/all/forwarding").write_text("1\n")
-    sysctl.forward((IPV6,))
+    sysctl.forward((IPV6,), _nobody)
 
     assert ["1"] == _values(root, "ipv6/conf/eth0.5/accept_ra")
 
@@ -60,7 +92,7 @@ def test_forwarding_is_refused_where_the_way_out_would_be_lost(root: Path) -> No
     (root / "ipv6/conf/eth0.5/accept_ra").unlink()
     (root / "ipv6/conf/eth0.5/accept_ra").mkdir()
     with pytest.raises(Failure, match=r"cannot set net\.ipv6\.conf\.eth0\.5\.accept_ra to 2"):
-        sysctl.forward((IPV6,))
+        sysctl.forward((IPV6,), _nobody)
 
     assert ["0"] == _values(root, "ipv6/conf/all/forwarding")
 

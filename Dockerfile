@@ -1,0 +1,19 @@
+# The image of the DaemonSet: agent, engine and launcher as `make install` lays them out, and nft. Build it with
+# `docker build .` or `podman build .`, for amd64 or arm64, on a machine of that kind.
+FROM debian:bookworm-slim AS build
+RUN apt-get -q update && apt-get -qy install --no-install-recommends make
+WORKDIR /src
+# What seldom changes comes first, and is kept by the builder.
+COPY Makefile requirements.txt ./
+COPY tests/tools/python.txt tests/tools/python.txt
+RUN make venv apt-freeze apt-launcher
+COPY . .
+RUN make install DESTDIR=/out
+
+FROM debian:bookworm-slim
+LABEL org.opencontainers.image.title="slash80" \
+      org.opencontainers.image.description="A Kubernetes CNI plugin: a public IPv6 and an IPv4 for every pod" \
+      org.opencontainers.image.licenses="Apache-2.0"
+RUN apt-get -q update && apt-get -qy install --no-install-recommends nftables && rm -rf /var/lib/apt/lists/*
+COPY --from=build /out/opt/cni/bin /opt/cni/bin
+ENTRYPOINT ["/opt/cni/bin/.slash80/engine"]

@@ -1,0 +1,93 @@
+"""The files that the agent writes for others, each by rename: `node.json`, the conflist, what `status` shows."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from slash80.cni import document as documents
+from slash80.cni import versions
+from slash80.errors import BelongsToAnother, CniError, IoFailure
+
+CONFLIST = "05-slash80.conflist"
+REPORT = "agent.json"
+LOCK = "agent.lock"
+NETWORK = "slash80"
+_STATE_DIR = Path("/run/slash80")
+_CAPABILITIES = {"ips": True, "mac": True, "dns": True, "io.kubernetes.cri.pod-annotations": True}
+_SUFFIXES = {".conf", ".conflist", ".json"}
+
+
+def conflist(state_dir: Path) -> dict[str, Any]:
+    """Give the network configuration list of a node with an agent."""
+    plugin: dict[str, Any] = {"type": "slash80", "source": "node", "capabilities": _CAPABILITIES}
+    if state_dir != _STATE_DIR:
+        plugin |= {"stateDir": str(state_dir), "socket": str(state_dir / "cni.sock")}
+    # an old libcni knows no list of versions and takes the first key; a bare 1.1.0 would break its every ADD
+    listed = [version for version in versions.SUPPORTED if version >= "0.3.1"]
+    return {"cniVersion": "1.0.0", "cniVersions": listed, "name": NETWORK, "plugins": [plugin]}
+
+
+def install_conflist(folder: Path, state_dir: Path) -> bool:
+    """Have the conflist in place; tell whether it had to be written.
+
+    One that has our plugin in it stays as it is: somebody may have put another behind it. Raise BelongsToAnother for
+    anything else under our name, IoFailure when the folder cannot be written.
+    """
+    path = folder / CONFLIST
+    try:
+        found = documents.decode(path.read_bytes())
+        plugins = documents.objects(found, "plugins")
+    except FileNotFoundError:
+        write(path, text(conflist(state_dir)), mode=0o644)
+        return True
+    except OSError as error:
+        raise IoFailure(f"{path} cannot be read: {error.strerror}; look at the mounts of the agent") from error
+    except CniError as error:
+        raise BelongsToAnother(f"{path} is no network configuration list: {error}; delete it") from error
+    if not any(documents.get(plugin, "type") == "slash80" for plugin in plugins):
+        raise BelongsToAnother(f"{path} is not slash80's, but has its name; rename or delete it")
+    return False
+
+
+def earlier_than_ours(folder: Path) -> list[str]:
+    """Name the configurations that a runtime takes before ours, since it takes the first one only."""
+    try:
+        names = sorted(path.name for path in folder.iterdir() if path.suffix in _SUFFIXES)
+    except OSError:
+        return []
+    return [name for name in names if name < CONFLIST]
+
+
+def text(document: dict[str, Any]) -> str:
+    """Write a document for people, too."""
+    return json.dumps(document, indent=2) + "\n"
+
+
+def write(path: Path, content: str, *, mode: int = 0o600) -> None:
+    """Write a file so that a reader sees all of it or what was there before; raise IoFailure when that fails.
+
+    Beside its final place: a runtime does not notice what is renamed in from another directory.
+    """
+    new = path.parent / f".{path.name}.tmp"
+    try:
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            os.fchmod(handle, mode)
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        new.replace(path)
+    except OSError as error:
+        raise IoFailure(f"{path} cannot be written: {error.strerror}; look at the space and the mounts") from error
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """Read what `write` wrote; None when it is not there or is no JSON object."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,121 @@
+"""`slash80 install`: this very program and its launcher onto a node, while calls of an older one run.
+
+A running engine goes on importing from its own directory, so each version has one, named by its content, and only the
+link to it is replaced, and the launcher. The version before stays until the next install.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+HOME = ".slash80"
+_SECONDS = 30.0
+
+
+class Unfit(Exception):
+    """What was laid out does not run on this node."""
+
+
+def install(chosen: argparse.Namespace) -> int:
+    """Install; print what was installed. What was there before stays in force unless all of the new one runs."""
+    os.umask(0o022)  # runtimes of other users read it
+    try:
+        version = _lay_out(_engine(), chosen.launcher or _engine().parent.parent / "slash80", chosen)
+    except (OSError, Unfit) as error:
+        print(f"slash80 install: {error}; nothing was changed that runs", file=sys.stderr)
+        return 1
+    print(f"slash80 install: {chosen.bin_dir}/slash80 is version {version}")
+    return 0
+
+
+def _engine() -> Path:
+    """Give the directory of the frozen engine that runs this."""
+    return Path(sys.executable).resolve().parent
+
+
+def _lay_out(engine: Path, launcher: Path, chosen: argparse.Namespace) -> str:
+    home: Path = chosen.bin_dir / HOME
+    home.mkdir(parents=True, exist_ok=True)
+    before = _linked(home)
+    version = _digest(engine)
+    if not (home / version).is_dir():
+        new = home / f".new-{os.getpid()}"
+        shutil.copytree(engine, new)
+        _sync(new)
+        new.rename(home / version)
+    fresh = home / ".launcher"
+    shutil.copy(launcher, fresh)
+    fresh.chmod(0o755)
+    _sync(fresh)
+    for program in (home / version / "engine", fresh):
+        _try_out(program, chosen.host_root)
+    link = home / ".link"
+    link.unlink(missing_ok=True)
+    link.symlink_to(f"{version}/engine")
+    link.rename(home / "engine")
+    fresh.rename(chosen.bin_dir / "slash80")
+    _sync(home)
+    for old in home.iterdir():
+        if old.is_dir() and old.name not in {version, before}:
+            shutil.rmtree(old)
+    return version
+
+
+def _linked(home: Path) -> str:
+    """Name the version in force; empty when there is none."""
+    try:
+        return (home / "engine").readlink().parts[0]
+    except OSError:
+        return ""
+
+
+def _digest(folder: Path) -> str:
+    total = hashlib.sha256()
+    for path in sorted(_files(folder)):
+        total.update(f"{path.relative_to(folder)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()[:12]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def _sync(path: Path) -> None:
+    """Have a file, or all of a directory, on the disk before anything refers to it."""
+    for each in [*_files(path), path] if path.is_dir() else [path]:
+        handle = os.open(each, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _try_out(program: Path, host_root: Path | None) -> None:
+    """Have a program answer VERSION where runtimes run it: the node's libc and mounts are not the image's."""
+    command = [str(program)]
+    if host_root:
+        command = ["chroot", str(host_root), f"/{program.relative_to(host_root)}"]
+    environment = {"CNI_COMMAND": "VERSION", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    try:
+        done = subprocess.run(
+            command,
+            input=b'{"cniVersion":"1.0.0"}',
+            capture_output=True,
+            env=environment,
+            timeout=_SECONDS,
+            check=False,
+        )
+        answer = json.loads(done.stdout)
+    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+        raise Unfit(f"{program} does not run on this node: {error}") from error
+    if done.returncode or "supportedVersions" not in answer:
+        said = done.stderr.decode("utf-8", "replace").strip()
+        raise Unfit(f"{program} does not run on this node: code {done.returncode} {said}")

@@ -1,0 +1,164 @@
+"""`slash80 status` and `slash80 prefixes`: how it stands with a node, or with all of them as the API shows them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from slash80 import handover
+from slash80.addressing.attachment import Attachment, State
+from slash80.agent import files, mark
+from slash80.cli import tables
+from slash80.cluster import account, objects
+from slash80.cluster.api import Api, Refused, Unreachable
+from slash80.cluster.objects import UNAVAILABLE, NodeSeen
+from slash80.cni import nodefile
+from slash80.errors import CniError
+from slash80.node import store_in
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixLine:
+    """A prefix of this node, where it is from, and how many pods have an address of it."""
+
+    prefix: str
+    family: str
+    state: str
+    source: str
+    pods: int
+
+
+def status(chosen: argparse.Namespace) -> int:
+    """Show the node, or the cluster where this is no node or `--cluster` is given; 1 when something is not well."""
+    try:
+        if chosen.cluster or not chosen.state_dir.exists():
+            return _cluster(chosen)
+        return _node(chosen)
+    except (CniError, Refused, Unreachable, OSError) as error:
+        print(f"slash80 status: {error}", file=sys.stderr)
+        return 1
+
+
+def prefixes(chosen: argparse.Namespace) -> int:
+    """Show the prefixes of this node."""
+    try:
+        lines = _lines(chosen.state_dir)
+    except (CniError, OSError) as error:
+        print(f"slash80 prefixes: {error}", file=sys.stderr)
+        return 1
+    if chosen.output == "json":
+        print(json.dumps([asdict(line) for line in lines], indent=2))
+    else:
+        _show_prefixes(lines)
+    return 0
+
+
+def _node(chosen: argparse.Namespace) -> int:
+    state_dir: Path = chosen.state_dir
+    report = files.read(state_dir / files.REPORT) or {}
+    states = Counter(one.state.value for one in _attachments(state_dir))
+    serving = (state_dir / handover.SOCKET_NAME).exists()
+    document: dict[str, Any] = {
+        "node": report.get("node", ""),
+        "ready": bool(report.get("ready")) and serving,
+        "agent": serving,
+        "attachments": {state.value: states[state.value] for state in State},
+        "prefixes": [asdict(line) for line in _lines(state_dir)],
+        "routes": report.get("routes", []),
+        "problems": report.get("problems", []),
+    }
+    if chosen.output == "json":
+        print(json.dumps(document, indent=2))
+    else:
+        _show_node(document, of_kubernetes=bool(report))
+    return 0 if serving and (document["ready"] or not report) else 1
+
+
+def _show_node(document: dict[str, Any], *, of_kubernetes: bool) -> None:
+    counted = ", ".join(f"{count} {state}" for state, count in document["attachments"].items() if count) or "none"
+    print(f"agent      {'answers calls' if document['agent'] else 'does not run: calls start the engine'}")
+    if of_kubernetes:
+        print(f"node       {document['node']}, {'ready' if document['ready'] else 'not ready'}")
+        print(f"routes     {len(document['routes'])} to other nodes")
+    print(f"pods       {counted}")
+    for problem in document["problems"]:
+        print(f"problem    {problem}")
+    if document["prefixes"]:
+        print()
+        _show_prefixes([PrefixLine(**line) for line in document["prefixes"]])
+
+
+def _show_prefixes(lines: Sequence[PrefixLine]) -> None:
+    rows = [(line.prefix, line.family, line.state, line.source, str(line.pods)) for line in lines]
+    tables.show(("PREFIX", "FAMILY", "STATE", "SOURCE", "PODS"), rows)
+
+
+def _lines(state_dir: Path) -> list[PrefixLine]:
+    """Give the prefixes of `node.json`; none where no agent or person wrote one."""
+    if not (state_dir / nodefile.NAME).exists():
+        return []
+    sources = (files.read(state_dir / files.REPORT) or {}).get("sources", {})
+    addresses = [address for one in _attachments(state_dir) for address in one.assignment.addresses]
+    return [
+        PrefixLine(
+            prefix=str(prefix),
+            family=f"IPv{prefix.version}",
+            state=state,
+            source=sources.get(str(prefix), "-"),
+            pods=sum(address in prefix for address in addresses),
+        )
+        for prefix, state in nodefile.parse(nodefile.read(state_dir)).prefixes
+    ]
+
+
+def _attachments(state_dir: Path) -> list[Attachment]:
+    # looking must not make anything
+    return store_in(state_dir, timeout=5).attachments() if (state_dir / "state.db").exists() else []
+
+
+def _cluster(chosen: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="slash80-") as folder:
+        found, _ = Api(account.of_person(os.environ, Path(folder))).items("/api/v1/nodes")
+    nodes = [_of_cluster(objects.node(one)) for one in found]
+    if chosen.output == "json":
+        print(json.dumps(nodes, indent=2))
+    else:
+        rows = [
+            (
+                one["node"],
+                "yes" if one["ready"] else "no",
+                ", ".join(one["prefixes"]) or "-",
+                one["draining"] or "-",
+                one["ipv4Routed"] or "-",
+            )
+            for one in nodes
+        ]
+        tables.show(("NODE", "READY", "PREFIXES", "DRAINING", "IPV4 ROUTED"), rows)
+    return 0 if all(one["ready"] for one in nodes) else 1
+
+
+def _of_cluster(node: NodeSeen) -> dict[str, Any]:
+    nothing = ("", "", "")
+    status, reason, _ = node.conditions.get(UNAVAILABLE, nothing)
+    draining, _, which = node.conditions.get(mark.DRAINING, nothing)
+    routed, _, missing = node.conditions.get(mark.ROUTED, nothing)
+    try:
+        published = [str(ip_network(prefix)) for prefix in objects.listed(node.published)]
+    except ValueError:
+        published = []
+    return {
+        "node": node.name,
+        "ready": status == "False" and reason == mark.READY,
+        "prefixes": published,
+        "draining": which if draining == "True" else "",
+        "ipv4Routed": missing if routed == "False" else "yes" if routed else "",
+    }

@@ -1,0 +1,92 @@
+"""`slash80 uninstall`: everything that slash80 has made on a node, away."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from slash80.agent import files
+from slash80.agent.files import LOCK
+from slash80.cli.install import HOME
+from slash80.cni import conf as configuration
+from slash80.cni.conf import RemovalConf
+from slash80.errors import CniError, Failure
+from slash80.firewall import nft
+from slash80.node import OWN, SYSCTLS, Node
+from slash80.store.locks import FileLock, private
+from slash80.wiring import attach, between, survey, sysctl
+
+
+def uninstall(chosen: argparse.Namespace) -> int:
+    """Remove all of it; print each thing. With pods of ours on the node nothing is removed, unless forced."""
+    try:
+        for line in _remove(chosen):
+            print(line)
+    except (CniError, OSError) as error:
+        print(f"slash80 uninstall: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _remove(chosen: argparse.Namespace) -> list[str]:
+    done: list[str] = []
+    conf = configuration.parse(RemovalConf, {"stateDir": str(chosen.state_dir)})
+    with _agent_stopped(chosen.state_dir), OWN.opened(conf) as node:
+        node.reap()
+        _refuse_pods(node, force=chosen.force)
+        # first, so that no runtime sends further pods
+        done += _unlink(chosen.conf_dir / files.CONFLIST, ours=_is_ours(chosen.conf_dir))
+        for link in survey.host_ends(node.host):
+            attach.detach(node.host, link.name)
+            done.append(f"link {link.name}")
+        done += between.remove_all(node.host)
+        nft.remove()
+        done.append("table inet slash80")
+        done += sysctl.restore(_remembered(chosen.state_dir))
+    shutil.rmtree(chosen.state_dir)
+    done.append(str(chosen.state_dir))
+    done += _unlink(chosen.bin_dir / "slash80", ours=True)
+    if (chosen.bin_dir / HOME).is_dir():
+        shutil.rmtree(chosen.bin_dir / HOME)
+        done.append(str(chosen.bin_dir / HOME))
+    return done
+
+
+@contextmanager
+def _agent_stopped(state_dir: Path) -> Iterator[None]:
+    """Hold the agent's own lock; raise Failure while one runs, which would put everything back."""
+    with FileLock(private(state_dir) / LOCK).tried() as free:
+        if not free:
+            msg = f"an agent serves {state_dir}"
+            raise Failure(f"{msg}; stop it first: delete its DaemonSet, or systemctl disable --now slash80")
+        yield
+
+
+def _refuse_pods(node: Node, *, force: bool) -> None:
+    living = [one for one in node.store.attachments() if not node.is_dead(one)]
+    if living and not force:
+        names = ", ".join(str(one.key) for one in living[:3])
+        msg = f"{len(living)} pods are attached by slash80 ({names}{', ...' if len(living) > 3 else ''})"
+        raise Failure(f"{msg}; without the conflist they could never be deleted: delete them first, or give --force")
+
+
+def _is_ours(folder: Path) -> bool:
+    found = files.read(folder / files.CONFLIST)
+    return bool(found and any(plugin.get("type") == "slash80" for plugin in found.get("plugins", [])))
+
+
+def _unlink(path: Path, *, ours: bool) -> list[str]:
+    if not ours or not path.exists():
+        return []
+    path.unlink()
+    return [str(path)]
+
+
+def _remembered(state_dir: Path) -> list[tuple[str, str]]:
+    path = state_dir / SYSCTLS
+    lines = path.read_text(encoding="ascii").splitlines() if path.exists() else []
+    return [(key, value) for key, _, value in (line.partition(" ") for line in lines)]

@@ -1,0 +1,80 @@
+"""Nodes and Services' ranges as the few fields that matter here, read out of what the API sends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+
+from slash80.addressing.family import Address, Network
+from slash80.cluster.api import Document
+
+OVERRIDE = "slash80.io/prefix-override"
+PREFIXES = "slash80.io/prefixes"
+TAINT = "slash80.io/not-ready"
+UNAVAILABLE = "NetworkUnavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSeen:
+    """A Node. `override` and `published` are its annotations as they stand there, for what reads them to judge."""
+
+    name: str
+    created: str
+    pod_cidrs: tuple[Network, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    override: str = ""
+    published: str = ""
+    taints: tuple[str, ...] = ()
+    conditions: Mapping[str, tuple[str, str, str]] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        """Have conditions, if none."""
+        if self.conditions is None:
+            object.__setattr__(self, "conditions", {})
+
+
+def node(document: Document) -> NodeSeen:
+    """Read a Node; `conditions` are status, reason and message by type, `addresses` its own in the cluster's order."""
+    metadata, spec, status = document["metadata"], document.get("spec", {}), document.get("status", {})
+    annotations = metadata.get("annotations") or {}
+    given = spec.get("podCIDRs") or filter(None, [spec.get("podCIDR")])
+    return NodeSeen(
+        name=metadata["name"],
+        created=metadata.get("creationTimestamp") or "",
+        pod_cidrs=tuple(_networks(given)),
+        addresses=tuple(_addresses(status.get("addresses") or [])),
+        override=annotations.get(OVERRIDE, ""),
+        published=annotations.get(PREFIXES, ""),
+        taints=tuple(taint["key"] for taint in spec.get("taints") or []),
+        conditions={
+            one["type"]: (one["status"], one.get("reason", ""), one.get("message", ""))
+            for one in status.get("conditions") or []
+        },
+    )
+
+
+def service_cidrs(document: Document) -> tuple[Network, ...]:
+    """Read a ServiceCIDR."""
+    return tuple(_networks(document.get("spec", {}).get("cidrs") or []))
+
+
+def listed(text: str) -> list[Network]:
+    """Read an annotation that holds a JSON list of prefixes; raise ValueError when it does not."""
+    if not text:
+        return []
+    found = json.loads(text)
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise ValueError('it is no JSON list of prefixes, such as ["2001:db8:0:1:1::/80"]')
+    return [ip_network(one) for one in found]
+
+
+def _networks(texts: Iterable[str]) -> Iterable[Network]:
+    for text in texts:
+        yield ip_network(text, strict=False)
+
+
+def _addresses(entries: Iterable[Mapping[str, str]]) -> Iterable[Address]:
+    for kind in ("InternalIP", "ExternalIP"):
+        yield from (ip_address(entry["address"]) for entry in entries if entry["type"] == kind)

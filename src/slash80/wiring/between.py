@@ -1,0 +1,87 @@
+"""What a node has beside its pods: routes to other nodes' prefixes, and the covers of its own."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from slash80.addressing.family import FAMILIES, Address, Network
+from slash80.netlink import NetlinkError, Socket
+from slash80.wiring import live, messages
+from slash80.wiring.attach import translated
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRoute:
+    """A prefix of another node, and that node's address."""
+
+    dst: Network
+    gateway: Address
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """What was changed, as `ip` commands, and what could not be, as sentences."""
+
+    done: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def reconcile(
+    host: Socket, wanted: Sequence[NodeRoute] | None, covers: Sequence[Network], in_use: Iterable[Address]
+) -> Reconciled:
+    """Have the routes to other nodes and the covers of our own prefixes, and none of ours beside them.
+
+    Only routes with our protocol's number are removed, of those none that leads to a pod, and no cover that pods of
+    another network, whose addresses are `in_use`, lie under. A gateway that is not on a link of this node gets no
+    route: then whoever runs the network between must know the way. Where it is not known yet what is `wanted` (None),
+    the routes stay as they are.
+    """
+    result = Reconciled()
+    with translated():
+        existing = [route for family in FAMILIES for route in live.routes(host, family)]
+        ours = [route for route in existing if route.protocol == messages.PROTOCOL]
+        known = [NodeRoute(route.dst, route.gateway) for route in ours if route.gateway]
+        covered = {route.dst for route in ours if route.kind == messages.RTN_UNREACHABLE}
+        stale = [dst for dst in covered.difference(covers) if not any(address in dst for address in in_use)]
+        near = known if wanted is None else [route for route in wanted if is_near(host, route.gateway)]
+        steps = [messages.delete_node_route(key.dst, key.gateway) for key in known if key not in near]
+        steps += [messages.delete_cover(dst) for dst in stale]
+        steps += [messages.add_node_route(route.dst, route.gateway) for route in near if route not in known]
+        steps += [messages.add_unreachable(dst) for dst in covers if dst not in covered]
+        for step, answer in zip(steps, host.exchange(steps) if steps else [], strict=True):
+            if not answer.errno:
+                result.done.append(step.what)
+            elif answer.errno == errno.EEXIST:
+                result.problems.append(
+                    f"a route of somebody else is in the way of `{step.what}`; delete it, or set nodeRoutes to none"
+                )
+            elif answer.errno != errno.ESRCH:
+                raise NetlinkError(step, answer)
+    return result
+
+
+def is_near(host: Socket, gateway: Address) -> bool:
+    """Whether an address is on one of the node's links, so that packets can be sent to it without another router."""
+    way = live.way_to(host, gateway)
+    return way is not None and way.gateway is None and way.kind == messages.RTN_UNICAST and not way.split
+
+
+def has_way(host: Socket, prefix: Network) -> bool:
+    """Whether the node knows a way to a prefix that is more than its default route."""
+    way = live.way_to(host, prefix[1])
+    return way is not None and way.kind == messages.RTN_UNICAST and way.dst.prefixlen > 0
+
+
+def remove_all(host: Socket) -> list[str]:
+    """Remove every route with our number, for good; give the `ip` commands that did it."""
+    with translated():
+        every = [route for family in FAMILIES for route in live.routes(host, family)]
+        ours = [route for route in every if route.protocol == messages.PROTOCOL]
+        steps = [messages.delete_node_route(route.dst, route.gateway) for route in ours if route.gateway]
+        steps += [messages.delete_cover(route.dst) for route in ours if route.kind == messages.RTN_UNREACHABLE]
+        for step, answer in zip(steps, host.exchange(steps) if steps else [], strict=True):
+            if answer.errno not in {0, errno.ESRCH}:
+                raise NetlinkError(step, answer)
+    return [step.what for step in steps]

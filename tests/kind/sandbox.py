@@ -1,0 +1,226 @@
+"""A place of its own for podman and kind on a machine that is not to be changed.
+
+It has its own cgroups, network, mounts, processes and host name. Its first process holds all of it: with that process
+every container, namespace and mount ends.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_CGROUPS = Path("/sys/fs/cgroup")
+# The kubelets set these, and they are the whole machine's.
+_SETTINGS = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops")
+_PROC_SYS = Path("/proc/sys")
+_NAMESPACES = ("--cgroup", "--net", "--mount", "--pid", "--uts", "--ipc")
+_UP_SECONDS, _DOWN_SECONDS = 20.0, 20.0
+_STORAGE = """[storage]
+driver = "overlay"
+graphroot = "{folder}/storage"
+runroot = "/run/podman-storage"
+"""
+# crun and not runc: as podman of Debian has it. The cgroups are ours, and no systemd looks after them.
+_CONTAINERS = """[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime = "crun"
+tmp_dir = "/run/libpod"
+volume_path = "{folder}/volumes"
+[network]
+network_backend = "netavark"
+network_config_dir = "{folder}/networks"
+"""
+_INSIDE = """
+mount -t proc proc /proc
+umount -R /sys/fs/cgroup
+mount -t sysfs sysfs /sys
+mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
+{cgroups}
+umount /run/netns 2> /dev/null || true
+mount -t tmpfs tmpfs /run
+mkdir -p /run/netns /run/lock
+# nobody answers here, and whoever asks is to hear that at once
+echo nameserver 127.0.0.1 > /run/resolv.conf
+mount --bind /run/resolv.conf /etc/resolv.conf
+# kind shows its nodes the kernel's modules, of which there may be none
+if [ ! -d /lib/modules ]; then
+    mount -t overlay overlay -o lowerdir=/usr/lib,upperdir={folder}/modules/upper,workdir={folder}/modules/work /usr/lib
+    mkdir -p /usr/lib/modules
+fi
+ip link set lo up
+echo 1 > /proc/sys/net/ipv4/ip_forward
+echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
+hostname {name}
+mount --make-rshared /
+touch {folder}/up
+exec -a {mark} sleep infinity
+"""
+
+
+class SandboxError(Exception):
+    """A command in the sandbox failed, or it could not be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Hierarchy:
+    """A mounted hierarchy of cgroups."""
+
+    path: Path
+    kind: str
+    options: str
+
+
+class Sandbox:
+    """One sandbox; everything it writes lies in its folder, and what it makes elsewhere bears its name."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """Name them; nothing is made."""
+        self.folder, self.name = folder, name
+        self._pid_file, self._mark = folder / "pid", f"sandbox-of-{name}"
+
+    def up(self) -> None:
+        """Make it, after removing what an earlier one of that name has left."""
+        self.down()
+        for inner in ("home", "networks", "volumes", "modules/upper", "modules/work"):
+            (self.folder / inner).mkdir(parents=True, exist_ok=True)
+        (self.folder / "storage.conf").write_text(_STORAGE.format(folder=self.folder))
+        (self.folder / "containers.conf").write_text(_CONTAINERS.format(folder=self.folder))
+        settings = {key: (_PROC_SYS / key).read_text() for key in _SETTINGS}
+        (self.folder / "settings").write_text("".join(f"{key} {value}" for key, value in settings.items()))
+        for hierarchy in _hierarchies():
+            self._make_cgroup(hierarchy)
+        unshare = ["unshare", *_NAMESPACES, "--fork", "--kill-child", "--propagation", "private"]
+        with (self.folder / "log").open("wb") as log:
+            outer = subprocess.Popen(
+                [*self._joining(), *unshare, "bash", "-euc", self._script()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._pid_file.write_text(str(self._inner(outer)))
+
+    def _inner(self, outer: subprocess.Popen[bytes]) -> int:
+        """Wait until all is made, and give the first process inside."""
+        end = time.monotonic() + _UP_SECONDS
+        while not (self.folder / "up").exists():
+            if outer.poll() is not None or time.monotonic() > end:
+                outer.kill()
+                raise SandboxError(f"the sandbox was not made: {(self.folder / 'log').read_text()}")
+            time.sleep(0.05)
+        return int(Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()[0])
+
+    def down(self) -> None:
+        """End and remove all of it; what is not there is no error."""
+        if self._pid_file.exists():
+            pid = int(self._pid_file.read_text())
+            # the number may have become another's since a crash
+            if self._mark in _command_of(pid):
+                os.kill(pid, signal.SIGKILL)
+        for hierarchy in _hierarchies():
+            self._remove_cgroup(hierarchy.path / self.name)
+        settings = self.folder / "settings"
+        for line in settings.read_text().splitlines() if settings.exists() else []:
+            key, value = line.split(maxsplit=1)
+            (_PROC_SYS / key).write_text(value)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+
+    def run(
+        self,
+        command: Sequence[str | Path],
+        *,
+        stdin: bytes | None = None,
+        environ: Mapping[str, str] | None = None,
+        check: bool = True,
+    ) -> str:
+        """Run a command inside and give what it prints; raise SandboxError with all that it said when it fails."""
+        done = subprocess.run(self.entering(command, environ), input=stdin, capture_output=True, check=False)
+        if check and done.returncode:
+            said = (done.stdout + done.stderr).decode("utf-8", "replace").strip()
+            raise SandboxError(f"{shlex.join(map(str, command))}: exit code {done.returncode}: {said}")
+        return done.stdout.decode("utf-8", "replace")
+
+    def entering(self, command: Sequence[str | Path], environ: Mapping[str, str] | None = None) -> list[str]:
+        """Give the command line that runs a command inside."""
+        variables = {
+            "HOME": f"{self.folder}/home",
+            "KUBECONFIG": f"{self.folder}/kubeconfig",
+            "CONTAINERS_CONF": f"{self.folder}/containers.conf",
+            "CONTAINERS_STORAGE_CONF": f"{self.folder}/storage.conf",
+            "KIND_EXPERIMENTAL_PROVIDER": "podman",
+            **(environ or {}),
+        }
+        enter = [
+            *self._joining(),
+            "nsenter",
+            "-t",
+            self._pid_file.read_text(),
+            "-m",
+            "-n",
+            "-p",
+            "-u",
+            "-i",
+            "-C",
+            f"--wd={Path.cwd()}",
+        ]
+        return [*enter, "env", *(f"{key}={value}" for key, value in variables.items()), *map(str, command)]
+
+    def _script(self) -> str:
+        cgroups = "\n".join(
+            f"mkdir -p {h.path}\nmount -t {h.kind}{f' -o {h.options}' if h.options else ''} cgroup {h.path}"
+            for h in _hierarchies()
+        )
+        return _INSIDE.format(cgroups=cgroups, folder=self.folder, name=self.name, mark=self._mark)
+
+    def _make_cgroup(self, hierarchy: _Hierarchy) -> None:
+        group = hierarchy.path / self.name
+        group.mkdir(exist_ok=True)
+        for key in ("cpus", "mems"):
+            # a new group of this controller has none, and then takes no process
+            if (ours := group / f"cpuset.{key}").exists() and hierarchy.kind == "cgroup":
+                ours.write_text((hierarchy.path / f"cpuset.{key}").read_text())
+
+    def _joining(self) -> list[str]:
+        """Give the beginning of a command line that is run in the sandbox's cgroups."""
+        groups = " ".join(str(hierarchy.path / self.name) for hierarchy in _hierarchies())
+        return ["sh", "-c", f'for group in {groups}; do echo $$ > $group/cgroup.procs; done; exec "$@"', "sh"]
+
+    def _remove_cgroup(self, group: Path) -> None:
+        """Remove a group with all below it, once the processes that were killed are gone from it."""
+        end = time.monotonic() + _DOWN_SECONDS
+        while group.exists():
+            for folder, _, _ in os.walk(group, topdown=False):
+                try:
+                    Path(folder).rmdir()
+                except OSError:
+                    if time.monotonic() > end:
+                        raise
+            time.sleep(0.05)
+
+
+def _hierarchies() -> list[_Hierarchy]:
+    """Give the machine's hierarchies: one of version 2, or several of version 1."""
+    found = []
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, path, kind, options, *_ = line.split()
+        if kind in {"cgroup", "cgroup2"} and path.startswith(str(_CGROUPS)):
+            named = [o for o in options.split(",") if o not in {"rw", "ro", "nosuid", "nodev", "noexec", "relatime"}]
+            found.append(_Hierarchy(Path(path), kind, ",".join(named) if kind == "cgroup" else ""))
+    return found
+
+
+def _command_of(pid: int) -> str:
+    """Give a process's command line; empty when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
