@@ -16,9 +16,9 @@ LOCKS := requirements.txt tests/tools/python.txt
 TOOL_SETS := tests/tools/build.sh tests/tools/go.txt $(wildcard tests/tools/*/go.* tests/tools/*/build.env)
 # Looked up when used, not when read: on a fresh machine apt has brought the interpreter by then.
 VENV = $(CACHE)/venv-$(shell { $(PYTHON) -VV; cat $(LOCKS); } 2>&1 | sha256sum | cut -c 1-12)
-TOOLS = $(CACHE)/tools-$(shell cat $(TOOL_SETS) | sha256sum | cut -c 1-12)
+TOOLS = $(CACHE)/tools-$(shell cat $(TOOL_SETS) 2> /dev/null | sha256sum | cut -c 1-12)
 CLUSTER_SETS := tests/tools/build.sh tests/tools/go.txt $(wildcard tests/tools/cluster/*/*)
-CLUSTER_TOOLS = $(CACHE)/cluster-$(shell cat $(CLUSTER_SETS) | sha256sum | cut -c 1-12)
+CLUSTER_TOOLS = $(CACHE)/cluster-$(shell cat $(CLUSTER_SETS) 2> /dev/null | sha256sum | cut -c 1-12)
 LIBPYTHON = libpython$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 PY = $(VENV)/bin/python
 # The fuzzer has a place of its own: it comes for some Pythons and machines only, and nothing else needs it.

@@ -54,7 +54,8 @@ class _Builder:
         folder.mkdir(parents=True, exist_ok=True)
 
     def podman(self, *words: str | Path) -> None:
-        storage = ["--root", self._folder / "storage", "--runroot", self._folder / "run", "--storage-driver", "overlay"]
+        storage: list[str | Path] = ["--root", self._folder / "storage", "--runroot", self._folder / "run"]
+        storage += ["--storage-driver", "overlay"]
         subprocess.run(["podman", *storage, "--cgroup-manager", "cgroupfs", *words], check=True)
 
     def have_base(self) -> None:
@@ -62,25 +63,20 @@ class _Builder:
         packed = self._folder / "base.tar"
         if packed.exists():
             return
-        sources = [path for path in Path("/etc/apt").glob("sources.list.d/debian.sources")]
-        command: list[str | Path] = [
-            "mmdebstrap",
-            "--quiet",
-            "--variant=minbase",
-            "bookworm",
-            self._folder / "base.new.tar",
-        ]
-        subprocess.run([*command, *sources], check=True)
-        self.podman("import", "-q", self._folder / "base.new.tar", _BASE)
-        (self._folder / "base.new.tar").replace(packed)
+        new = self._folder / "base.new.tar"
+        sources = list(Path("/etc/apt").glob("sources.list.d/debian.sources"))
+        slim = [f"--dpkgopt=path-exclude=/usr/share/{waste}/*" for waste in ("doc", "info", "locale", "man")]
+        slim += ["--customize-hook=rm -rf $1/var/lib/apt/lists/* $1/var/cache/apt/*"]
+        subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", *slim, "bookworm", new, *sources], check=True)
+        self.podman("import", "-q", new, _BASE)
+        new.replace(packed)
 
     def build(self) -> None:
         """Build the Dockerfile; the machine's authority is where pip looks for one, for as long as it builds."""
         pip = self._folder / "pip.conf"
         shutil.copy(_CA, self._folder / "ca.crt")
-        indexes = re.findall(
-            r"^index-url.*$", Path("/etc/pip.conf").read_text() if Path("/etc/pip.conf").exists() else "", re.MULTILINE
-        )
+        machine = Path("/etc/pip.conf").read_text() if Path("/etc/pip.conf").exists() else ""
+        indexes = re.findall(r"^index-url.*$", machine, re.MULTILINE)
         pip.write_text("\n".join(["[global]", "cert = /run/ca.crt", *indexes, ""]))
         mounts = [f"--volume={pip}:/etc/pip.conf:ro", f"--volume={self._folder / 'ca.crt'}:/run/ca.crt:ro"]
         self.podman("build", "-q", "--isolation=chroot", "--network=host", "--pull=never", *mounts, "-t", NAME, ROOT)

@@ -20,10 +20,11 @@ class Health:
         self._address = address
         self._beaten, self._ready, self._problems = time.monotonic(), False, ["nothing was looked at yet"]
 
-    def start(self) -> None:
-        """Begin to answer, in a thread; raise OSError when the address is taken."""
+    def start(self) -> int:
+        """Begin to answer, in a thread, and give the port; raise OSError when the address is taken."""
         server = ThreadingHTTPServer(self._address, self._handler())
         threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+        return server.server_port
 
     def beat(self) -> None:
         """Hear that everything was looked at."""

@@ -69,11 +69,16 @@ class Api:
                 return found, version
 
     def events(self, path: str, version: str, **query: str) -> Iterator[Document]:
-        """Give what changes from a version on, until the server ends the watch; raise Unreachable or Refused."""
+        """Begin a watch, and give what changes from a version on until the server ends it.
+
+        Raise Unreachable or Refused, now or later.
+        """
         query |= {"watch": "1", "allowWatchBookmarks": "true", "resourceVersion": version}
         query["timeoutSeconds"] = str(_WATCH_SECONDS)
         wait = urllib3.Timeout(connect=5, read=_SILENCE)
-        response = self._request("GET", path, query=query, preload_content=False, timeout=wait)
+        return self._lines(self._request("GET", path, query=query, preload_content=False, timeout=wait))
+
+    def _lines(self, response: BaseHTTPResponse) -> Iterator[Document]:
         try:
             for line in response:
                 event: Document = json.loads(line)

@@ -64,7 +64,10 @@ def listed(text: str) -> list[Network]:
     """Read an annotation that holds a JSON list of prefixes; raise ValueError when it does not."""
     if not text:
         return []
-    found = json.loads(text)
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         raise ValueError('it is no JSON list of prefixes, such as ["2001:db8:0:1:1::/80"]')
     return [ip_network(one) for one in found]

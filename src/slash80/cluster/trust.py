@@ -6,7 +6,6 @@ addresses. Only the controller manager, or who has its rights, may set `spec.pod
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -58,7 +57,7 @@ def _claimed(node: NodeSeen, bounds: Bounds, rejected: list[str]) -> Iterator[Ne
         return
     try:
         yield from (prefix for prefix in listed(node.published) if prefix not in node.pod_cidrs)
-    except (ValueError, json.JSONDecodeError) as error:
+    except ValueError as error:
         rejected.append(f"the annotation of node {node.name} is ignored: {error}")
 
 

@@ -63,6 +63,7 @@ class Watch(Generic[Seen]):
             except Refused as error:
                 if error.status == _GONE:
                     self._version = ""
+                    _rest(_PATIENCE[0])
                     continue
                 patience = self._wait(f"the API server refuses {self._path}: {error}", patience)
             except Unreachable as error:
@@ -75,7 +76,9 @@ class Watch(Generic[Seen]):
             self._seen = {one["metadata"]["name"]: self._read(one) for one in found}
             self._hear(version)
             self._changed()
-        for event in self._api.events(self._path, self._version, **self._query):
+        events = self._api.events(self._path, self._version, **self._query)
+        self._hear(self._version)
+        for event in events:
             self._take(event["type"], event["object"])
 
     def _take(self, kind: str, one: Document) -> None:
@@ -102,5 +105,10 @@ class Watch(Generic[Seen]):
         news, self._problem = not self._problem, problem
         if news:
             self._changed()
-        time.sleep(patience * random.uniform(0.5, 1.5))  # noqa: S311 -- spreads load, keeps no secret
+        _rest(patience)
         return min(2 * patience, _PATIENCE[1])
+
+
+def _rest(seconds: float) -> None:
+    """Wait about so long: not at the same moment as every other node."""
+    time.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311 -- spreads load, keeps no secret

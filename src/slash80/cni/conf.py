@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 from pydantic.alias_generators import to_camel
 
 from slash80.cni import values
@@ -23,8 +23,9 @@ Network6 = Annotated[IPv6Network, BeforeValidator(partial(values.network, versio
 Prefix4 = Annotated[IPv4Network, BeforeValidator(partial(values.prefix, version=4))]
 Prefix6 = Annotated[IPv6Network, BeforeValidator(partial(values.prefix, version=6))]
 Trusted = Annotated[Network, BeforeValidator(values.trusted)]
-Span4 = Annotated[values.Span, BeforeValidator(partial(values.span, version=4))]
-Span6 = Annotated[values.Span, BeforeValidator(partial(values.span, version=6))]
+_AsText = PlainSerializer("-".join, return_type=str, when_used="json")
+Span4 = Annotated[values.Span, BeforeValidator(partial(values.span, version=4)), _AsText]
+Span6 = Annotated[values.Span, BeforeValidator(partial(values.span, version=6)), _AsText]
 Destination = Annotated[Network, BeforeValidator(values.network)]
 Folder = Annotated[Path, BeforeValidator(values.absolute)]
 

@@ -1,0 +1,69 @@
+"""The files that the agent writes for others."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from slash80 import intent
+from slash80.agent import files
+from slash80.cni import nodefile
+from slash80.errors import BelongsToAnother, IoFailure
+
+HERE = Path("/run/slash80")
+
+
+def test_the_conflist_is_written_once(tmp_path: Path) -> None:
+    """What somebody put behind our plugin stays."""
+    assert files.install_conflist(tmp_path, HERE)
+    path = tmp_path / "05-slash80.conflist"
+    found = json.loads(path.read_bytes())
+    assert ("1.0.0", ["0.3.1", "0.4.0", "1.0.0", "1.1.0"]) == (found["cniVersion"], found["cniVersions"])
+    assert [("slash80", "node")] == [(plugin["type"], plugin["source"]) for plugin in found["plugins"]]
+    assert [path] == [*tmp_path.iterdir()]
+    assert 0o644 == path.stat().st_mode & 0o777
+
+    found["plugins"].append({"type": "tuning"})
+    path.write_text(json.dumps(found))
+    assert not files.install_conflist(tmp_path, HERE)
+    assert found == json.loads(path.read_bytes())
+
+
+@pytest.mark.parametrize("text", ["{}", '{"plugins": [{"type": "bridge"}]}', "nonsense", "[]", '{"plugins": 5}'])
+def test_what_is_somebody_elses_is_not_overwritten(tmp_path: Path, text: str) -> None:
+    """It is named."""
+    (tmp_path / "05-slash80.conflist").write_text(text)
+    with pytest.raises(BelongsToAnother, match=r"05-slash80\.conflist"):
+        files.install_conflist(tmp_path, HERE)
+    assert text == (tmp_path / "05-slash80.conflist").read_text()
+
+
+def test_the_conflist_leads_to_node_json(tmp_path: Path) -> None:
+    """What the agent writes is what the engine reads, also under another state directory."""
+    (tmp_path / "node.json").write_text('{"version": 1, "ipv6": [{"prefix": "2001:db8:a:b:1::/80"}]}')
+    plugin = files.conflist(tmp_path)["plugins"][0]
+    assert str(tmp_path / "cni.sock") == plugin["socket"]
+    found = intent.read(plugin | {"name": "slash80"})
+    assert ["2001:db8:a:b:1::/80"] == [str(prefix) for prefix in found.prefixes]
+    assert nodefile.NAME == "node.json"
+
+
+def test_configurations_before_ours_are_named(tmp_path: Path) -> None:
+    """A runtime takes the first one only; other files do not count."""
+    for name in ("00-other.conf", "04-x.conflist", "05-slash80.conflist", "10-y.conflist", "00-readme", ".00.json.tmp"):
+        (tmp_path / name).touch()
+    assert ["00-other.conf", "04-x.conflist"] == files.earlier_than_ours(tmp_path)
+    assert [] == files.earlier_than_ours(tmp_path / "nowhere")
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Over what was there, and over what a kill left half written."""
+    (tmp_path / ".a.json.tmp").write_text("half of something longer than that")
+    files.write(tmp_path / "a.json", files.text({"a": 1}))
+    assert {"a": 1} == files.read(tmp_path / "a.json")
+    assert 0o600 == (tmp_path / "a.json").stat().st_mode & 0o777
+    with pytest.raises(IoFailure, match="cannot be written"):
+        files.write(tmp_path / "no/a.json", "")
+    assert files.read(tmp_path / "none") is None
+    (tmp_path / "a.json").write_text("[1")
+    assert files.read(tmp_path / "a.json") is None

@@ -1,0 +1,25 @@
+"""An API server on loopback, and what talks to it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.kube import FakeApi
+from slash80.cluster.account import Account
+from slash80.cluster.api import Api
+
+
+@pytest.fixture
+def server() -> Iterator[FakeApi]:
+    """Run a fake API server."""
+    fake = FakeApi()
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def api(server: FakeApi, tmp_path: Path) -> Api:
+    """Give a client of it, whose token lies in a file."""
+    (tmp_path / "token").write_text("first\n")
+    return Api(Account(server.start(), token_file=tmp_path / "token"))

@@ -1,0 +1,62 @@
+"""Objects as the API sends them."""
+
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from slash80.cluster import objects
+from slash80.cluster.objects import NodeSeen
+
+
+def test_a_node_with_all_that_matters() -> None:
+    """Internal addresses come first, in the cluster's order."""
+    addresses = [
+        ("Hostname", "a"),
+        ("ExternalIP", "192.0.2.9"),
+        ("InternalIP", "10.0.0.5"),
+        ("InternalIP", "2001:db8::5"),
+    ]
+    document = {
+        "metadata": {
+            "name": "a",
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "annotations": {"slash80.io/prefix-override": "[]", "slash80.io/prefixes": '["x"]'},
+        },
+        "spec": {
+            "podCIDR": "10.80.1.0/24",
+            "podCIDRs": ["10.80.1.0/24", "2001:db8:a:b:1::/80"],
+            "taints": [{"key": "slash80.io/not-ready", "effect": "NoSchedule"}],
+        },
+        "status": {
+            "addresses": [{"type": kind, "address": address} for kind, address in addresses],
+            "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
+        },
+    }
+    assert NodeSeen(
+        name="a",
+        created="2026-01-01T00:00:00Z",
+        pod_cidrs=(ip_network("10.80.1.0/24"), ip_network("2001:db8:a:b:1::/80")),
+        addresses=tuple(map(ip_address, ("10.0.0.5", "2001:db8::5", "192.0.2.9"))),
+        override="[]",
+        published='["x"]',
+        taints=("slash80.io/not-ready",),
+        conditions={"Ready": ("True", "KubeletReady", "")},
+    ) == objects.node(document)
+
+
+@pytest.mark.parametrize("more", [{}, {"spec": {}, "status": {}}, {"spec": {"podCIDRs": None, "taints": None}}])
+def test_a_node_that_has_just_registered(more: dict[str, object]) -> None:
+    """It has a name and nothing else."""
+    assert NodeSeen("a", "") == objects.node({"metadata": {"name": "a", "annotations": None}} | more)
+
+
+def test_an_old_node_has_one_cidr() -> None:
+    """The field of before dual stack."""
+    found = objects.node({"metadata": {"name": "a"}, "spec": {"podCIDR": "10.80.1.0/24"}})
+    assert (ip_network("10.80.1.0/24"),) == found.pod_cidrs
+
+
+def test_services_have_one_range_or_two() -> None:
+    """Both families in one object."""
+    found = objects.service_cidrs({"spec": {"cidrs": ["10.96.0.0/16", "fd00::/112"]}})
+    assert (ip_network("10.96.0.0/16"), ip_network("fd00::/112")) == found
