@@ -39,6 +39,7 @@ _PACKAGES = [
     "nftables",
     "pigz",
     "procps",
+    "runc",  # and not our own, which has no seccomp
     "socat",
     "systemd",
     "systemd-sysv",
@@ -138,7 +139,7 @@ def _lay_out(root: Path, tools: Path, cluster_tools: Path) -> None:
         program.chmod(0o755)
     for folder in ("kind/manifests", "etc/kubernetes/manifests", "opt/cni/bin", "etc/cni/net.d"):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    for name in ("containerd", "containerd-shim-runc-v2", "ctr", "runc", "crictl"):
+    for name in ("containerd", "containerd-shim-runc-v2", "ctr", "crictl"):
         _install(tools / name, root / "usr/local/bin")
     for name in ("kubelet", "kubectl", "kubeadm"):
         _install(cluster_tools / name, root / "usr/bin")
@@ -174,7 +175,7 @@ def _import(root: Path, archives: list[Path], tools: Path) -> None:
         for path in archives:
             words = ["images", "import", "--all-platforms", "--no-unpack", "--digests"]
             words += ["--label=io.cri-containerd.pinned=pinned", "--local", str(path)]
-            subprocess.run([tools / "ctr", "-a", socket, "-n", "k8s.io", *words], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([tools / "ctr", "-a", socket, "-n", "k8s.io", *words], check=True, capture_output=True)
 
 
 @contextmanager

@@ -92,12 +92,12 @@ class Controller:
         self._services.start()
         while True:
             self._changed.clear()
-            self._look()
+            self.look()
             self._health.beat()
             if self._changed.wait(_EVERY):
                 time.sleep(_TOGETHER)
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Look at everything once, and do what is to be done."""
         found = _Round()
         with found.part():

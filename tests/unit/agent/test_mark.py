@@ -1,6 +1,7 @@
 """What a node tells Kubernetes of itself."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,12 +15,8 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 V6 = "2001:db8:a:b:1::/80"
 
 
-def _mark(**changes: Any) -> Mark:  # noqa: ANN401 -- any field
-    ready = bool(changes.get("ready", True))
-    conditions = mark.conditions(
-        ready=ready, draining=changes.pop("draining", ()), unrouted=changes.pop("unrouted", ())
-    )
-    return Mark(**{"prefixes": (V6,), "ready": True, "conditions": conditions} | changes)
+def _mark(*, ready: bool = True, draining: Sequence[str] = (), unrouted: Sequence[str] = ()) -> Mark:
+    return Mark((V6,), ready, mark.conditions(ready=ready, draining=draining, unrouted=unrouted))
 
 
 def test_a_node_that_has_become_ready() -> None:

@@ -1,0 +1,261 @@
+"""The controller on a real node: what it finds, makes and leaves alone, over whatever was there."""
+
+import json
+from argparse import Namespace as Arguments
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import snapshot
+from lab.kube import FakeApi, node
+from lab.namespaces import Namespace
+from lab.plugin import InProcess
+from lab.rig import Rig
+from lab.topology import Site
+from lab.waiting import wait_until
+from slash80.agent.controller import Controller, Options
+from slash80.cli.uninstall import uninstall
+from slash80.cluster.account import Account
+from slash80.cluster.api import Api
+from slash80.prefixes.static import Static
+
+NODES, CIDRS = "/api/v1/nodes", "/apis/networking.k8s.io/v1/servicecidrs"
+TAINT = {"key": "slash80.io/not-ready", "effect": "NoSchedule"}
+
+
+@dataclass
+class Started:
+    """A node with its controller, which looks when told to, and the API that it asks."""
+
+    site: Site
+    api: FakeApi
+    controller: Controller
+    folder: Path
+
+    @property
+    def host(self) -> Namespace:
+        """The node's namespace."""
+        return self.site.node.namespace
+
+    @property
+    def state_dir(self) -> Path:
+        """The node's state directory."""
+        return self.folder / "state"
+
+    def look(self) -> dict[str, Any]:
+        """Have it look at everything once, and give what it reports."""
+        self.host.run(self.controller.look)
+        return self.report()
+
+    def settle(self) -> dict[str, Any]:
+        """Have it look until it knows the API, and give what it reports."""
+
+        def known() -> bool:
+            return bool(self.look()["known"])
+
+        wait_until(known, seconds=20)
+        self.look()
+        return self.look()
+
+    def report(self) -> dict[str, Any]:
+        """Give what it has left for `status`."""
+        found: dict[str, Any] = json.loads((self.state_dir / "agent.json").read_text())
+        return found
+
+    def node_file(self) -> dict[str, Any]:
+        """Give its `node.json`."""
+        found: dict[str, Any] = json.loads((self.state_dir / "node.json").read_text())
+        return found
+
+    def rig(self) -> Rig:
+        """Put the plugin on the node, with the configuration that the controller wrote."""
+        conflist = json.loads((self.folder / "net.d/05-slash80.conflist").read_text())
+        conf = conflist["plugins"][0] | {"name": conflist["name"], "cniVersion": conflist["cniVersion"]}
+        return Rig(self.site, self.site.node, InProcess(self.host), conf)
+
+    def uninstall(self, *, force: bool = False) -> int:
+        """Remove everything from the node."""
+        folders = {"state_dir": self.state_dir, "conf_dir": self.folder / "net.d", "bin_dir": self.folder / "bin"}
+        return self.host.run(uninstall, Arguments(**folders, force=force))
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Started]:
+    """Put a controller on the first node of a site with a second one that is its neighbour."""
+    with ExitStack() as stack:
+        site = stack.enter_context(Site())
+        api = FakeApi()
+        (tmp_path / "net.d").mkdir()
+        own = node("a", cidrs=[site.node.prefix4, site.node.prefix6], addresses=[site.node.ipv4, site.node.ipv6])
+        own["spec"]["taints"] = [TAINT]
+        api.put(NODES, own)
+        peer = node(
+            "b", cidrs=["10.80.9.0/24", "2001:db8:0:9:1::/80"], addresses=[site.node.router4, site.node.router6]
+        )
+        api.put(NODES, peer)
+        api.put(CIDRS, {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.96.0.0/16", "fd00:10:96::/112"]}})
+        # in the node's namespace, so that the node reaches it
+        client = Api(Account(site.node.namespace.run(api.start)))
+        stack.callback(api.stop)
+        options = Options("a", tmp_path / "config.yaml", tmp_path / "net.d", Static(), ("127.0.0.1", 0))
+        yield Started(site, api, Controller(options, tmp_path / "state", client), tmp_path)
+
+
+def _routes(host: Namespace) -> set[str]:
+    lines = [line for f in "46" for line in host.command("ip", f"-{f}", "route", "show", "proto", "180").splitlines()]
+    return {" ".join(line.split()[:4]) for line in lines}
+
+
+def test_a_node_gets_all_that_it_needs(started: Started) -> None:
+    """Prefixes, routes to the neighbour, covers, forwarding, the firewall, the conflist; and Kubernetes hears of it."""
+    report = started.settle()
+
+    assert [] == report["problems"]
+    assert report["ready"]
+    site, host = started.site, started.host
+    assert {site.node.prefix4: "spec", site.node.prefix6: "spec"} == report["sources"]
+    assert {
+        f"10.80.9.0/24 via {site.node.router4} dev",
+        f"2001:db8:0:9:1::/80 via {site.node.router6} dev",
+        f"unreachable {site.node.prefix4} metric 4294967295",
+        f"unreachable {site.node.prefix6} dev lo",
+    } == _routes(host)
+    assert "ip saddr @trusted4" in host.command("nft", "list", "table", "inet", "slash80")
+    seen = started.api.objects[NODES]["a"]
+    assert [] == seen["spec"]["taints"]
+    assert json.dumps([site.node.prefix6, site.node.prefix4]) == seen["metadata"]["annotations"]["slash80.io/prefixes"]
+    conditions = {one["type"]: one["status"] for one in seen["status"]["conditions"]}
+    assert {"NetworkUnavailable": "False", "Slash80PrefixDraining": "False", "Slash80IPv4Routed": "True"} == conditions
+
+    patches = sum(asked.startswith("PATCH") for asked in started.api.seen)
+    started.look()
+    assert patches == sum(asked.startswith("PATCH") for asked in started.api.seen)
+    assert started.rig().attach().ipv4.startswith("10.80.1.")
+
+
+def test_what_is_wrong_is_put_right(started: Started) -> None:
+    """Routes of ours that lead astray go, those that were deleted come back, and so does a flushed firewall."""
+    started.settle()
+    wanted, host = _routes(started.host), started.host
+    host.command("ip", "-6", "route", "del", "2001:db8:0:9:1::/80", "proto", "180")
+    host.command("ip", "-6", "route", "add", "2001:db8:0:8:1::/80", "via", started.site.node.router6, "proto", "180")
+    host.command("ip", "route", "add", "10.80.8.0/24", "via", started.site.node.router4)
+    host.command("nft", "flush", "ruleset")
+
+    started.look()
+    assert wanted == _routes(host)
+    assert "10.80.8.0/24" in host.command("ip", "route", "show", "10.80.8.0/24")
+    assert "chain edge" in host.command("nft", "list", "table", "inet", "slash80")
+
+
+def test_a_route_of_somebody_else_is_left_alone(started: Started) -> None:
+    """It is named with the next step; the other family's is made."""
+    host = started.host
+    host.command("ip", "route", "add", "10.80.9.0/24", "via", started.site.node.router4, "proto", "77")
+    report = started.settle()
+
+    assert any("ip route add 10.80.9.0/24" in problem and "nodeRoutes" in problem for problem in report["problems"])
+    assert "proto 77" in host.command("ip", "route", "show", "10.80.9.0/24")
+    assert any("2001:db8:0:9:1::/80" in route for route in _routes(host))
+
+
+def test_nodes_come_and_go(started: Started) -> None:
+    """A node's route and its trust go with it; a prefix that comes back at another address leads there."""
+    started.settle()
+    started.api.remove(NODES, "b")
+    wait_until(lambda: not any("10.80.9.0" in r for r in (started.look() and _routes(started.host))), seconds=20)
+    assert "10.80.9.0/24" not in (started.state_dir / "node.json").read_text()
+
+    other = str(started.site.node.router4).rpartition(".")[0] + ".9"
+    started.api.put(NODES, node("c", cidrs=["10.80.9.0/24"], addresses=[other]))
+    wait_until(lambda: any(f"via {other}" in r for r in (started.look() and _routes(started.host))), seconds=20)
+
+
+def test_a_node_that_is_not_near_gets_no_route(started: Started) -> None:
+    """Somebody else must know the way; that it is missing for IPv4 is said in a condition."""
+    started.api.put(NODES, node("b", cidrs=["10.80.9.0/24"], addresses=["198.51.100.77"]))
+    report = started.settle()
+
+    assert [] == report["problems"]
+    assert not any("10.80.9.0" in route for route in _routes(started.host))
+    routed = next(
+        c for c in started.api.objects[NODES]["a"]["status"]["conditions"] if c["type"] == "Slash80IPv4Routed"
+    )
+    assert "False" == routed["status"]
+    assert "10.80.9.0/24" in routed["message"]
+
+
+def test_without_the_api_everything_stays(started: Started) -> None:
+    """Also over a restart of the agent; what somebody breaks is mended all the same, and the problem is named."""
+    started.settle()
+    wanted = _routes(started.host)
+    started.api.stop()
+    options = Options("a", started.folder / "config.yaml", started.folder / "net.d", Static(), ("127.0.0.1", 0))
+    started.controller = Controller(options, started.state_dir, Api(Account("http://127.0.0.1:9")))
+    started.host.command("nft", "delete", "table", "inet", "slash80")
+    report = started.look()
+    wait_until(lambda: any("cannot be reached" in problem for problem in started.look()["problems"]), seconds=20)
+
+    assert report["ready"]
+    assert wanted == _routes(started.host)
+    assert "chain edge" in started.host.command("nft", "list", "table", "inet", "slash80")
+
+
+def test_a_prefix_that_changes_drains(started: Started) -> None:
+    """The pod of before keeps its address, the next one has the new prefix; without pods the old one is gone."""
+    started.settle()
+    rig = started.rig()
+    old, new = started.site.node.prefix6, "2001:db8:0:1:2::/80"
+    pod = rig.attach()
+    override = {"metadata": {"annotations": {"slash80.io/prefix-override": json.dumps([new])}}}
+    started.api.patch(NODES, "a", "merge", body=override)
+    wait_until(lambda: new in started.look()["sources"], seconds=20)
+    states = {one["prefix"]: one["state"] for one in started.node_file()["ipv6"]}
+    assert {new: "active", old: "draining"} == states
+    assert pod.ipv6.startswith("2001:db8:0:1:1:")
+    assert rig.attach().ipv6.startswith("2001:db8:0:1:2:")
+
+    rig.detach(pod)
+    started.look()
+    assert [{"prefix": new, "state": "active"}] == started.node_file()["ipv6"]
+    assert not any(old in route for route in _routes(started.host))
+
+
+def test_bad_settings_change_nothing(started: Started) -> None:
+    """The sentence names file, key and value; what was in force stays."""
+    started.settle()
+    before = (started.state_dir / "node.json").read_text()
+    (started.folder / "config.yaml").write_text("firewall: {trusted: ['::/0']}")
+    report = started.look()
+
+    assert any("config.yaml: configuration key 'firewall.trusted[0]'" in problem for problem in report["problems"])
+    assert before == (started.state_dir / "node.json").read_text()
+
+
+def test_settings_are_taken_up_when_they_change(started: Started) -> None:
+    """Into node.json and into the firewall, without a pod having to come."""
+    started.settle()
+    (started.folder / "config.yaml").write_text("firewall: {trusted: ['2001:db8:77::/48']}")
+    started.look()
+    assert "2001:db8:77::/48" in started.host.command("nft", "list", "set", "inet", "slash80", "trusted6")
+
+
+def test_uninstalling_leaves_the_node_as_it_was(started: Started) -> None:
+    """Links, routes, rules, settings and files; with a pod nothing is removed unless it is forced."""
+    before = snapshot.take(started.host)
+    started.settle()
+    (started.folder / "bin/.slash80").mkdir(parents=True)
+    (started.folder / "bin/slash80").touch()
+    rig = started.rig()
+    rig.attach()
+    during = snapshot.take(started.host)
+    assert 1 == started.uninstall()
+    assert during == snapshot.take(started.host)
+    assert 0 == started.uninstall(force=True)
+    assert before == snapshot.take(started.host)
+    assert {"bin", "net.d"} == {path.name for path in started.folder.rglob("*")}
+    assert 0 == started.uninstall()
