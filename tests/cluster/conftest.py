@@ -1,0 +1,99 @@
+"""Clusters for the tests: made by kind with the shipped manifests and the shipped image, and removed whatever happens."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cluster.outside import Outside
+from cluster.pods import Pods
+from kind import __main__ as kind
+from kind import nodeimage, ourimage
+from kind.cluster import Cluster, settle
+from kind.sandbox import Sandbox
+
+MANIFESTS = kind.ROOT / "manifests"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a developer use the cluster that runs already."""
+    parser.addoption("--running", action="store_true", help="test on the cluster of `make kind`, and leave it there")
+
+
+@pytest.fixture(scope="session")
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """Give a place where podman and kind may work, with the node image; SIGTERM ends it like ctrl-C."""
+    if request.config.getoption("--running"):
+        yield Sandbox(kind.FOLDER, "slash80-kind")
+        return
+    found = Sandbox(kind.ROOT / "build/cluster", "slash80-test")
+    image = nodeimage.ensure(kind.TOOLS, kind.CLUSTER_TOOLS, kind.CACHE)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        found.up()
+        nodeimage.load(image, found.entering([]))
+        yield found
+    finally:
+        found.down()
+
+
+@contextmanager
+def made(sandbox: Sandbox, config: str, name: str = "lab") -> Iterator[Cluster]:
+    """Make a cluster without a network for its pods, but with our image loaded; delete it afterwards."""
+    found = Cluster(sandbox, kind.CLUSTER_TOOLS, name)
+    try:
+        found.create(MANIFESTS / "kind" / f"cluster-{config}.yaml")
+        found.load(ourimage.ensure(kind.CACHE))
+        yield found
+    finally:
+        found.delete()
+
+
+def install(cluster: Cluster, overlay: Path) -> float:
+    """Apply an overlay as a user would; give the seconds until every node was ready."""
+    begun = time.monotonic()
+    cluster.kubectl("apply", "-k", overlay)
+    settle(cluster)
+    return time.monotonic() - begun
+
+
+@pytest.fixture(scope="session", params=["dual", "dual-v6"])
+def cluster(request: pytest.FixtureRequest, sandbox: Sandbox, capfd: None = None) -> Iterator[Cluster]:
+    """Give a dual-stack cluster with slash80: IPv4 first with kube-proxy on iptables, IPv6 first on nftables."""
+    if request.config.getoption("--running"):
+        if request.param != "dual":
+            pytest.skip("the running cluster is another")
+        yield Cluster(sandbox, kind.CLUSTER_TOOLS)
+        return
+    with made(sandbox, request.param) as found:
+        seconds = install(found, MANIFESTS / "kind")
+        reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+        reporter.write_line(f"\n{request.param}: every node was ready {seconds:.1f} s after kubectl apply")
+        yield found
+
+
+@pytest.fixture(scope="session")
+def primary(cluster: Cluster) -> int:
+    """Give the version of the family that the cluster has first."""
+    return 6 if ":" in cluster.get("service", "kubernetes")["spec"]["clusterIP"] else 4
+
+
+@pytest.fixture(scope="session")
+def pods(cluster: Cluster) -> Iterator[Pods]:
+    """Have a web server on every node."""
+    found = Pods(cluster)
+    found.start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="session")
+def outside(cluster: Cluster) -> Iterator[Outside]:
+    """Give a host outside of the cluster, which routes every node's prefixes to it."""
+    with Outside(cluster) as found:
+        yield found

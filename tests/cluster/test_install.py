@@ -1,0 +1,93 @@
+"""What a user sees after `kubectl apply -k`."""
+
+import json
+import re
+from ipaddress import ip_address, ip_network
+
+from cluster.pods import Pods
+from kind import __main__ as kind
+from kind.cluster import Cluster
+from kind.sandbox import SandboxError
+
+ACCOUNT = "system:serviceaccount:slash80-system:slash80"
+
+
+def test_every_pod_has_both_addresses_from_its_nodes_prefixes(cluster: Cluster, pods: Pods, primary: int) -> None:
+    """PodIPs has one address of each family, the cluster's first family first; system pods too."""
+    prefixes = {one["metadata"]["name"]: one["spec"]["podCIDRs"] for one in cluster.items("nodes")}
+    assert all(sorted(ip_network(p).prefixlen for p in found) == [24, 80] for found in prefixes.values())
+    found = [one for one in cluster.items("pods", "-A") if not one["spec"].get("hostNetwork")]
+    assert len(found) >= 4
+    for one in found:
+        addresses = [ip_address(ip["ip"]) for ip in one["status"]["podIPs"]]
+        assert [primary, 10 - primary] == [address.version for address in addresses]
+        for address in addresses:
+            assert any(address in ip_network(prefix) for prefix in prefixes[one["spec"]["nodeName"]])
+
+
+def test_nodes_tell_what_they_use(cluster: Cluster) -> None:
+    """Prefixes in an annotation, and conditions; the network counts as available."""
+    for node in cluster.items("nodes"):
+        published = json.loads(node["metadata"]["annotations"]["slash80.io/prefixes"])
+        assert sorted(node["spec"]["podCIDRs"]) == sorted(published)
+        conditions = {one["type"]: (one["status"], one["reason"]) for one in node["status"]["conditions"]}
+        assert conditions["NetworkUnavailable"] == ("False", "Slash80Ready")
+        assert conditions["Slash80IPv4Routed"] == ("True", "Routed")
+
+
+def test_the_command_line_tells_the_same(cluster: Cluster, pods: Pods) -> None:
+    """On a node about the node, elsewhere about all nodes."""
+    node = cluster.nodes()[-1]
+    found = json.loads(cluster.on(node, "/opt/cni/bin/slash80", "status", "-o", "json"))
+    assert (found["node"], found["ready"], found["agent"], found["problems"]) == (node, True, True, [])
+    assert {"spec"} == {one["source"] for one in found["prefixes"]}
+    listed = json.loads(cluster.on(node, "/opt/cni/bin/slash80", "attachments", "-o", "json"))
+    assert "web" in {one["pod"]["name"].rpartition("-")[0] for one in listed}
+    assert "active" in cluster.on(node, "/opt/cni/bin/slash80", "prefixes")
+
+    program = kind.ROOT / "build/root/opt/cni/bin/slash80"
+    told = json.loads(cluster.sandbox.run([program, "status", "-o", "json"]))
+    assert dict.fromkeys(cluster.nodes(), True) == {one["node"]: one["ready"] for one in told}
+
+
+def test_no_port_is_open_on_a_public_address(cluster: Cluster) -> None:
+    """The agent listens on loopback only."""
+    listening = cluster.on(cluster.nodes()[0], "ss", "-ltnH").splitlines()
+    ours = [line.split()[3] for line in listening if line.split()[3].endswith(":9180")]
+    assert ["127.0.0.1:9180"] == ours
+
+
+def test_the_agent_may_do_little(cluster: Cluster) -> None:
+    """It reads no secrets and no pods, and runs with two capabilities over a read-only root."""
+    for verb, what in (
+        ("list", "secrets"),
+        ("list", "pods"),
+        ("create", "pods"),
+        ("update", "nodes"),
+        ("delete", "nodes"),
+    ):
+        assert "no" == cluster.kubectl("auth", "can-i", verb, what, "-A", f"--as={ACCOUNT}", check=False).split()[-1]
+    agent = cluster.items("pods", "-n", "slash80-system", "-l", "app.kubernetes.io/name=slash80")[0]
+    security = agent["spec"]["containers"][0]["securityContext"]
+    assert {"drop": ["ALL"], "add": ["NET_ADMIN", "SYS_ADMIN"]} == security["capabilities"]
+    assert security["readOnlyRootFilesystem"]
+
+
+def test_a_stolen_token_changes_no_other_node(cluster: Cluster) -> None:
+    """The token of one node's agent is good for that node."""
+    agents = cluster.items("pods", "-n", "slash80-system", "-l", "app.kubernetes.io/name=slash80")
+    own, other = (agent["spec"]["nodeName"] for agent in agents)
+    bound = ["--bound-object-kind=Pod", f"--bound-object-name={agents[0]['metadata']['name']}"]
+    token = cluster.kubectl("-n", "slash80-system", "create", "token", "slash80", *bound).strip()
+    server = cluster.kubectl("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
+    empty = ["--kubeconfig=/dev/null", f"--server={server}", "--insecure-skip-tls-verify", f"--token={token}"]
+
+    cluster.kubectl(*empty, "annotate", "node", own, "slash80.io/probe=1")
+    try:
+        cluster.kubectl(*empty, "annotate", "node", other, "slash80.io/probe=1")
+    except SandboxError as error:
+        assert re.search("slash80 on one node may not change another node", str(error))
+    else:
+        raise AssertionError("another node was changed")
+    finally:
+        cluster.kubectl("annotate", "node", own, "slash80.io/probe-")
