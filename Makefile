@@ -71,13 +71,13 @@ netns: root fuzz-venv apt-tests ## test source and frozen plugin in network name
 runtime: root tools apt-tests apt-runtime ## test the frozen plugin under containerd and cnitool; needs root
 	@$(PY) -m pytest $(ARGS) tests/runtime
 
-cluster: image tools cluster-tools apt-tests apt-cluster ## test on real Kubernetes clusters, made by kind; needs root
-	@$(PY) -m pytest $(ARGS) tests/cluster
+cluster: root image tools cluster-tools apt-tests apt-cluster ## test on real Kubernetes clusters, made by kind; needs root
+	@$(PY) -m pytest -p no:randomly $(ARGS) tests/cluster
 
 image: venv apt-cluster ## build the image of the DaemonSet
 	@$(PY) -m kind image
 
-kind: image tools cluster-tools apt-cluster ## bring up a dual-stack kind cluster with slash80, to play with
+kind: root image tools cluster-tools apt-cluster ## bring up a dual-stack kind cluster with slash80, to play with
 	@$(PY) -m kind up
 
 kind-down: venv ## remove that cluster and all that came with it

@@ -1,4 +1,4 @@
-"""Clusters for the tests: made by kind with the shipped manifests and the shipped image, and removed whatever happens."""
+"""Clusters for the tests: made by kind with the manifests and the image that ship, and removed whatever happens."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import pytest
 
 from cluster.outside import Outside
 from cluster.pods import Pods
+from cluster.traces import traces
 from kind import __main__ as kind
 from kind import nodeimage, ourimage
 from kind.cluster import Cluster, settle
 from kind.sandbox import Sandbox
 
 MANIFESTS = kind.ROOT / "manifests"
+_BEFORE: dict[str, dict[str, set[str]]] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,7 +65,7 @@ def install(cluster: Cluster, overlay: Path) -> float:
 
 
 @pytest.fixture(scope="session", params=["dual", "dual-v6"])
-def cluster(request: pytest.FixtureRequest, sandbox: Sandbox, capfd: None = None) -> Iterator[Cluster]:
+def cluster(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Cluster]:
     """Give a dual-stack cluster with slash80: IPv4 first with kube-proxy on iptables, IPv6 first on nftables."""
     if request.config.getoption("--running"):
         if request.param != "dual":
@@ -71,10 +73,18 @@ def cluster(request: pytest.FixtureRequest, sandbox: Sandbox, capfd: None = None
         yield Cluster(sandbox, kind.CLUSTER_TOOLS)
         return
     with made(sandbox, request.param) as found:
+        _BEFORE[request.param] = traces(found)
         seconds = install(found, MANIFESTS / "kind")
         reporter = request.config.pluginmanager.get_plugin("terminalreporter")
         reporter.write_line(f"\n{request.param}: every node was ready {seconds:.1f} s after kubectl apply")
         yield found
+
+
+@pytest.fixture(scope="session")
+def before(cluster: Cluster, primary: int) -> dict[str, set[str]]:
+    """Give what was on the cluster's nodes before slash80 came."""
+    found = _BEFORE.get("dual" if primary == 4 else "dual-v6")
+    return found if found is not None else pytest.skip("nobody looked before this cluster was made")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Services through kube-proxy as it is."""
 
 from collections.abc import Iterator
+from functools import partial
 from ipaddress import ip_address
 
 import pytest
@@ -9,6 +10,7 @@ from cluster.outside import ADDRESS, Outside
 from cluster.pods import PORT, Pods, client_of, dial, url
 from kind.cluster import Cluster
 
+DOMAIN = "default.svc.cluster.local"
 SERVICES = f"""
 apiVersion: v1
 kind: Service
@@ -18,12 +20,20 @@ spec: {{ipFamilyPolicy: RequireDualStack, selector: {{app: web}}, ports: [{{port
 apiVersion: v1
 kind: Service
 metadata: {{name: only4}}
-spec: {{ipFamilyPolicy: SingleStack, ipFamilies: [IPv4], selector: {{app: web}}, ports: [{{port: 80, targetPort: {PORT}}}]}}
+spec:
+  ipFamilyPolicy: SingleStack
+  ipFamilies: [IPv4]
+  selector: {{app: web}}
+  ports: [{{port: 80, targetPort: {PORT}}}]
 ---
 apiVersion: v1
 kind: Service
 metadata: {{name: only6}}
-spec: {{ipFamilyPolicy: SingleStack, ipFamilies: [IPv6], selector: {{app: web}}, ports: [{{port: 80, targetPort: {PORT}}}]}}
+spec:
+  ipFamilyPolicy: SingleStack
+  ipFamilies: [IPv6]
+  selector: {{app: web}}
+  ports: [{{port: 80, targetPort: {PORT}}}]
 ---
 apiVersion: v1
 kind: Service
@@ -88,15 +98,14 @@ def test_a_service_has_pods_of_all_nodes_behind_it(services: dict[str, list[str]
     names = {pod.name for pod in pods.all()}
     for pod in pods.all():
         for address in services["both"]:
-            host = f"[{address}]" if ":" in address else address
-            assert names == set(dial(pod, address if ":" not in host else address, 80, tries=12))
+            assert names == set(dial(pod, address, 80, tries=12))
 
 
 @pytest.mark.parametrize(("name", "version"), [("only4", 4), ("only6", 6)])
 def test_a_service_of_one_family(services: dict[str, list[str]], pods: Pods, name: str, version: int) -> None:
     """Has an address of that family only, and answers by its name."""
     assert [version] == [ip_address(address).version for address in services[name]]
-    assert dial(pods.all()[0], f"{name}.default.svc.cluster.local", 80)
+    assert dial(pods.all()[0], f"{name}.{DOMAIN}", 80)
 
 
 def test_a_headless_service_names_its_pods(services: dict[str, list[str]], pods: Pods) -> None:
@@ -119,7 +128,7 @@ def test_a_node_port_is_open_to_the_internet(
     """At every node, whichever node the pod is on."""
     for node in cluster.nodes():
         at = url(_node_address(cluster, node, version), "hostname", 30080)
-        found = {cluster.eventually(lambda at=at: outside.ask(at), what=f"node port of {node}") for _ in range(8)}
+        found = {cluster.eventually(partial(outside.ask, at), what=f"node port of {node}") for _ in range(8)}
         assert found <= {pod.name for pod in pods.all()}
 
 
@@ -130,7 +139,7 @@ def test_a_local_node_port_shows_the_client(
     """ExternalTrafficPolicy Local: the pod sees who asks."""
     for node in cluster.nodes():
         address = _node_address(cluster, node, version)
-        seen = cluster.eventually(lambda a=address: outside.client_seen_at(a, 30081), what="a local node port")
+        seen = cluster.eventually(partial(outside.client_seen_at, address, 30081), what="a local node port")
         assert ADDRESS[version] == seen
 
 

@@ -58,6 +58,10 @@ fi
 ip link set lo up
 echo 1 > /proc/sys/net/ipv4/ip_forward
 echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
+# or podman's network translates what nodes send each other over its bridge to anything but a node
+for key in /proc/sys/net/bridge/bridge-nf-call-ip*tables; do
+    [ ! -e $key ] || echo 0 > $key
+done
 hostname {name}
 mount --make-rshared /
 touch {folder}/up

@@ -145,6 +145,9 @@ class Controller:
 
     def _enforce(self, node: Node, found: _Round) -> None:
         """Have the node as decided. The conflist is written last: from then on pods are sent here."""
+        if not self._decision and not (self._state_dir / nodefile.NAME).exists():
+            found.problems.append("the API server has not said yet which prefixes this node has")
+            return
         if self._decision:
             with found.part():
                 self._write_node_file(self._decision.node_file)
