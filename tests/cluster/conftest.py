@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,7 @@ def cluster(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Cluste
     with made(sandbox, request.param) as found:
         _BEFORE[request.param] = traces(found)
         seconds = install(found, MANIFESTS / "kind")
-        reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+        reporter: Any = request.config.pluginmanager.get_plugin("terminalreporter")
         reporter.write_line(f"\n{request.param}: every node was ready {seconds:.1f} s after kubectl apply")
         yield found
 

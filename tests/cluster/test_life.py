@@ -61,6 +61,11 @@ def _living(cluster: Cluster, node: str) -> list[str]:
     return [one["metadata"]["name"] for one in found if not one["spec"].get("hostNetwork")]
 
 
+def _settle(cluster: Cluster, node: str) -> None:
+    """Wait until exactly the pods that live have an attachment."""
+    cluster.eventually(lambda: sorted(_attached(cluster, node)) == sorted(_living(cluster, node)), what="cleaning up")
+
+
 def _failed_sandboxes(cluster: Cluster) -> list[str]:
     events = cluster.items("events", "-A", "--field-selector=reason=FailedCreatePodSandBox")
     return [str(event["message"]) for event in events]
@@ -115,9 +120,7 @@ def test_a_full_node(cluster: Cluster, worker: str, primary: int) -> None:
     addresses = [ip["ip"] for one in found if not one["spec"].get("hostNetwork") for ip in one["status"]["podIPs"]]
     assert len(addresses) == len(set(addresses)) >= 2 * (limit - 5)
     cluster.kubectl("delete", "deploy", "full")
-    cluster.eventually(
-        lambda: sorted(_attached(cluster, worker)) == sorted(_living(cluster, worker)), what="cleaning up"
-    )
+    _settle(cluster, worker)
 
 
 def test_an_update_of_the_agent_is_not_noticed(cluster: Cluster, worker: str) -> None:
@@ -128,9 +131,7 @@ def test_an_update_of_the_agent_is_not_noticed(cluster: Cluster, worker: str) ->
         cluster.kubectl(*NAMESPACE, "rollout", "status", "ds/slash80", "--timeout=180s")
 
     assert _failed_sandboxes(cluster)[before:] == []
-    cluster.eventually(
-        lambda: sorted(_attached(cluster, worker)) == sorted(_living(cluster, worker)), what="cleaning up"
-    )
+    _settle(cluster, worker)
 
 
 def test_without_an_agent_pods_come_and_go(cluster: Cluster, worker: str, pods: Pods) -> None:
@@ -143,9 +144,7 @@ def test_without_an_agent_pods_come_and_go(cluster: Cluster, worker: str, pods: 
     cluster.kubectl("rollout", "status", "deploy/lone", "--timeout=120s")
     assert here.ask(url("127.0.0.1", "hostname")) == here.name
     cluster.kubectl("delete", "deploy", "lone")
-    cluster.eventually(
-        lambda: sorted(_attached(cluster, worker)) == sorted(_living(cluster, worker)), what="cleaning up"
-    )
+    _settle(cluster, worker)
 
     everywhere = '{"spec":{"template":{"spec":{"nodeSelector":null}}}}'
     cluster.kubectl(*NAMESPACE, "patch", "ds", "slash80", "-p", everywhere)
@@ -160,9 +159,7 @@ def test_a_killed_agent_comes_back(cluster: Cluster, worker: str) -> None:
             cluster.eventually(
                 lambda: cluster.on(worker, "curl", "-sf", "http://127.0.0.1:9180/readyz"), what="an agent"
             )
-    cluster.eventually(
-        lambda: sorted(_attached(cluster, worker)) == sorted(_living(cluster, worker)), what="cleaning up"
-    )
+    _settle(cluster, worker)
 
 
 def test_while_the_api_is_away_a_node_looks_after_itself(cluster: Cluster, worker: str, pods: Pods) -> None:
@@ -186,7 +183,7 @@ def test_while_the_api_is_away_a_node_looks_after_itself(cluster: Cluster, worke
 def test_a_node_that_reboots_while_the_api_is_away(
     cluster: Cluster, worker: str, pods: Pods, outside: Outside, primary: int
 ) -> None:
-    """State, links and rules are gone with the boot, its address is another: all of it is made anew, nothing is left."""
+    """State, links and rules are gone with the boot, its address is another: all is made anew, nothing is left."""
     control = next(name for name in cluster.nodes() if name != worker)
     cluster.podman("pause", control)
     try:
@@ -201,9 +198,7 @@ def test_a_node_that_reboots_while_the_api_is_away(
         return all(one.ask(url(other.address(v), "hostname"), check=False) == other.name for v in (4, 6))
 
     cluster.eventually(reached, what="pods of both nodes talking again", patience=240)
-    cluster.eventually(
-        lambda: sorted(_attached(cluster, worker)) == sorted(_living(cluster, worker)), what="cleaning up"
-    )
+    _settle(cluster, worker)
     outside.learn()
     assert all(outside.refused(url(pod.address(v), "hostname")) for pod in pods.two() for v in (4, 6))
     first = ip_address(next(pod for pod in pods.all() if pod.node == worker).addresses[0])

@@ -77,9 +77,7 @@ def services(cluster: Cluster, pods: Pods) -> Iterator[dict[str, list[str]]]:
     found = {one["metadata"]["name"]: one["spec"].get("clusterIPs", []) for one in cluster.items("services")}
     asking = pods.all()[0]
     for name, port in {"both": 80, "only4": 80, "only6": 80, "sticky": 80, "headless": PORT}.items():
-        cluster.eventually(
-            lambda n=name, p=port: dial(asking, f"{n}.default.svc.cluster.local", p), what=f"Service {name}"
-        )
+        cluster.eventually(partial(dial, asking, f"{name}.{DOMAIN}", port), what=f"Service {name}")
     yield found
     cluster.kubectl("delete", "-f", "-", stdin=SERVICES)
 
@@ -87,7 +85,7 @@ def services(cluster: Cluster, pods: Pods) -> Iterator[dict[str, list[str]]]:
 def _node_address(cluster: Cluster, node: str, version: int) -> str:
     addresses = cluster.get("node", node)["status"]["addresses"]
     return next(
-        one["address"]
+        str(one["address"])
         for one in addresses
         if one["type"] == "InternalIP" and ip_address(one["address"]).version == version
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kind.cluster import Cluster
 
-# of kube-proxy and the kubelet there are rules and links as well, which change by themselves: ours are looked for by name
+# Rules of kube-proxy and the kubelet change by themselves, so ours are looked for by name.
 _LOOK = r"""
 ip -o link show | awk -F': ' '{print "link " $2}' | sed 's/@.*//'
 ip -4 route show table all proto 180; ip -6 route show table all proto 180
