@@ -137,7 +137,7 @@ build/launcher-fuzz: tests/fuzz/launcher.c cni/json.h | apt-fuzz
 build/launcher-sanitized: cni/launcher.c cni/json.h build/launcher-texts.h | apt-tools
 	@gcc $(CFLAGS) $(SANITIZE) -o $@ $<
 
-$(ENGINE): $(shell find src -name __pycache__ -prune -o \( -name '*.py' -o -type d \) -print) cni/engine.spec $(LOCKS) \
+$(ENGINE): $(shell find src -name __pycache__ -prune -o \( -name '*.py' -o -type d \) -print 2> /dev/null) cni/engine.spec $(LOCKS) \
 		| venv apt-freeze
 	@mkdir -p build
 	exec 9> build/lock && flock 9

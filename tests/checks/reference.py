@@ -7,7 +7,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from slash80.cluster.settings import Settings
 from slash80.cni.conf import Firewall, Ipv4, Ipv6, NetConf, Route
+from slash80.cni.nodefile import NodeFile, NodePrefix4, NodePrefix6
 
 HEAD = """# Configuration
 
@@ -20,6 +22,21 @@ does not exist with code 2; both name the key and the value. Unknown keys at the
 A complete example is `/usr/share/slash80/05-slash80.conflist`. Changed firewall settings take effect with the next ADD.
 
 This page is made from the models in `src/slash80/cni/conf.py` by `make docs`.
+"""
+
+NODE = """
+# node.json
+
+With `"source": "node"` prefixes, firewall and a few more keys come from `node.json` in `stateDir`. On Kubernetes the agent
+writes it; elsewhere a person or a program may, by renaming a finished file into place. Until it is there ADD answers
+with code 11 and STATUS with 50. Keys that this version does not know are ignored.
+"""
+
+CLUSTER = """
+# config.yaml
+
+The settings of a cluster: key `config.yaml` of ConfigMap `slash80` in namespace `slash80-system`. See
+[kubernetes.md](kubernetes.md) for what follows from them.
 """
 
 TAIL = """
@@ -44,7 +61,17 @@ def reference() -> str:
         ("ipv4", "ipv4.", Ipv4),
     ]
     sections += [("routes", "routes[].", Route), ("firewall", "firewall.", Firewall)]
-    return HEAD + "".join("\n".join(_section(*section)) + "\n" for section in sections) + TAIL
+    node: list[tuple[str, str, type[BaseModel]]] = [
+        ("", "", NodeFile),
+        ("ipv6[]", "ipv6[].", NodePrefix6),
+        ("ipv4[]", "ipv4[].", NodePrefix4),
+    ]
+    parts = [HEAD, _tables(sections), TAIL, NODE, _tables(node), CLUSTER, _tables([("", "", Settings)])]
+    return "".join(parts)
+
+
+def _tables(sections: list[tuple[str, str, type[BaseModel]]]) -> str:
+    return "".join("\n".join(_section(*section)) + "\n" for section in sections)
 
 
 def _section(title: str, before: str, model: type[BaseModel]) -> Iterator[str]:

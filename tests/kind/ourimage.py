@@ -6,6 +6,7 @@ mounted while it builds, and is no part of the image.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import shutil
@@ -19,6 +20,7 @@ _CA = Path("/etc/ssl/certs/ca-certificates.crt")
 _INPUTS = ("Dockerfile", "Makefile", "requirements.txt", "tests/tools/python.txt", "cni", "src")
 
 
+@functools.cache
 def ensure(cache: Path) -> Path:
     """Give the image's archive, built if it is not there yet."""
     path = cache / f"image-{_key()}.tar"

@@ -48,6 +48,7 @@ def _lay_out(engine: Path, launcher: Path, chosen: argparse.Namespace) -> str:
     version = _digest(engine)
     if not (home / version).is_dir():
         new = home / f".new-{os.getpid()}"
+        shutil.rmtree(new, ignore_errors=True)  # of a process of that number that was killed
         shutil.copytree(engine, new)
         _sync(new)
         new.rename(home / version)

@@ -78,7 +78,9 @@ def test_wrong_use_is_exit_code_2(words: list[str], capsys: pytest.CaptureFixtur
     assert (2, True) == (ended.value.code, "usage: slash80" in capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("words", [["agent"], ["agent", "--cni-only", "--state-dir", "relative"]])
+@pytest.mark.parametrize(
+    "words", [["agent"], ["agent", "--cni-only", "--state-dir", "r"], ["agent", "--node=a", "--health=9180"]]
+)
 def test_an_agent_that_cannot_be_is_exit_code_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """With a sentence."""
     assert 2 == commands.main(words)

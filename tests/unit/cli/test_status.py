@@ -1,0 +1,128 @@
+"""`slash80 status` and `prefixes`: on a node, and for a cluster."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.kube import FakeApi, node
+from slash80.agent import mark
+from slash80.cli import commands
+from slash80.cni import nodefile
+from slash80.node import boottime, store_in
+from unit.builders import attachment
+
+V6, OLD = "2001:db8:0:1:1::/80", "2001:db8:0:9:1::/80"
+NODES = "/api/v1/nodes"
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Path:
+    """Give the state directory of a node with an agent, a pod, and a prefix that drains."""
+    folder = tmp_path / "state"
+    store_in(folder, timeout=5).keep(attachment(since=boottime()))
+    prefixes = [{"prefix": V6}, {"prefix": OLD, "state": "draining"}]
+    (folder / nodefile.NAME).write_text(json.dumps({"version": 1, "ipv6": prefixes}))
+    report = {"node": "a", "ready": True, "sources": {V6: "spec"}, "routes": [{}], "problems": ["one thing is odd"]}
+    (folder / "agent.json").write_text(json.dumps(report))
+    (folder / "cni.sock").touch()
+    return folder
+
+
+def test_a_node_for_people(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a few lines: agent, node, routes, pods, problems, prefixes."""
+    assert 0 == commands.main(["status", "--state-dir", str(state_dir)])
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert [
+        "agent answers calls",
+        "node a, ready",
+        "routes 1 to other nodes",
+        "pods 1 ready",
+        "problem one thing is odd",
+        "",
+        "PREFIX FAMILY STATE SOURCE PODS",
+        f"{V6} IPv6 active spec 1",
+        f"{OLD} IPv6 draining - 0",
+    ] == lines
+
+
+def test_a_node_for_programs(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same as a document."""
+    assert 0 == commands.main(["status", "-o", "json", "--state-dir", str(state_dir)])
+    found = json.loads(capsys.readouterr().out)
+    assert ("a", True, True, {"pending": 0, "ready": 1, "dying": 0}) == (
+        found["node"],
+        found["ready"],
+        found["agent"],
+        found["attachments"],
+    )
+    assert [(V6, "active", "spec", 1), (OLD, "draining", "-", 0)] == [
+        (one["prefix"], one["state"], one["source"], one["pods"]) for one in found["prefixes"]
+    ]
+
+
+def test_a_node_whose_agent_is_gone_is_not_well(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its calls are done all the same."""
+    (state_dir / "cni.sock").unlink()
+    assert 1 == commands.main(["status", "--state-dir", str(state_dir)])
+    assert "does not run: calls start the engine" in capsys.readouterr().out
+
+
+def test_prefixes(state_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a table and as a list; none where nobody wrote any."""
+    assert 0 == commands.main(["prefixes", "--state-dir", str(state_dir)])
+    assert 3 == len(capsys.readouterr().out.splitlines())
+    assert 0 == commands.main(["prefixes", "-o", "json", "--state-dir", str(tmp_path)])
+    assert [] == json.loads(capsys.readouterr().out)
+    (state_dir / nodefile.NAME).write_text("{")
+    assert 1 == commands.main(["prefixes", "--state-dir", str(state_dir)])
+    assert "node.json is not a JSON document" in capsys.readouterr().err
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
+    """Run an API server that the kubeconfig leads to."""
+    api = FakeApi()
+    config = {
+        "current-context": "x",
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "clusters": [{"name": "x", "cluster": {"server": api.start()}}],
+        "users": [{"name": "x", "user": {"token": "t"}}],
+    }
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    yield api
+    api.stop()
+
+
+def test_a_cluster(cluster: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every node with what it says of itself; one that says nothing is not ready."""
+    said = mark.conditions(ready=True, draining=[OLD], unrouted=["10.80.2.0/24"])
+    ready = node("a", annotations={"slash80.io/prefixes": json.dumps([V6])})
+    ready["status"]["conditions"] = [
+        {"type": kind, "status": status, "reason": reason, "message": message}
+        for kind, (status, reason, message) in said.items()
+    ]
+    cluster.put(NODES, ready)
+    nowhere = ["--state-dir", str(tmp_path / "nowhere")]
+    assert 0 == commands.main(["status", *nowhere])
+    head, row = capsys.readouterr().out.splitlines()
+    assert ["NODE", "READY", "PREFIXES", "DRAINING"] == head.split()[:4]
+    assert ["a", "yes", V6] == row.split()[:3]
+    assert OLD in row
+    assert "10.80.2.0/24" in row
+
+    cluster.put(NODES, node("b", annotations={"slash80.io/prefixes": "nonsense"}))
+    assert 1 == commands.main(["status", "--cluster", "-o", "json"])
+    assert [("a", True), ("b", False)] == [(one["node"], one["ready"]) for one in json.loads(capsys.readouterr().out)]
+
+
+def test_a_cluster_that_cannot_be_asked(cluster: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one sentence."""
+    cluster.faults = [403]
+    assert 1 == commands.main(["status", "--cluster"])
+    assert "slash80 status: 403 as the test wants it" in capsys.readouterr().err
+    cluster.stop()
+    assert 1 == commands.main(["status", "--cluster"])
+    assert "cannot be reached" in capsys.readouterr().err
