@@ -7,7 +7,8 @@ WORKDIR /src
 COPY Makefile requirements.txt ./
 COPY tests/tools/python.txt tests/tools/python.txt
 RUN make venv apt-freeze apt-launcher
-COPY . .
+COPY cni cni
+COPY src src
 RUN make install DESTDIR=/out
 
 FROM debian:bookworm-slim

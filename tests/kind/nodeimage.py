@@ -92,6 +92,8 @@ def ensure(tools: Path, cluster_tools: Path, cache: Path) -> Path:
         _import(root, sorted(work.glob("*.tar")), tools)
         new = work / "node.tar.zst"
         subprocess.run(["tar", "-C", root, "-I", "zstd -T0 -3", "-cf", new, "."], check=True)
+        for old in cache.glob("node-*.tar.zst"):
+            old.unlink()
         new.replace(path)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -158,7 +158,7 @@ class Controller:
         with found.part():
             in_use = [address for one in node.store.attachments() for address in one.assignment.addresses]
             routes = self._decision.routes if self._decision else None
-            result = between.reconcile(node.host, routes, intended.prefixes, in_use)
+            result = between.reconcile(node.host, routes, covers=intended.prefixes, in_use=in_use)
             found.problems += result.problems
             for command in result.done:
                 _log.info("%s", command)

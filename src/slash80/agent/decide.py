@@ -59,7 +59,7 @@ def decide(situation: Situation) -> Decision | None:
     bounds = trust.Bounds(tuple(settings.firewall.cluster_prefixes), services)
     believed = trust.believe(situation.others, bounds)
     problems += believed.rejected
-    chosen = {family: _undisputed(one, situation, believed, problems) for family, one in chosen.items()}
+    chosen = {family: _undisputed(one, situation, believed, problems=problems) for family, one in chosen.items()}
     if not any(one.prefixes for one in chosen.values()):
         problems.append(
             f"no source of {', '.join(settings.prefix_sources)} has a prefix for this node; give it one, for example "
@@ -67,7 +67,7 @@ def decide(situation: Situation) -> Decision | None:
         )
     others = tuple(prefix for prefixes in believed.prefixes.values() for prefix in prefixes)
     return Decision(
-        node_file=_node_file(situation, chosen, others, services),
+        node_file=_node_file(situation, chosen, others=others, services=services),
         sources={str(prefix): one.source for one in chosen.values() for prefix in one.prefixes},
         routes=tuple(_routes(situation.others, believed)) if settings.node_routes == "auto" else (),
         others=others,
@@ -84,7 +84,7 @@ def _chosen(situation: Situation) -> tuple[dict[Family, Chosen], list[str]]:
     return choice.choose(sources, situation.settings.prefix_sources)
 
 
-def _undisputed(one: Chosen, situation: Situation, believed: trust.Believed, problems: list[str]) -> Chosen:
+def _undisputed(one: Chosen, situation: Situation, believed: trust.Believed, *, problems: list[str]) -> Chosen:
     """Leave out what an older node has, which leaves it to that one; a younger node leaves ours to us."""
     own = situation.own
     older = [node.name for node in situation.others if own and (node.created, node.name) < (own.created, own.name)]
@@ -99,7 +99,7 @@ def _undisputed(one: Chosen, situation: Situation, believed: trust.Believed, pro
 
 
 def _node_file(
-    situation: Situation, chosen: dict[Family, Chosen], others: Sequence[Network], services: Sequence[Network]
+    situation: Situation, chosen: dict[Family, Chosen], *, others: Sequence[Network], services: Sequence[Network]
 ) -> dict[str, Any]:
     settings, own = situation.settings, situation.own
     active = {prefix for one in chosen.values() for prefix in one.prefixes}

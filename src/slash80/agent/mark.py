@@ -57,7 +57,13 @@ def patches(own: NodeSeen, mark: Mark, now: datetime) -> Iterator[Patch]:
     if own.published != published:
         yield Patch("", {"metadata": {"annotations": {PREFIXES: published}}}, "merge")
     changed = [
-        {"type": kind, "status": status, "reason": reason, "message": message, **_times(own, kind, status, now)}
+        {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": message,
+            **_times(now, turned=own.conditions.get(kind, ("",))[0] != status),
+        }
         for kind, (status, reason, message) in mark.conditions.items()
         if own.conditions.get(kind) != (status, reason, message)
     ]
@@ -70,7 +76,6 @@ def patches(own: NodeSeen, mark: Mark, now: datetime) -> Iterator[Patch]:
         yield Patch("", [test, {"op": "remove", "path": f"/spec/taints/{position}"}], "json")
 
 
-def _times(own: NodeSeen, kind: str, status: str, now: datetime) -> dict[str, str]:
+def _times(now: datetime, *, turned: bool) -> dict[str, str]:
     text = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    turned = own.conditions.get(kind, ("",))[0] != status
     return {"lastHeartbeatTime": text, **({"lastTransitionTime": text} if turned else {})}

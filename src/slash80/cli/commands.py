@@ -67,8 +67,8 @@ def _of_agent(agent: argparse.ArgumentParser) -> None:
     agent.add_argument("--cni-only", action="store_true", help="answer calls only, without Kubernetes")
     of_cluster = agent.add_argument_group("on Kubernetes")
     of_cluster.add_argument("--node", default=os.environ.get("NODE_NAME", ""), help="this node's name ($NODE_NAME)")
-    _path(of_cluster, "--config", "/etc/slash80/config.yaml", "what ConfigMap slash80 says")
-    _path(of_cluster, "--conf-dir", "/etc/cni/net.d", "where the conflist belongs")
+    _path(of_cluster, "--config", "/etc/slash80/config.yaml", text="what ConfigMap slash80 says")
+    _path(of_cluster, "--conf-dir", "/etc/cni/net.d", text="where the conflist belongs")
     of_cluster.add_argument("--prefix", action="append", default=[], help="a prefix of this node; repeat it for more")
     of_cluster.add_argument("--prefix-file", type=Path, metavar="FILE", help="a file with a prefix on each line")
     _settings(of_cluster)
@@ -79,19 +79,19 @@ def _of_install(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     laid = _command(commands, "install", "copy this program and its launcher to where runtimes look", run=_install)
     taken = _command(commands, "uninstall", "remove everything that slash80 made on this node", run=_uninstall)
     for command in (laid, taken):
-        _path(command, "--bin-dir", "/opt/cni/bin", "where runtimes look for plugins")
+        _path(command, "--bin-dir", "/opt/cni/bin", text="where runtimes look for plugins")
     laid.add_argument("--launcher", type=Path, metavar="FILE", help="the launcher, if it is not beside this program")
     laid.add_argument("--host-root", type=Path, metavar="DIR", help="the node's root, in which it is tried out")
-    _path(taken, "--conf-dir", "/etc/cni/net.d", "where the conflist is")
+    _path(taken, "--conf-dir", "/etc/cni/net.d", text="where the conflist is")
     _settings(taken)
     taken.add_argument("--force", action="store_true", help="even with pods, which lose their network")
 
 
 def _settings(group: argparse._ActionsContainer) -> None:
-    _path(group, "--proc-sys-net", "/proc/sys/net", "where the kernel's network settings can be written")
+    _path(group, "--proc-sys-net", "/proc/sys/net", text="where the kernel's network settings can be written")
 
 
-def _path(group: argparse._ActionsContainer, name: str, default: str, text: str) -> None:
+def _path(group: argparse._ActionsContainer, name: str, default: str, *, text: str) -> None:
     metavar = "FILE" if Path(default).suffix else "DIR"
     group.add_argument(name, type=Path, default=Path(default), metavar=metavar, help=f"{text} ({default})")
 

@@ -64,11 +64,11 @@ def of_person(environ: Mapping[str, str], folder: Path) -> Account:
         user = _named(document, "users", context["user"])["user"]
         return Account(
             server=cluster["server"],
-            authority=_file(cluster, "certificate-authority", path, folder),
+            authority=_file(cluster, "certificate-authority", beside=path, folder=folder),
             token=user.get("token", ""),
             token_file=Path(user["tokenFile"]) if "tokenFile" in user else None,
-            certificate=_file(user, "client-certificate", path, folder),
-            key=_file(user, "client-key", path, folder),
+            certificate=_file(user, "client-certificate", beside=path, folder=folder),
+            key=_file(user, "client-key", beside=path, folder=folder),
         )
     except OSError as error:
         raise InvalidConfig(f"kubeconfig {path} cannot be read: {error.strerror}; set KUBECONFIG") from error
@@ -82,7 +82,7 @@ def _named(document: Mapping[str, Any], kind: str, name: str) -> Mapping[str, An
     return found
 
 
-def _file(section: Mapping[str, Any], key: str, beside: Path, folder: Path) -> Path | None:
+def _file(section: Mapping[str, Any], key: str, *, beside: Path, folder: Path) -> Path | None:
     """Give the path of a file that is named, relative to the kubeconfig, or held as base64."""
     if data := section.get(f"{key}-data"):
         handle, name = tempfile.mkstemp(prefix=f"{key}-", dir=folder)

@@ -41,7 +41,7 @@ def believe(nodes: Iterable[NodeSeen], bounds: Bounds) -> Believed:
         kept = []
         for prefix in _claimed(node, bounds, result.rejected):
             others = {name: addresses for name, addresses in held.items() if name != node.name}
-            why_not = _why_not(prefix, bounds, taken, others)
+            why_not = _why_not(prefix, bounds, taken=taken, others=others)
             if why_not:
                 result.rejected.append(f"prefix {prefix} of node {node.name} is ignored: {why_not}")
             else:
@@ -62,7 +62,7 @@ def _claimed(node: NodeSeen, bounds: Bounds, rejected: list[str]) -> Iterator[Ne
 
 
 def _why_not(
-    prefix: Network, bounds: Bounds, taken: Sequence[tuple[Network, str]], others: dict[str, tuple[Address, ...]]
+    prefix: Network, bounds: Bounds, *, taken: Sequence[tuple[Network, str]], others: dict[str, tuple[Address, ...]]
 ) -> str:
     """Say why a prefix is not believed; empty when it is."""
     if prefix.prefixlen < _SHORTEST[prefix.version]:

@@ -14,6 +14,7 @@ from slash80.cluster.api import Api, Document, Refused, Unreachable
 Seen = TypeVar("Seen")
 _GONE = 410  # the server has forgotten the version that was asked for
 _PATIENCE = (1.0, 30.0)  # seconds before the next try, doubled each time; jittered, or all nodes come back at once
+_RANDOM = random.SystemRandom()  # of its own: nodes that were cloned must not agree
 _log = logging.getLogger(__name__)
 
 
@@ -111,4 +112,4 @@ class Watch(Generic[Seen]):
 
 def _rest(seconds: float) -> None:
     """Wait about so long: not at the same moment as every other node."""
-    time.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311 -- spreads load, keeps no secret
+    time.sleep(seconds * _RANDOM.uniform(0.5, 1.5))

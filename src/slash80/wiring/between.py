@@ -29,7 +29,7 @@ class Reconciled:
 
 
 def reconcile(
-    host: Socket, wanted: Sequence[NodeRoute] | None, covers: Sequence[Network], in_use: Iterable[Address]
+    host: Socket, wanted: Sequence[NodeRoute] | None, *, covers: Sequence[Network], in_use: Iterable[Address]
 ) -> Reconciled:
     """Have the routes to other nodes and the covers of our own prefixes, and none of ours beside them.
 

@@ -204,19 +204,20 @@ def delete_cover(prefix: Network) -> Step:
 
 def add_node_route(prefix: Network, gateway: Address) -> Step:
     """Lead a prefix to another node, which is on a link of this one."""
-    return _node_route(_NEW_ROUTE, "ip route add", prefix, gateway)
+    return _node_route(_NEW_ROUTE, "add", (prefix, gateway))
 
 
 def delete_node_route(prefix: Network, gateway: Address) -> Step:
     """Lead it there no longer."""
-    return _node_route(_DELETE_ROUTE, "ip route del", prefix, gateway)
+    return _node_route(_DELETE_ROUTE, "del", (prefix, gateway))
 
 
-def _node_route(verb: Verb, words: str, prefix: Network, gateway: Address) -> Step:
+def _node_route(verb: Verb, word: str, what: tuple[Network, Address]) -> Step:
+    prefix, gateway = what
     attributes: Attributes = [*_destination(prefix), ("RTA_GATEWAY", gateway)]
     fields = {"type": RTN_UNICAST, "dst_len": prefix.prefixlen, "family": family_of(prefix).af}
     values = (prefix, gateway, PROTOCOL)
-    return _step(verb, words + " %s via %s proto %s", values, attributes=attributes, **fields, **_OURS)
+    return _step(verb, f"ip route {word} %s via %s proto %s", values, attributes=attributes, **fields, **_OURS)
 
 
 def add_pod_route(name: str, index: int, route: RouteSpec) -> Step:
