@@ -9,12 +9,14 @@ COPY tests/tools/python.txt tests/tools/python.txt
 RUN make venv apt-freeze apt-launcher
 COPY cni cni
 COPY src src
-RUN make install DESTDIR=/out
+RUN make install DESTDIR=/out && python3 cni/sbom.py requirements.txt > /out/sbom.cdx.json
 
 FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="slash80" \
       org.opencontainers.image.description="A Kubernetes CNI plugin: a public IPv6 and an IPv4 for every pod" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0" \
+      io.slash80.sbom="/usr/share/slash80/sbom.cdx.json"
 RUN apt-get -q update && apt-get -qy install --no-install-recommends nftables && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out/opt/cni/bin /opt/cni/bin
+COPY --from=build /out/sbom.cdx.json /usr/share/slash80/
 ENTRYPOINT ["/opt/cni/bin/.slash80/engine"]

@@ -27,7 +27,7 @@ spec:
       - name: web
         image: {AGNHOST}
         args: [netexec, --http-port={PORT}, --udp-port={PORT}]
-        readinessProbe: {{httpGet: {{path: /healthz, port: {PORT}}}, periodSeconds: 1}}
+        readinessProbe: {{httpGet: {{path: /hostname, port: {PORT}}}, periodSeconds: 1}}
 """
 
 
