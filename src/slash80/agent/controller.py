@@ -1,7 +1,7 @@
 """The agent's part on Kubernetes: sees the cluster, decides, and has it so, again and again, from whatever state.
 
-It is a process of its own, so that no watch slows a call, and it may die at any instruction: everything it writes is
-whole or not there, and everything it does is worked out from what is there.
+It runs beside the processes that answer calls, so that no watch slows one, and it may die at any instruction: what it
+writes is whole or not there, and what it does is worked out from what is there.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -39,7 +40,7 @@ class Agent:
     """One node's agent over one state directory."""
 
     def __init__(self, state_dir: Path, controller: Callable[[], None] | None) -> None:
-        """Put the parts together; nothing is started. The `controller` runs in a process of its own, without end."""
+        """Put the parts together; nothing is started. The `controller` runs in a thread, without end."""
         self._controller = controller
         self._conf = configuration.parse(RemovalConf, {"stateDir": str(state_dir)})
         self._reaper = Reaper(self._reap)
@@ -57,21 +58,21 @@ class Agent:
         signal.pthread_sigmask(signal.SIG_BLOCK, {*_ENDING, signal.SIGCHLD})  # in the processes to come as well
         self._server.open()
         workers = [self._fork(self._work) for _ in range(min(_PROCESSES, len(os.sched_getaffinity(0))))]
-        controller = self._fork(self._control) if self._controller else 0
+        if self._controller:
+            # not in a process of its own, which would take another 15 MiB; it shares this one with hardly anything
+            threading.Thread(target=self._guarded, args=(self._controller,), name="controller", daemon=True).start()
         _log.info("slash80 %s serves %s", __version__, self._conf.state_dir)
         _tell_systemd("READY=1")
         while not self._told_to_end():
             self._notes.work_off()
-            if (died := os.waitpid(-1, os.WNOHANG))[0]:
-                who = "the controller" if died[0] == controller else "a process that answers calls"
-                _log.error("%s has died with status %d; the agent ends with it", who, died[1])
-                return 1
+            # by their numbers: the controller has children too, which it waits for itself
+            for died, status in (os.waitpid(worker, os.WNOHANG) for worker in workers):
+                if died:
+                    _log.error("a process that answers calls has died with status %d; the agent ends with it", status)
+                    return 1
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         _tell_systemd("STOPPING=1")
         self._server.close()
-        if controller:
-            os.kill(controller, signal.SIGTERM)
-            os.waitpid(controller, 0)
         for worker in workers:
             os.waitpid(worker, 0)
         _log.info("stopped, and every call was finished")
@@ -88,31 +89,31 @@ class Agent:
         parent = os.getpid()
         child = os.fork()
         if not child:
-            code = 1
-            try:
-                ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-                if os.getppid() == parent:
-                    work()
-                    code = 0
-            except (CniError, OSError) as error:
-                _log.error("%s", error)
-            except Exception:  # noqa: BLE001 -- the entry point of a process
-                _log.exception("this is a mistake in slash80; please report it")
-            finally:
-                os._exit(code)
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() == parent:
+                self._guarded(work)
+            os._exit(1)
         return child
+
+    @staticmethod
+    def _guarded(work: Callable[[], None]) -> None:
+        """Work, and end the whole process with it: well when the work is done, else with a sentence."""
+        code = 1
+        try:
+            work()
+            code = 0
+        except (CniError, OSError) as error:
+            _log.error("%s", error)
+        except Exception:  # noqa: BLE001 -- the entry point of a process
+            _log.exception("this is a mistake in slash80; please report it")
+        finally:
+            os._exit(code)
 
     def _work(self) -> None:
         """Answer calls until the server is closed."""
         self._reaper.start()
         self._server.work()
         self._reaper.stop()
-
-    def _control(self) -> None:
-        """Run the controller, which a SIGTERM ends wherever it is."""
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*_ENDING, signal.SIGCHLD})
-        if self._controller:
-            self._controller()
 
     def _handle(self, environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, sandbox: int | None) -> None:
         def logged(code: int, text: bytes) -> None:
