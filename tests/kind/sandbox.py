@@ -27,8 +27,11 @@ driver = "overlay"
 graphroot = "{folder}/storage"
 runroot = "/run/podman-storage"
 """
-# crun and not runc: as podman of Debian has it. The cgroups are ours, and no systemd looks after them.
-_CONTAINERS = """[engine]
+# crun and not runc: as podman of Debian has it. The cgroups are ours, and no systemd looks after them. A node with as many
+# pods as a kubelet takes has more processes than podman allows a container.
+_CONTAINERS = """[containers]
+pids_limit = 0
+[engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 runtime = "crun"
@@ -89,6 +92,7 @@ class Sandbox:
         """Name them; nothing is made."""
         self.folder, self.name = folder, name
         self._pid_file, self._mark = folder / "pid", f"sandbox-of-{name}"
+        self._outer: subprocess.Popen[bytes] | None = None
 
     def up(self) -> None:
         """Make it, after removing what an earlier one of that name has left."""
@@ -103,14 +107,14 @@ class Sandbox:
             self._make_cgroup(hierarchy)
         unshare = ["unshare", *_NAMESPACES, "--fork", "--kill-child", "--propagation", "private"]
         with (self.folder / "log").open("wb") as log:
-            outer = subprocess.Popen(
+            self._outer = subprocess.Popen(
                 [*self._joining(), *unshare, "bash", "-euc", self._script()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        self._pid_file.write_text(str(self._inner(outer)))
+        self._pid_file.write_text(str(self._inner(self._outer)))
 
     def _inner(self, outer: subprocess.Popen[bytes]) -> int:
         """Wait until all is made, and give the first process inside."""
@@ -129,6 +133,8 @@ class Sandbox:
             # the number may have become another's since a crash
             if self._mark in _command_of(pid):
                 os.kill(pid, signal.SIGKILL)
+        if self._outer:
+            self._outer.wait()
         for hierarchy in _hierarchies():
             self._remove_cgroup(hierarchy.path / self.name)
         settings = self.folder / "settings"
