@@ -27,8 +27,8 @@ driver = "overlay"
 graphroot = "{folder}/storage"
 runroot = "/run/podman-storage"
 """
-# crun and not runc: as podman of Debian has it. The cgroups are ours, and no systemd looks after them. A node with as many
-# pods as a kubelet takes has more processes than podman allows a container.
+# crun and not runc: as podman of Debian has it. The cgroups are ours, and no systemd looks after them. A node with as
+# many pods as a kubelet takes has more processes than podman allows a container.
 _CONTAINERS = """[containers]
 pids_limit = 0
 [engine]
