@@ -76,8 +76,9 @@ def cluster(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Cluste
     with made(sandbox, request.param) as found:
         _BEFORE[request.param] = traces(found)
         seconds = install(found, MANIFESTS / "kind")
-        reporter: Any = request.config.pluginmanager.get_plugin("terminalreporter")
-        reporter.write_line(f"\n{request.param}: every node was ready {seconds:.1f} s after kubectl apply")
+        captured: Any = request.config.pluginmanager.get_plugin("capturemanager")
+        with captured.global_and_fixture_disabled():
+            print(f"\n{request.param}: every node was ready {seconds:.1f} s after kubectl apply")
         yield found
 
 

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 
@@ -211,7 +211,10 @@ def test_a_node_that_reboots_while_the_api_is_away(
 
 
 def test_a_node_that_is_deleted_and_comes_back(cluster: Cluster, worker: str, pods: Pods) -> None:
-    """The other node's routes to it go and come with it, with whatever prefixes it has then."""
+    """The other node's routes to it go and come with it, with whatever prefixes it has then.
+
+    Pods of before keep their addresses, and the Node says that those drain, until they are made anew.
+    """
     control = next(name for name in cluster.nodes() if name != worker)
 
     def routes() -> str:
@@ -219,6 +222,7 @@ def test_a_node_that_is_deleted_and_comes_back(cluster: Cluster, worker: str, po
             control, "ip", "-6", "route", "show", "proto", "180"
         )
 
+    old = [address for pod in pods.all() if pod.node == worker for address in pod.addresses]
     cluster.kubectl("delete", "node", worker)
     cluster.eventually(lambda: " via " not in routes(), what="the routes' end")
     cluster.on(worker, "systemctl", "restart", "kubelet")
@@ -229,7 +233,20 @@ def test_a_node_that_is_deleted_and_comes_back(cluster: Cluster, worker: str, po
 
     cluster.eventually(back, what="routes to the node that came back")
     cluster.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=120s")
-    cluster.kubectl("rollout", "status", "ds/web", "--timeout=180s")
+
+    def draining() -> bool:
+        conditions = {one["type"]: one["status"] for one in cluster.get("node", worker)["status"]["conditions"]}
+        return bool(conditions["Slash80PrefixDraining"] == "True")
+
+    moved = not any(
+        ip_address(a) in ip_network(p) for a in old for p in cluster.get("node", worker)["spec"]["podCIDRs"]
+    )
+    if moved:
+        cluster.eventually(draining, what="a condition of the Node")
+    for words in (("ds/web",), ("-n", "kube-system", "deploy/coredns")):
+        cluster.kubectl("rollout", "restart", *words)
+        cluster.kubectl("rollout", "status", *words, "--timeout=180s")
+    cluster.eventually(lambda: not draining(), what="the end of the drain")
 
     def reached() -> bool:
         one, other = pods.two()

@@ -187,7 +187,7 @@ class Controller:
         entries = [*document["ipv6"], *document["ipv4"]]
         draining = [entry["prefix"] for entry in entries if entry["state"] == "draining"]
         wanted = mark.Mark(
-            prefixes=tuple(entry["prefix"] for entry in entries if entry["state"] == "active"),
+            prefixes=tuple(entry["prefix"] for entry in entries),
             ready=found.ready,
             conditions=mark.conditions(ready=found.ready, draining=draining, unrouted=unrouted),
         )
