@@ -123,6 +123,7 @@ def settings(conf: NetConf) -> Settings:
         masquerade=tuple(family for family, on in masquerade.items() if on),
         keep_source=(*conf.ipv4.no_masquerade, *firewall.cluster_prefixes),
         services=tuple(firewall.service_cidrs) if firewall.services == "open" else (),
+        cluster=tuple(firewall.cluster_prefixes),
     )
 
 

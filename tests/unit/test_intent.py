@@ -105,7 +105,15 @@ def test_firewall_settings_gather_all_prefixes() -> None:
 
     trusted = tuple(map(ip_network, ("2001:db8:a::/56", "10.80.0.0/16", "198.51.100.0/24")))
     keep_source = (OTHER, ip_network("10.80.0.0/16"))
-    assert Settings(True, trusted, "drop", 5, (IPV4,), keep_source) == found  # noqa: FBT003
+    cluster = (ip_network("10.80.0.0/16"),)
+    assert Settings(True, trusted, "drop", 5, (IPV4,), keep_source, cluster=cluster) == found  # noqa: FBT003
+
+
+def test_what_services_may_be_reached_by() -> None:
+    """Their ranges matter only while they are open to everybody."""
+    ranges = {"serviceCIDRs": ["10.96.0.0/16"]}
+    assert (ip_network("10.96.0.0/16"),) == intent.settings(_conf(firewall=ranges)).services
+    assert () == intent.settings(_conf(firewall={**ranges, "services": "trusted"})).services
 
 
 @pytest.mark.parametrize(

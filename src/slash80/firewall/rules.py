@@ -29,7 +29,8 @@ class Settings:
 
     `trusted` are all prefixes that may open connections to pods: other clusters', this one's pods and nodes.
     `masquerade` are the families whose pods hide behind the node; `keep_source` the destinations that see them anyway.
-    `services` are the ClusterIPs, in whose families everybody may reach pods through NodePorts and load balancers.
+    `services` are the ClusterIPs, in whose families everybody may reach pods through NodePorts and load balancers;
+    `cluster` are the prefixes of all pods of the cluster.
     """
 
     closed: bool
@@ -39,6 +40,7 @@ class Settings:
     masquerade: tuple[Family, ...]
     keep_source: tuple[Network, ...]
     services: tuple[Network, ...] = ()
+    cluster: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ def _sets(settings: Settings) -> Iterator[str]:
         yield from _set(f"keepsource{family.version}", kind, _of(family, settings.keep_source))
         if services := _of(family, settings.services):
             yield from _set(f"services{family.version}", kind, services)
+        elif cluster := _of(family, settings.cluster):
+            yield from _set(f"cluster{family.version}", kind, cluster)
         yield from (
             f"set echo{family.version} {{",
             f"\ttype {kind}; size {_ECHO_SOURCES}; flags dynamic,timeout; timeout 1m;",
@@ -117,6 +121,7 @@ def _edge(settings: Settings) -> Iterator[str]:
     yield f"oifname {_DYING} drop"  # nothing is routed to it: this is for whoever routes by himself
     if not settings.closed:
         return
+    yield from _translated(settings)
     yield f"oifname != {_PODS} accept"
     yield f"iifname {_PODS} accept"
     yield from (f"{icmp} type echo-request goto pings" for icmp in ("icmp", "icmpv6"))
@@ -128,6 +133,21 @@ def _edge(settings: Settings) -> Iterator[str]:
             # who routes a ClusterIP to a node is translated too, but asked for what is the cluster's own
             yield f"ct status dnat ct original {_WORDS[family.version]} daddr != @services{family.version} accept"
     yield "counter drop"
+
+
+def _translated(settings: Settings) -> Iterator[str]:
+    """Which connections from outside may not be led on to a pod of another node.
+
+    kube-proxy hides them behind this node, which the other one trusts; so it can be judged here only. Packets that go
+    back are not meant: those of a pod's own connection to a Service come from wherever that leads.
+    """
+    for family in FAMILIES:
+        version, words = family.version, _WORDS[family.version]
+        begun = f"iifname != {_PODS} ct direction original ct status dnat {words} saddr != @trusted{version}"
+        if _of(family, settings.services):
+            yield f"{begun} ct original {words} daddr @services{version} counter drop"
+        elif _of(family, settings.cluster):
+            yield f"{begun} {words} daddr @cluster{version} counter drop"
 
 
 def _trusted() -> Iterator[str]:

@@ -29,6 +29,8 @@ SETTINGS = {
     "echo-open": replace(CLOSED, echo="open"),
     "echo-drop": replace(CLOSED, echo="drop", echo_rate=50),
     "echo-rate": replace(CLOSED, echo_rate=50),
+    "services": replace(CLOSED, services=tuple(map(ip_network, ("10.96.0.0/16", "fd00:10:96::/112")))),
+    "services-trusted": replace(CLOSED, cluster=tuple(map(ip_network, ("10.80.0.0/16", "2001:db8:a:b::/64")))),
     "masquerade-none": replace(CLOSED, masquerade=()),
     "masquerade-both": replace(
         CLOSED, masquerade=(IPV4, IPV6), keep_source=tuple(map(ip_network, ("10.80.0.0/16", "2001:db8::/32")))
@@ -46,6 +48,8 @@ ANY = st.builds(
     echo_rate=st.integers(1, 10000),
     masquerade=st.sets(st.sampled_from(FAMILIES)).map(lambda found: tuple(f for f in FAMILIES if f in found)),
     keep_source=st.lists(NETWORKS, max_size=4).map(tuple),
+    services=st.lists(NETWORKS, max_size=2).map(tuple),
+    cluster=st.lists(NETWORKS, max_size=2).map(tuple),
 )
 
 
