@@ -38,7 +38,15 @@ class Cluster:
 
     def kubectl(self, *words: str | Path, stdin: str = "", check: bool = True) -> str:
         """Run kubectl and give what it prints."""
-        return self.sandbox.run(["kubectl", *words], stdin=stdin.encode(), environ=self._environ, check=check)
+        # by its name: several clusters share one file, and each new one is the current
+        command = ["kubectl", "--context", f"kind-{self.name}", *words]
+        return self.sandbox.run(command, stdin=stdin.encode(), environ=self._environ, check=check)
+
+    def with_token(self, token: str, *words: str) -> str:
+        """Run kubectl as whoever a token is for, and give what it prints."""
+        server = self.kubectl("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
+        who = ["--kubeconfig=/dev/null", f"--server={server}", "--insecure-skip-tls-verify", f"--token={token}"]
+        return self.sandbox.run(["kubectl", *who, *words], environ=self._environ)
 
     def get(self, *words: str) -> dict[str, Any]:
         """Give what `kubectl get` shows, as a document."""
