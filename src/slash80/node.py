@@ -18,7 +18,7 @@ from slash80.firewall.base import Base
 from slash80.firewall.rules import Ruleset
 from slash80.moments import Moment, reach
 from slash80.netlink import Socket
-from slash80.store.locks import AttachmentLocks
+from slash80.store.locks import AttachmentLocks, unusable
 from slash80.store.sqlite import SqliteStore
 from slash80.wiring import attach, bury, live, netns, survey, sysctl
 
@@ -77,8 +77,12 @@ class Node:
         sysctl.forward(families, self._remember)
 
     def _remember(self, key: str, value: str) -> None:
-        with (self.locks.state_dir / SYSCTLS).open("a", encoding="ascii") as file:
-            file.write(f"{key} {value}\n")
+        path = self.locks.state_dir / SYSCTLS
+        try:
+            with path.open("a", encoding="ascii") as file:
+                file.write(f"{key} {value}\n")
+        except OSError as error:
+            raise unusable(path, error) from error
 
     def _in_use(self, network: str) -> bool:
         return any(one.same_network(network) and one.state is not State.DYING for one in self.store.attachments())

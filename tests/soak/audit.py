@@ -17,7 +17,7 @@ from soak.world import PODS, PREFIXES, SPOTS, Json, World
 
 GATEWAYS = {"169.254.1.1", "fe80::1"}
 GROUP, PROTOCOL = "21376", "180"
-FILES = {"state.db", "state.db-journal", "state.damaged", "lock", "locks"}
+FILES = {"state.db", "state.db-journal", "state.damaged", "lock", "locks", "sysctls"}
 
 
 @dataclass
