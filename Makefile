@@ -77,7 +77,7 @@ cluster: root image tools cluster-tools apt-tests apt-cluster ## test on real Ku
 image: venv apt-cluster ## build the image of the DaemonSet
 	@$(PY) -m kind image
 
-kind: root image tools cluster-tools apt-cluster ## bring up a dual-stack kind cluster with slash80, to play with
+kind: root image tools cluster-tools apt-net apt-cluster ## bring up a dual-stack kind cluster with slash80, to play with
 	@$(PY) -m kind up
 
 kind-down: venv ## remove that cluster and all that came with it

@@ -10,12 +10,14 @@ import inspect
 import json
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kind import archive, images
+from kind import archive, debian, images
+from kind.debian import bootstrap
 
 NAME = "localhost/slash80-node:dev"
 _CHANGES = ['ENTRYPOINT ["/usr/local/bin/entrypoint","/sbin/init"]', "ENV container=docker", "STOPSIGNAL SIGRTMIN+3"]
@@ -45,7 +47,6 @@ _PACKAGES = [
     "systemd-sysv",
     "tcpdump",
 ]
-_RELEASE = "bookworm"
 _WANTS = "lib/systemd/system"
 # What a machine starts and a container has no use for, as kind's Dockerfile removes it.
 _UNWANTED = (
@@ -84,7 +85,7 @@ def ensure(tools: Path, cluster_tools: Path, cache: Path) -> Path:
     root = work / "root"
     work.mkdir(parents=True)
     try:
-        _debian(root)
+        bootstrap(root, _PACKAGES)
         _lay_out(root, tools, cluster_tools)
         version = (cluster_tools / "kubernetes.version").read_text().strip()
         for number, image in enumerate(images.of_kubernetes(cluster_tools, root, version)):
@@ -108,27 +109,9 @@ def load(path: Path, run: list[str]) -> None:
 
 
 def _key(tools: Path, cluster_tools: Path) -> str:
-    made_by = "".join(map(inspect.getsource, (archive, images, inspect.getmodule(_key) or archive)))
+    made_by = "".join(map(inspect.getsource, (archive, debian, images, sys.modules[__name__])))
     text = f"{tools.name} {cluster_tools.name} {made_by}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _debian(root: Path) -> None:
-    """Make a small Debian with the archive that this machine uses."""
-    sources = [
-        path for path in ("/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list") if Path(path).exists()
-    ]
-    command: list[str | Path] = [
-        "mmdebstrap",
-        "--quiet",
-        "--variant=minbase",
-        f"--include={','.join(_PACKAGES)}",
-        _RELEASE,
-        root,
-    ]
-    subprocess.run([*command, *sources[:1]], check=True)
-    for waste in ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/lib/apt/lists", "var/cache/apt"):
-        shutil.rmtree(root / waste, ignore_errors=True)
 
 
 def _lay_out(root: Path, tools: Path, cluster_tools: Path) -> None:

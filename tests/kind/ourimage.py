@@ -13,6 +13,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from kind.debian import bootstrap
+
 ROOT = Path(__file__).parents[2]
 NAME = "ghcr.io/slash80/slash80:dev"
 _BASE = "docker.io/library/debian:bookworm-slim"
@@ -66,10 +68,7 @@ class _Builder:
         if packed.exists():
             return
         new = self._folder / "base.new.tar"
-        sources = list(Path("/etc/apt").glob("sources.list.d/debian.sources"))
-        slim = [f"--dpkgopt=path-exclude=/usr/share/{waste}/*" for waste in ("doc", "info", "locale", "man")]
-        slim += ["--customize-hook=rm -rf $1/var/lib/apt/lists/* $1/var/cache/apt/*"]
-        subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", *slim, "bookworm", new, *sources], check=True)
+        bootstrap(new)
         self.podman("import", "-q", new, _BASE)
         new.replace(packed)
 

@@ -152,9 +152,8 @@ class Controller:
             with found.part():
                 self._write_node_file(self._decision.node_file)
         intended = intent.read(files.conflist(self._state_dir)["plugins"][0] | {"name": files.NETWORK})
-        with found.part():
-            sysctl.require(intended.families)
-            node.forward(intended.families)
+        sysctl.require(intended.families)
+        node.forward(intended.families)
         with found.part():
             in_use = [address for one in node.store.attachments() for address in one.assignment.addresses]
             routes = self._decision.routes if self._decision else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
@@ -47,9 +48,9 @@ def node(document: Document) -> NodeSeen:
         addresses=tuple(_addresses(status.get("addresses") or [])),
         override=annotations.get(OVERRIDE, ""),
         published=annotations.get(PREFIXES, ""),
-        taints=tuple(taint["key"] for taint in spec.get("taints") or []),
+        taints=tuple(taint.get("key", "") for taint in spec.get("taints") or []),
         conditions={
-            one["type"]: (one["status"], one.get("reason", ""), one.get("message", ""))
+            one.get("type", ""): (one.get("status", ""), one.get("reason", ""), one.get("message", ""))
             for one in status.get("conditions") or []
         },
     )
@@ -73,11 +74,16 @@ def listed(text: str) -> list[Network]:
     return [ip_network(one) for one in found]
 
 
-def _networks(texts: Iterable[str]) -> Iterable[Network]:
+def _networks(texts: Iterable[str]) -> Iterator[Network]:
     for text in texts:
-        yield ip_network(text, strict=False)
+        with suppress(ValueError):
+            yield ip_network(text, strict=False)
 
 
-def _addresses(entries: Iterable[Mapping[str, str]]) -> Iterable[Address]:
+def _addresses(entries: Iterable[Mapping[str, str]]) -> Iterator[Address]:
+    """Give the addresses; what is none is left out, since the API checks nothing of what a kubelet writes there."""
     for kind in ("InternalIP", "ExternalIP"):
-        yield from (ip_address(entry["address"]) for entry in entries if entry["type"] == kind)
+        for entry in entries:
+            if entry.get("type") == kind:
+                with suppress(ValueError):
+                    yield ip_address(entry.get("address", ""))

@@ -69,6 +69,11 @@ class Watch(Generic[Seen]):
                 patience = self._wait(f"the API server refuses {self._path}: {error}", patience)
             except Unreachable as error:
                 patience = self._wait(str(error), patience)
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                # an object that is not what the API documents must not end the thread: nobody would start another
+                self._version = ""
+                what = f"{type(error).__name__}: {error}"
+                patience = self._wait(f"an object of {self._path} cannot be understood: {what}", patience)
 
     def follow(self) -> None:
         """List once if nothing is known, then follow one watch to its end; raise Unreachable or Refused."""

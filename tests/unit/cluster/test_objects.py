@@ -50,6 +50,15 @@ def test_a_node_that_has_just_registered(more: dict[str, object]) -> None:
     assert NodeSeen("a", "") == objects.node({"metadata": {"name": "a", "annotations": None}} | more)
 
 
+def test_what_a_kubelet_writes_is_not_trusted_to_make_sense() -> None:
+    """The API checks no addresses: what is none is left out, and no other node is hurt by it."""
+    addresses = [{"type": "InternalIP", "address": "nonsense"}, {"type": "InternalIP"}, {}]
+    status = {"addresses": [*addresses, {"type": "InternalIP", "address": "10.0.0.5"}], "conditions": [{}]}
+    spec = {"podCIDRs": ["10.80.1.0/24", "nonsense"], "taints": [{}]}
+    found = objects.node({"metadata": {"name": "a"}, "spec": spec, "status": status})
+    assert ((ip_address("10.0.0.5"),), (ip_network("10.80.1.0/24"),)) == (found.addresses, found.pod_cidrs)
+
+
 def test_an_old_node_has_one_cidr() -> None:
     """The field of before dual stack."""
     found = objects.node({"metadata": {"name": "a"}, "spec": {"podCIDR": "10.80.1.0/24"}})

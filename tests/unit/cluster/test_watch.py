@@ -110,6 +110,19 @@ def test_what_is_known_stays_while_the_server_is_away(server: FakeApi, api: Api)
     assert 2 == len(changes)
 
 
+def test_an_object_that_makes_no_sense_does_not_end_it(server: FakeApi, api: Api) -> None:
+    """It is told, and gone once the object is."""
+    server.put(NODES, node("a"))
+    found, _ = _started(api)
+    _until(lambda: server.watched)
+    server.say(NODES, {"type": "MODIFIED", "object": {"metadata": {}}})
+    server.objects[NODES]["b"] = {"metadata": {}}
+    _until(lambda: "cannot be understood" in found.problem)
+    assert ["a"] == found.objects
+    del server.objects[NODES]["b"]
+    _until(lambda: not found.problem)
+
+
 def test_one_round_raises_what_went_wrong(server: FakeApi, api: Api) -> None:
     """For the thread that decides when to try again."""
     found = Watch(api, NODES, read=_name, changed=threading.Event().set)

@@ -1,0 +1,22 @@
+"""A small Debian, as a directory or an archive, from the package archive that this machine uses."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+_RELEASE = "bookworm"
+_SOURCES = ("/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list")
+_WASTE = ("doc", "info", "locale", "man")
+
+
+def bootstrap(target: Path, packages: Sequence[str] = ()) -> None:
+    """Make it at `target`, an archive if that ends with .tar, without documentation and package lists."""
+    options = [f"--dpkgopt=path-exclude=/usr/share/{waste}/*" for waste in _WASTE]
+    options += ["--customize-hook=rm -rf $1/var/lib/apt/lists/* $1/var/cache/apt/*"]
+    if packages:
+        options.append(f"--include={','.join(packages)}")
+    sources = [path for path in _SOURCES if Path(path).exists()]
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", *options, _RELEASE, str(target), *sources[:1]]
+    subprocess.run(command, check=True)
