@@ -35,6 +35,7 @@ def ensure(cache: Path) -> Path:
     new = cache / "image.new"
     new.unlink(missing_ok=True)
     builder.podman("save", "--format", "docker-archive", "-o", new, NAME)
+    builder.podman("image", "prune", "-f")
     for old in cache.glob("image-*.tar"):
         old.unlink()
     return new.replace(path)
