@@ -32,9 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """Give a place where podman and kind may work, with the node image; SIGTERM ends it like ctrl-C."""
     if request.config.getoption("--running"):
-        yield Sandbox(kind.FOLDER, "slash80-kind")
+        yield Sandbox(kind.FOLDER, "kind")
         return
-    found = Sandbox(kind.ROOT / "build/cluster", "slash80-test")
+    found = Sandbox(kind.ROOT / "build/cluster", "test")
     image = nodeimage.ensure(kind.TOOLS, kind.CLUSTER_TOOLS, kind.CACHE)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path, default=ROOT / "manifests/kind/cluster-dual.yaml")
     parser.add_argument("words", nargs=argparse.REMAINDER, help="for run: what is run where kubectl and podman are")
     chosen = parser.parse_args()
-    sandbox = Sandbox(FOLDER, "slash80-kind")
+    sandbox = Sandbox(FOLDER, "kind")
     cluster = Cluster(sandbox, CLUSTER_TOOLS)
     try:
         if chosen.command == "run":

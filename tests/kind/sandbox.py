@@ -6,6 +6,8 @@ every container, namespace and mount ends.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shlex
 import shutil
@@ -19,6 +21,8 @@ from pathlib import Path
 _CGROUPS = Path("/sys/fs/cgroup")
 # The kubelets set these, and they are the whole machine's.
 _SETTINGS = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops")
+_REMEMBERED = Path("/run/slash80-sandboxes.json")  # what they were before the first sandbox, until the last one is gone
+_PREFIX = "slash80-sandbox-"
 _PROC_SYS = Path("/proc/sys")
 _NAMESPACES = ("--cgroup", "--net", "--mount", "--pid", "--uts", "--ipc")
 _UP_SECONDS, _DOWN_SECONDS = 20.0, 20.0
@@ -68,7 +72,7 @@ done
 hostname {name}
 mount --make-rshared /
 touch {folder}/up
-exec -a {mark} sleep infinity
+exec sleep infinity
 """
 
 
@@ -89,9 +93,10 @@ class Sandbox:
     """One sandbox; everything it writes lies in its folder, and what it makes elsewhere bears its name."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        """Name them; nothing is made."""
-        self.folder, self.name = folder, name
-        self._pid_file, self._mark = folder / "pid", f"sandbox-of-{name}"
+        """Name them; nothing is made. Of two checkouts neither must take the other's for its own."""
+        self.folder = folder
+        self.name = f"{_PREFIX}{name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:6]}"
+        self._pid_file = folder / "pid"
         self._outer: subprocess.Popen[bytes] | None = None
 
     def up(self) -> None:
@@ -101,8 +106,7 @@ class Sandbox:
             (self.folder / inner).mkdir(parents=True, exist_ok=True)
         (self.folder / "storage.conf").write_text(_STORAGE.format(folder=self.folder))
         (self.folder / "containers.conf").write_text(_CONTAINERS.format(folder=self.folder))
-        settings = {key: (_PROC_SYS / key).read_text() for key in _SETTINGS}
-        (self.folder / "settings").write_text("".join(f"{key} {value}" for key, value in settings.items()))
+        _remember_settings()
         for hierarchy in _hierarchies():
             self._make_cgroup(hierarchy)
         unshare = ["unshare", *_NAMESPACES, "--fork", "--kill-child", "--propagation", "private"]
@@ -128,19 +132,12 @@ class Sandbox:
 
     def down(self) -> None:
         """End and remove all of it; what is not there is no error."""
-        if self._pid_file.exists():
-            pid = int(self._pid_file.read_text())
-            # the number may have become another's since a crash
-            if self._mark in _command_of(pid):
-                os.kill(pid, signal.SIGKILL)
-        if self._outer:
-            self._outer.wait()
         for hierarchy in _hierarchies():
-            self._remove_cgroup(hierarchy.path / self.name)
-        settings = self.folder / "settings"
-        for line in settings.read_text().splitlines() if settings.exists() else []:
-            key, value = line.split(maxsplit=1)
-            (_PROC_SYS / key).write_text(value)
+            _remove_cgroup(hierarchy.path / self.name)
+        if self._outer:
+            self._outer.kill()
+            self._outer.wait()
+        _restore_settings()
         if self.folder.exists():
             shutil.rmtree(self.folder)
 
@@ -189,7 +186,7 @@ class Sandbox:
             f"mkdir -p {h.path}\nmount -t {h.kind}{f' -o {h.options}' if h.options else ''} cgroup {h.path}"
             for h in _hierarchies()
         )
-        return _INSIDE.format(cgroups=cgroups, folder=self.folder, name=self.name, mark=self._mark)
+        return _INSIDE.format(cgroups=cgroups, folder=self.folder, name=self.name)
 
     def _make_cgroup(self, hierarchy: _Hierarchy) -> None:
         group = hierarchy.path / self.name
@@ -204,17 +201,37 @@ class Sandbox:
         groups = " ".join(str(hierarchy.path / self.name) for hierarchy in _hierarchies())
         return ["sh", "-c", f'for group in {groups}; do echo $$ > $group/cgroup.procs; done; exec "$@"', "sh"]
 
-    def _remove_cgroup(self, group: Path) -> None:
-        """Remove a group with all below it, once the processes that were killed are gone from it."""
-        end = time.monotonic() + _DOWN_SECONDS
-        while group.exists():
-            for folder, _, _ in os.walk(group, topdown=False):
-                try:
-                    Path(folder).rmdir()
-                except OSError:
-                    if time.monotonic() > end:
-                        raise
-            time.sleep(0.05)
+
+def _remove_cgroup(group: Path) -> None:
+    """Kill all that is in a group or below it, and remove it: also what was only half made when somebody was killed."""
+    end = time.monotonic() + _DOWN_SECONDS
+    while group.exists():
+        for folder, _, _ in os.walk(group, topdown=False):
+            try:
+                for pid in (Path(folder) / "cgroup.procs").read_text().split():
+                    os.kill(int(pid), signal.SIGKILL)
+                Path(folder).rmdir()
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+        time.sleep(0.05)
+
+
+def _remember_settings() -> None:
+    """Keep the machine's settings, unless another sandbox has changed them already."""
+    if _REMEMBERED.exists():
+        return
+    new = _REMEMBERED.with_suffix(".new")
+    new.write_text(json.dumps({key: (_PROC_SYS / key).read_text() for key in _SETTINGS}))
+    new.replace(_REMEMBERED)
+
+
+def _restore_settings() -> None:
+    """Set them back with the last sandbox."""
+    if _REMEMBERED.exists() and not any(_CGROUPS.glob(f"*/{_PREFIX}*")) and not any(_CGROUPS.glob(f"{_PREFIX}*")):
+        for key, value in json.loads(_REMEMBERED.read_text()).items():
+            (_PROC_SYS / key).write_text(value)
+        _REMEMBERED.unlink()
 
 
 def _hierarchies() -> list[_Hierarchy]:
@@ -226,11 +243,3 @@ def _hierarchies() -> list[_Hierarchy]:
             named = [o for o in options.split(",") if o not in {"rw", "ro", "nosuid", "nodev", "noexec", "relatime"}]
             found.append(_Hierarchy(Path(path), kind, ",".join(named) if kind == "cgroup" else ""))
     return found
-
-
-def _command_of(pid: int) -> str:
-    """Give a process's command line; empty when there is no such process."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""

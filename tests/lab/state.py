@@ -21,9 +21,12 @@ def held_addresses(state_dir: Path) -> int:
 
 
 def _count(state_dir: Path, words: str) -> int:
+    """Count rows; a store that an agent is only just making has no table yet, and so none."""
     path = state_dir / "state.db"
     if not path.exists():
         return 0
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'attachment'").fetchone():
+            return 0
         (count,) = database.execute(f"SELECT count(*) FROM {words}").fetchone()
         return int(count)
