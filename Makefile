@@ -216,7 +216,7 @@ clean: ## remove what was built or cached in this tree
 
 distclean: clean ## remove the packages and tools kept in CACHE too
 	@rm -rf $(CACHE)/venv-* $(CACHE)/fuzz-* $(CACHE)/tools-* $(CACHE)/set-* $(CACHE)/go-* $(CACHE)/lock
-	rm -rf $(CACHE)/cluster-* $(CACHE)/node-* $(CACHE)/image-*
+	rm -rf $(CACHE)/cluster-* $(CACHE)/node-* $(CACHE)/image-* $(CACHE)/builder
 
 # Install those of the Debian packages $(1) that are missing; the archive is asked only then. podman's own conflist stays
 # out: a containerd of this machine would take it for its network.

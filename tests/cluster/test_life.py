@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -64,6 +65,12 @@ def _living(cluster: Cluster, node: str) -> list[str]:
 def _settle(cluster: Cluster, node: str) -> None:
     """Wait until exactly the pods that live have an attachment."""
     cluster.eventually(lambda: sorted(_attached(cluster, node)) == sorted(_living(cluster, node)), what="cleaning up")
+
+
+def _talk(pods: Pods) -> bool:
+    """Tell whether a pod of one node reaches one of the other, by both families."""
+    one, other = pods.two()
+    return all(one.ask(url(other.address(v), "hostname"), check=False) == other.name for v in (4, 6))
 
 
 def _failed_sandboxes(cluster: Cluster) -> list[str]:
@@ -198,11 +205,7 @@ def test_a_node_that_reboots_while_the_api_is_away(
         cluster.podman("unpause", control)
     cluster.eventually(lambda: cluster.kubectl("get", "--raw=/readyz"), what="the API server")
 
-    def reached() -> bool:
-        one, other = pods.two()
-        return all(one.ask(url(other.address(v), "hostname"), check=False) == other.name for v in (4, 6))
-
-    cluster.eventually(reached, what="pods of both nodes talking again", patience=240)
+    cluster.eventually(partial(_talk, pods), what="pods of both nodes talking again", patience=240)
     _settle(cluster, worker)
     outside.learn()
     assert all(outside.refused(url(pod.address(v), "hostname")) for pod in pods.two() for v in (4, 6))
@@ -248,8 +251,4 @@ def test_a_node_that_is_deleted_and_comes_back(cluster: Cluster, worker: str, po
         cluster.kubectl("rollout", "status", *words, "--timeout=180s")
     cluster.eventually(lambda: not draining(), what="the end of the drain")
 
-    def reached() -> bool:
-        one, other = pods.two()
-        return all(one.ask(url(other.address(v), "hostname"), check=False) == other.name for v in (4, 6))
-
-    cluster.eventually(reached, what="pods of both nodes talking again")
+    cluster.eventually(partial(_talk, pods), what="pods of both nodes talking again")

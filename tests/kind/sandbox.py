@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shlex
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from lab.cgroups import Cgroups, hierarchies
 
 _CGROUPS = Path("/sys/fs/cgroup")
 # The kubelets set these, and they are the whole machine's.
@@ -80,15 +79,6 @@ class SandboxError(Exception):
     """A command in the sandbox failed, or it could not be made."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Hierarchy:
-    """A mounted hierarchy of cgroups."""
-
-    path: Path
-    kind: str
-    options: str
-
-
 class Sandbox:
     """One sandbox; everything it writes lies in its folder, and what it makes elsewhere bears its name."""
 
@@ -96,7 +86,7 @@ class Sandbox:
         """Name them; nothing is made. Of two checkouts neither must take the other's for its own."""
         self.folder = folder
         self.name = f"{_PREFIX}{name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:6]}"
-        self._pid_file = folder / "pid"
+        self._pid_file, self._cgroups = folder / "pid", Cgroups(self.name, tuple(hierarchies()))
         self._outer: subprocess.Popen[bytes] | None = None
 
     def up(self) -> None:
@@ -107,8 +97,7 @@ class Sandbox:
         (self.folder / "storage.conf").write_text(_STORAGE.format(folder=self.folder))
         (self.folder / "containers.conf").write_text(_CONTAINERS.format(folder=self.folder))
         _remember_settings()
-        for hierarchy in _hierarchies():
-            self._make_cgroup(hierarchy)
+        self._cgroups.create()
         unshare = ["unshare", *_NAMESPACES, "--fork", "--kill-child", "--propagation", "private"]
         with (self.folder / "log").open("wb") as log:
             self._outer = subprocess.Popen(
@@ -132,8 +121,7 @@ class Sandbox:
 
     def down(self) -> None:
         """End and remove all of it; what is not there is no error."""
-        for hierarchy in _hierarchies():
-            _remove_cgroup(hierarchy.path / self.name)
+        self._cgroups.remove(kill=True, seconds=_DOWN_SECONDS)
         if self._outer:
             self._outer.kill()
             self._outer.wait()
@@ -182,39 +170,13 @@ class Sandbox:
         return [*enter, "env", *(f"{key}={value}" for key, value in variables.items()), *map(str, command)]
 
     def _script(self) -> str:
-        cgroups = "\n".join(
-            f"mkdir -p {h.path}\nmount -t {h.kind}{f' -o {h.options}' if h.options else ''} cgroup {h.path}"
-            for h in _hierarchies()
-        )
+        cgroups = "\n".join(hierarchy.mount_command for hierarchy in self._cgroups.hierarchies)
         return _INSIDE.format(cgroups=cgroups, folder=self.folder, name=self.name)
-
-    def _make_cgroup(self, hierarchy: _Hierarchy) -> None:
-        group = hierarchy.path / self.name
-        group.mkdir(exist_ok=True)
-        for key in ("cpus", "mems"):
-            # a new group of this controller has none, and then takes no process
-            if (ours := group / f"cpuset.{key}").exists() and hierarchy.kind == "cgroup":
-                ours.write_text((hierarchy.path / f"cpuset.{key}").read_text())
 
     def _joining(self) -> list[str]:
         """Give the beginning of a command line that is run in the sandbox's cgroups."""
-        groups = " ".join(str(hierarchy.path / self.name) for hierarchy in _hierarchies())
-        return ["sh", "-c", f'for group in {groups}; do echo $$ > $group/cgroup.procs; done; exec "$@"', "sh"]
-
-
-def _remove_cgroup(group: Path) -> None:
-    """Kill all that is in a group or below it, and remove it: also what was only half made when somebody was killed."""
-    end = time.monotonic() + _DOWN_SECONDS
-    while group.exists():
-        for folder, _, _ in os.walk(group, topdown=False):
-            try:
-                for pid in (Path(folder) / "cgroup.procs").read_text().split():
-                    os.kill(int(pid), signal.SIGKILL)
-                Path(folder).rmdir()
-            except OSError:
-                if time.monotonic() > end:
-                    raise
-        time.sleep(0.05)
+        groups = " ".join(map(str, self._cgroups.roots))
+        return ["sh", "-c", f'for group in {groups}; do echo $$ > $group; done; exec "$@"', "sh"]
 
 
 def _remember_settings() -> None:
@@ -232,14 +194,3 @@ def _restore_settings() -> None:
         for key, value in json.loads(_REMEMBERED.read_text()).items():
             (_PROC_SYS / key).write_text(value)
         _REMEMBERED.unlink()
-
-
-def _hierarchies() -> list[_Hierarchy]:
-    """Give the machine's hierarchies: one of version 2, or several of version 1."""
-    found = []
-    for line in Path("/proc/mounts").read_text().splitlines():
-        _, path, kind, options, *_ = line.split()
-        if kind in {"cgroup", "cgroup2"} and path.startswith(str(_CGROUPS)):
-            named = [o for o in options.split(",") if o not in {"rw", "ro", "nosuid", "nodev", "noexec", "relatime"}]
-            found.append(_Hierarchy(Path(path), kind, ",".join(named) if kind == "cgroup" else ""))
-    return found

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.cgroups import Cgroups, cgroups, hierarchies, stale
 from lab.waiting import wait_until
-from runtime.cgroups import Cgroups, cgroups, hierarchies, stale
 
 _PREFIX = "slash80-runtime-"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from slash80 import intent
+from slash80.addressing.family import Address
 from slash80.agent import files, mark
 from slash80.agent.decide import Decision, Situation, decide
 from slash80.agent.health import Health
@@ -37,7 +38,6 @@ from slash80.wiring import between, sysctl
 
 _EVERY = 10.0  # seconds after which everything is looked at again, whether or not anything was heard of
 _TOGETHER = 0.2  # seconds in which further changes are waited for: a cluster that starts has many at once
-_NODES = "/api/v1/nodes"
 _SERVICE_CIDRS = "/apis/networking.k8s.io/v1/servicecidrs"
 _log = logging.getLogger("slash80.controller")
 
@@ -58,6 +58,7 @@ class _Round:
     """What one look at everything found."""
 
     problems: list[str] = field(default_factory=list)
+    unrouted: list[str] = field(default_factory=list)
     ready: bool = False
 
     @contextmanager
@@ -104,12 +105,16 @@ class Controller:
             self._settings = cluster_settings.read(self._options.config)
         own, others = self._nodes()
         with found.part(), OWN.opened(self._conf) as node:
-            self._decision = decide(self._situation(node, own, others)) or self._decision
+            situation = self._situation(node, own, others)
+            self._decision = decide(situation) or self._decision
             if self._decision:
                 found.problems += self._decision.problems
-            self._enforce(node, found)
-        with found.part():
-            self._mark(own, found)
+            with found.part():
+                self._enforce(node, situation.in_use, found)
+            if self._decision:
+                ipv4 = (prefix for prefix in self._decision.others if prefix.version == 4)
+                found.unrouted = [str(prefix) for prefix in ipv4 if not between.has_way(node.host, prefix)]
+        self._mark(own, found)
         self._report(own, found)
 
     def _nodes(self) -> tuple[NodeSeen | None, tuple[NodeSeen, ...]]:
@@ -120,7 +125,7 @@ class Controller:
         selector = f"metadata.name={self._options.node}" if alone else ""
         watch = self._watches.get(selector)
         if watch is None:
-            watch = Watch(self._api, _NODES, read=objects.node, changed=self._changed.set, selector=selector)
+            watch = Watch(self._api, objects.NODES, read=objects.node, changed=self._changed.set, selector=selector)
             self._watches[selector] = watch
             watch.start()
         nodes = watch.objects if watch.synced else []
@@ -143,7 +148,7 @@ class Controller:
         path = self._state_dir / nodefile.NAME
         return nodefile.parse(nodefile.read(self._state_dir)) if path.exists() else None
 
-    def _enforce(self, node: Node, found: _Round) -> None:
+    def _enforce(self, node: Node, in_use: Sequence[Address], found: _Round) -> None:
         """Have the node as decided. The conflist is written last: from then on pods are sent here."""
         if not self._decision and not (self._state_dir / nodefile.NAME).exists():
             found.problems.append("the API server has not said yet which prefixes this node has")
@@ -155,7 +160,6 @@ class Controller:
         sysctl.require(intended.families)
         node.forward(intended.families)
         with found.part():
-            in_use = [address for one in node.store.attachments() for address in one.assignment.addresses]
             routes = self._decision.routes if self._decision else None
             result = between.reconcile(node.host, routes, covers=intended.prefixes, in_use=in_use)
             found.problems += result.problems
@@ -180,19 +184,17 @@ class Controller:
         """Tell Kubernetes; what it does not take now it is told the next time."""
         if own is None or self._decision is None:
             return
-        with OWN.opened(self._conf) as node:
-            unrouted = [str(p) for p in self._decision.others if p.version == 4 and not between.has_way(node.host, p)]
         document = self._decision.node_file
         entries = [*document["ipv6"], *document["ipv4"]]
         draining = [entry["prefix"] for entry in entries if entry["state"] == "draining"]
         wanted = mark.Mark(
             prefixes=tuple(entry["prefix"] for entry in entries),
             ready=found.ready,
-            conditions=mark.conditions(ready=found.ready, draining=draining, unrouted=unrouted),
+            conditions=mark.conditions(ready=found.ready, draining=draining, unrouted=found.unrouted),
         )
         try:
             for patch in mark.patches(own, wanted, datetime.now(UTC)):
-                self._api.patch(f"{_NODES}/{own.name}{patch.part}", patch.body, kind=patch.kind)
+                self._api.patch(f"{objects.NODES}/{own.name}{patch.part}", patch.body, kind=patch.kind)
         except (Refused, Unreachable) as error:
             found.problems.append(f"node {own.name} cannot be marked: {error}")
 

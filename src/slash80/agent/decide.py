@@ -87,7 +87,7 @@ def _chosen(situation: Situation) -> tuple[dict[Family, Chosen], list[str]]:
 def _undisputed(one: Chosen, situation: Situation, believed: trust.Believed, *, problems: list[str]) -> Chosen:
     """Leave out what an older node has, which leaves it to that one; a younger node leaves ours to us."""
     own = situation.own
-    older = [node.name for node in situation.others if own and (node.created, node.name) < (own.created, own.name)]
+    older = [node.name for node in situation.others if own and node.seniority < own.seniority]
     kept = []
     for prefix in one.prefixes:
         owner = next((name for name in older if any(prefix.overlaps(held) for held in believed.prefixes[name])), None)

@@ -38,8 +38,7 @@ def install_conflist(folder: Path, state_dir: Path) -> bool:
     """
     path = folder / CONFLIST
     try:
-        found = documents.decode(path.read_bytes())
-        plugins = documents.objects(found, "plugins")
+        ours = is_ours(documents.decode(path.read_bytes()))
     except FileNotFoundError:
         write(path, text(conflist(state_dir)), mode=0o644)
         return True
@@ -47,9 +46,14 @@ def install_conflist(folder: Path, state_dir: Path) -> bool:
         raise IoFailure(f"{path} cannot be read: {error.strerror}; look at the mounts of the agent") from error
     except CniError as error:
         raise BelongsToAnother(f"{path} is no network configuration list: {error}; delete it") from error
-    if not any(documents.get(plugin, "type") == "slash80" for plugin in plugins):
+    if not ours:
         raise BelongsToAnother(f"{path} is not slash80's, but has its name; rename or delete it")
     return False
+
+
+def is_ours(found: dict[str, Any]) -> bool:
+    """Whether a network configuration list has our plugin in it; raise Undecodable when its plugins are no list."""
+    return any(documents.get(plugin, "type") == "slash80" for plugin in documents.objects(found, "plugins"))
 
 
 def earlier_than_ours(folder: Path) -> list[str]:

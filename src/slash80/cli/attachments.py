@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from slash80.addressing.attachment import Attachment
@@ -17,11 +18,10 @@ _SHORT_ID = 13  # characters of a container's ID, as crictl shows them
 
 def show(chosen: argparse.Namespace) -> int:
     """Print the attachments of a state directory; none where there is no store yet."""
-    from slash80.node import boottime, store_in  # noqa: PLC0415 -- the store, which no other command needs
+    from slash80.node import boottime  # noqa: PLC0415 -- the store, which not every command needs
 
     try:
-        # looking must not make anything
-        found = store_in(chosen.state_dir, timeout=5).attachments() if (chosen.state_dir / "state.db").exists() else []
+        found = known(chosen.state_dir)
     except (CniError, OSError) as error:
         print(f"slash80 attachments: {error}", file=sys.stderr)
         return 1
@@ -30,6 +30,13 @@ def show(chosen: argparse.Namespace) -> int:
     else:
         tables.show(_COLUMNS, [_row(attachment, boottime()) for attachment in found])
     return 0
+
+
+def known(state_dir: Path) -> list[Attachment]:
+    """Give the attachments of a state directory; looking must not make anything."""
+    from slash80.node import store_in  # noqa: PLC0415 -- the same
+
+    return store_in(state_dir, timeout=5).attachments() if (state_dir / "state.db").exists() else []
 
 
 def document(attachment: Attachment) -> dict[str, Any]:

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from slash80 import handover
-from slash80.addressing.attachment import Attachment, State
+from slash80.addressing.attachment import State
 from slash80.agent import files, mark
 from slash80.cli import tables
+from slash80.cli.attachments import known
 from slash80.cluster import account, objects
 from slash80.cluster.api import Api, Refused, Unreachable
 from slash80.cluster.objects import UNAVAILABLE, NodeSeen
 from slash80.cni import nodefile
 from slash80.errors import CniError
-from slash80.node import store_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def prefixes(chosen: argparse.Namespace) -> int:
 def _node(chosen: argparse.Namespace) -> int:
     state_dir: Path = chosen.state_dir
     report = files.read(state_dir / files.REPORT) or {}
-    states = Counter(one.state.value for one in _attachments(state_dir))
+    states = Counter(one.state.value for one in known(state_dir))
     serving = (state_dir / handover.SOCKET_NAME).exists()
     document: dict[str, Any] = {
         "node": report.get("node", ""),
@@ -107,7 +107,7 @@ def _lines(state_dir: Path) -> list[PrefixLine]:
     if not (state_dir / nodefile.NAME).exists():
         return []
     sources = (files.read(state_dir / files.REPORT) or {}).get("sources", {})
-    addresses = [address for one in _attachments(state_dir) for address in one.assignment.addresses]
+    addresses = [address for one in known(state_dir) for address in one.assignment.addresses]
     return [
         PrefixLine(
             prefix=str(prefix),
@@ -120,14 +120,9 @@ def _lines(state_dir: Path) -> list[PrefixLine]:
     ]
 
 
-def _attachments(state_dir: Path) -> list[Attachment]:
-    # looking must not make anything
-    return store_in(state_dir, timeout=5).attachments() if (state_dir / "state.db").exists() else []
-
-
 def _cluster(chosen: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="slash80-") as folder:
-        found, _ = Api(account.of_person(os.environ, Path(folder))).items("/api/v1/nodes")
+        found, _ = Api(account.of_person(os.environ, Path(folder))).items(objects.NODES)
     nodes = [_of_cluster(objects.node(one)) for one in found]
     if chosen.output == "json":
         print(json.dumps(nodes, indent=2))

@@ -39,11 +39,13 @@ def _remove(chosen: argparse.Namespace) -> list[str]:
         node.reap()
         _refuse_pods(node, force=chosen.force)
         # first, so that no runtime sends further pods
-        done += _unlink(chosen.conf_dir / files.CONFLIST, ours=_is_ours(chosen.conf_dir))
+        done += _unlink(
+            chosen.conf_dir / files.CONFLIST, ours=files.is_ours(files.read(chosen.conf_dir / files.CONFLIST) or {})
+        )
         for link in survey.host_ends(node.host):
             attach.detach(node.host, link.name)
             done.append(f"link {link.name}")
-        done += between.remove_all(node.host)
+        done += between.reconcile(node.host, (), covers=(), in_use=()).done
         nft.remove()
         done.append("table inet slash80")
         done += sysctl.restore(_remembered(chosen.state_dir))
@@ -72,11 +74,6 @@ def _refuse_pods(node: Node, *, force: bool) -> None:
         names = ", ".join(str(one.key) for one in living[:3])
         msg = f"{len(living)} pods are attached by slash80 ({names}{', ...' if len(living) > 3 else ''})"
         raise Failure(f"{msg}; without the conflist they could never be deleted: delete them first, or give --force")
-
-
-def _is_ours(folder: Path) -> bool:
-    found = files.read(folder / files.CONFLIST)
-    return bool(found and any(plugin.get("type") == "slash80" for plugin in found.get("plugins", [])))
 
 
 def _unlink(path: Path, *, ours: bool) -> list[str]:

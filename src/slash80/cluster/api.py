@@ -92,10 +92,8 @@ class Api:
 
     def patch(self, path: str, body: object, *, kind: str) -> Document:
         """Change an object; `kind` is `merge`, `strategic-merge` or `json`."""
-        words = "application/json-patch+json" if kind == "json" else f"application/{kind}-patch+json"
-        return self._document(
-            self._request("PATCH", path, body=json.dumps(body).encode(), headers={"Content-Type": words})
-        )
+        headers = {"Content-Type": f"application/{kind}-patch+json"}
+        return self._document(self._request("PATCH", path, body=json.dumps(body).encode(), headers=headers))
 
     def _document(self, response: BaseHTTPResponse) -> Document:
         try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 from slash80.addressing.family import Address, Network
 from slash80.cluster.api import Document
 
+NODES = "/api/v1/nodes"
 OVERRIDE = "slash80.io/prefix-override"
 PREFIXES = "slash80.io/prefixes"
 TAINT = "slash80.io/not-ready"
@@ -28,12 +29,12 @@ class NodeSeen:
     override: str = ""
     published: str = ""
     taints: tuple[str, ...] = ()
-    conditions: Mapping[str, tuple[str, str, str]] = None  # type: ignore[assignment]
+    conditions: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        """Have conditions, if none."""
-        if self.conditions is None:
-            object.__setattr__(self, "conditions", {})
+    @property
+    def seniority(self) -> tuple[str, str]:
+        """What nodes are ordered by where two of them claim the same: the older one comes first."""
+        return self.created, self.name
 
 
 def node(document: Document) -> NodeSeen:

@@ -33,7 +33,7 @@ class Believed:
 
 def believe(nodes: Iterable[NodeSeen], bounds: Bounds) -> Believed:
     """Judge the prefixes of all nodes, the oldest node's first: who comes later cannot take what it has."""
-    ordered = sorted(nodes, key=lambda node: (node.created, node.name))
+    ordered = sorted(nodes, key=lambda node: node.seniority)
     held = {node.name: node.addresses for node in ordered}
     taken: list[tuple[Network, str]] = []
     result = Believed()

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from slash80.addressing.family import FAMILIES, Family, Network, family_of
+from slash80.cni import values
 from slash80.errors import CniError
 
 Source = Callable[[], Sequence[Network]]
-_SIZES = {4: (8, 30), 6: (64, 120)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +33,14 @@ def choose(sources: Mapping[str, Source], order: Sequence[str]) -> tuple[dict[Fa
         except CniError as error:
             problems.append(f"source {name}: {error}")
             continue
+        usable = []
+        for prefix in found:
+            try:
+                usable.append(values.prefix(prefix, prefix.version))
+            except ValueError as error:
+                problems.append(f"source {name}: {prefix} cannot be used: {error}")
         for family in FAMILIES:
-            of_family = [prefix for prefix in found if family_of(prefix) is family]
-            usable = tuple(prefix for prefix in of_family if _fits(prefix))
-            problems += [f"source {name}: {_why_not(prefix)}" for prefix in of_family if prefix not in usable]
-            if usable and family not in chosen:
-                chosen[family] = Chosen(name, usable)
+            of_family = tuple(prefix for prefix in usable if family_of(prefix) is family)
+            if of_family and family not in chosen:
+                chosen[family] = Chosen(name, of_family)
     return chosen, problems
-
-
-def _fits(prefix: Network) -> bool:
-    shortest, longest = _SIZES[prefix.version]
-    return shortest <= prefix.prefixlen <= longest
-
-
-def _why_not(prefix: Network) -> str:
-    shortest, longest = _SIZES[prefix.version]
-    return f"{prefix} cannot be used; an IPv{prefix.version} prefix has /{shortest} to /{longest}"

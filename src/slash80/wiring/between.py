@@ -47,7 +47,7 @@ def reconcile(
         stale = [dst for dst in covered.difference(covers) if not any(address in dst for address in in_use)]
         near = known if wanted is None else [route for route in wanted if is_near(host, route.gateway)]
         steps = [messages.delete_node_route(key.dst, key.gateway) for key in known if key not in near]
-        steps += [messages.delete_cover(dst) for dst in stale]
+        steps += [messages.delete_unreachable(dst) for dst in stale]
         steps += [messages.add_node_route(route.dst, route.gateway) for route in near if route not in known]
         steps += [messages.add_unreachable(dst) for dst in covers if dst not in covered]
         for step, answer in zip(steps, host.exchange(steps) if steps else [], strict=True):
@@ -72,16 +72,3 @@ def has_way(host: Socket, prefix: Network) -> bool:
     """Whether the node knows a way to a prefix that is more than its default route."""
     way = live.way_to(host, prefix[1])
     return way is not None and way.kind == messages.RTN_UNICAST and way.dst.prefixlen > 0
-
-
-def remove_all(host: Socket) -> list[str]:
-    """Remove every route with our number, for good; give the `ip` commands that did it."""
-    with translated():
-        every = [route for family in FAMILIES for route in live.routes(host, family)]
-        ours = [route for route in every if route.protocol == messages.PROTOCOL]
-        steps = [messages.delete_node_route(route.dst, route.gateway) for route in ours if route.gateway]
-        steps += [messages.delete_cover(route.dst) for route in ours if route.kind == messages.RTN_UNREACHABLE]
-        for step, answer in zip(steps, host.exchange(steps) if steps else [], strict=True):
-            if answer.errno not in {0, errno.ESRCH}:
-                raise NetlinkError(step, answer)
-    return [step.what for step in steps]

@@ -186,20 +186,20 @@ def add_host_route(name: str, index: int, address: Address) -> Step:
 
 def add_unreachable(prefix: Network) -> Step:
     """Refuse what no pod has, or packets to it loop with the router and fill its neighbour table (RFC 7084, WPD-5)."""
+    return _cover(_NEW_ROUTE, "add", prefix)
+
+
+def delete_unreachable(prefix: Network) -> Step:
+    """Refuse it no longer."""
+    return _cover(_DELETE_ROUTE, "del", prefix)
+
+
+def _cover(verb: Verb, word: str, prefix: Network) -> Step:
     attributes: Attributes = [*_destination(prefix), ("RTA_PRIORITY", LOWEST_PRIORITY)]
     fields = {"type": RTN_UNREACHABLE, "dst_len": prefix.prefixlen, "family": family_of(prefix).af}
     values = (prefix, LOWEST_PRIORITY, PROTOCOL)
-    text = "ip route add unreachable %s metric %s proto %s"
-    return _step(_NEW_ROUTE, text, values, attributes=attributes, **fields, **_OURS)
-
-
-def delete_cover(prefix: Network) -> Step:
-    """Take such a cover away."""
-    attributes: Attributes = [*_destination(prefix), ("RTA_PRIORITY", LOWEST_PRIORITY)]
-    fields = {"type": RTN_UNREACHABLE, "dst_len": prefix.prefixlen, "family": family_of(prefix).af}
-    values = (prefix, LOWEST_PRIORITY, PROTOCOL)
-    text = "ip route del unreachable %s metric %s proto %s"
-    return _step(_DELETE_ROUTE, text, values, attributes=attributes, **fields, **_OURS)
+    text = f"ip route {word} unreachable %s metric %s proto %s"
+    return _step(verb, text, values, attributes=attributes, **fields, **_OURS)
 
 
 def add_node_route(prefix: Network, gateway: Address) -> Step:

@@ -1,13 +1,13 @@
 """A watch: what it knows, after whatever happened to the server."""
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from lab.kube import FakeApi, node
+from lab.waiting import wait_until
 from slash80.cluster import watch as watching
 from slash80.cluster.api import Api, Refused, Unreachable
 from slash80.cluster.watch import Watch
@@ -26,10 +26,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _until(question: Callable[[], object]) -> None:
-    end = time.monotonic() + 10
-    while not question():
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    wait_until(lambda: bool(question()), seconds=10)
 
 
 def _started(api: Api, **more: Any) -> tuple[Watch[str], list[int]]:  # noqa: ANN401 -- handed on

@@ -1,13 +1,14 @@
 """A cgroup of our own in every hierarchy of the machine, v1, v2 or both, and its removal.
 
-Everything the sandbox runs lies below it, so what a crash leaves behind is found by its name.
+Everything that a sandbox runs lies below it, so what a crash leaves behind is found by its name.
 """
 
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,22 +87,29 @@ class Cgroups:
             for pid in pids:
                 leaf.write_text(str(pid))
 
-    def remove(self) -> None:
-        """Remove the cgroups with all below; the kernel needs a moment after the last process."""
+    def kill(self) -> None:
+        """Kill every process in the cgroups and below; who forks meanwhile needs another time."""
         for hierarchy in self.hierarchies:
-            _remove_tree(hierarchy.mountpoint / self.name)
+            for members in (hierarchy.mountpoint / self.name).glob("**/cgroup.procs"):
+                with suppress(OSError):
+                    for pid in members.read_text().split():
+                        os.kill(int(pid), signal.SIGKILL)
 
-
-def _remove_tree(base: Path, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while base.exists():
-        try:
-            for directory, _, _ in os.walk(base, topdown=False):
-                Path(directory).rmdir()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+    def remove(self, *, kill: bool = False, seconds: float = 10) -> None:
+        """Remove the cgroups with all below; the kernel needs a moment after the last process, which it may `kill`."""
+        deadline = time.monotonic() + seconds
+        bases = [hierarchy.mountpoint / self.name for hierarchy in self.hierarchies]
+        while remaining := [base for base in bases if base.exists()]:
+            if kill:
+                self.kill()
+            try:
+                for base in remaining:
+                    for directory, _, _ in os.walk(base, topdown=False):
+                        Path(directory).rmdir()
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
 
 @contextmanager
