@@ -1,13 +1,13 @@
-"""The server of CNI calls: a Unix socket for root, and threads, of one process or more, that take a call at a time."""
+"""The server of CNI calls: a Unix socket for root, and one process or more that take a call at a time."""
 
 from __future__ import annotations
 
 import array
-import errno
 import io
 import json
 import logging
 import os
+import select
 import socket
 import struct
 import threading
@@ -30,9 +30,8 @@ class Handle(Protocol):
         """Do the call."""
 
 
-# Of a process: enough to use the time in which others wait for the kernel's rtnl lock or for a lock of ours. With more
-# of them Python's own lock goes round so often that an ADD costs half as much again.
-_THREADS = 4
+_LONG = 0.1  # seconds after which a call is no longer waited for by those behind it
+_THREADS = 16  # of a process at most, of which all but one are at calls that take long
 _SECONDS = 10.0  # for a request to come in whole, or an answer to be taken: the launcher has all of it at hand
 _REQUEST_BYTES = len(handover.MAGIC) + handover.ENVIRONMENT_BYTES + INPUT_BYTES + 2
 _CHUNK = 1 << 16
@@ -53,7 +52,7 @@ class Server:
         """Name the folder of the socket; nothing is opened yet."""
         self._folder, self._handle = folder, handle
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._inode = 0
+        self._inode, self._ended = 0, threading.Event()
 
     def open(self) -> None:
         """Listen, and let the path appear: calls that come wait for `work`. Raise OSError when that cannot be."""
@@ -82,30 +81,51 @@ class Server:
         self._listener.close()
 
     def work(self) -> None:
-        """Answer calls until the server was closed and nobody waits any more."""
-        listener = self._listener.dup()  # `close` may come from a thread of this process
-        threads = [threading.Thread(target=self._take, args=[listener], name=f"call-{n}") for n in range(_THREADS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        listener.close()
+        """Answer calls until the server was closed and nobody waits any more.
 
-    def _take(self, listener: socket.socket) -> None:
-        while True:
+        One after another: with several threads Python's own lock goes round so often that an ADD costs half as much
+        again. Only when a call takes long, as one that waits for a lock, does another thread take those behind it.
+        """
+        threads: list[threading.Thread] = []
+        with self._listener.dup() as listener, select.epoll() as calls:  # `close` may come from a thread of this process
+            listener.setblocking(False)
+            # Of several processes the first one that waits gets the call, in which the last left all at hand; a plain
+            # accept would wake them in turn (ep_poll_callback in fs/eventpoll.c).
+            calls.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+            while not self._ended.is_set():
+                threads = [thread for thread in threads if thread.is_alive()]
+                if len(threads) == _THREADS:
+                    self._ended.wait(_LONG)
+                    continue
+                stint = _Stint()
+                threads.append(threading.Thread(target=self._take, args=[listener, calls, stint], name="calls"))
+                threads[-1].start()
+                stint.outlast()
+            for thread in threads:
+                thread.join()
+
+    def _take(self, listener: socket.socket, calls: select.epoll, stint: _Stint) -> None:
+        """Take calls until one took too long, or the server was closed."""
+        while not stint.over:
             try:
+                calls.poll()
                 connection, _ = listener.accept()
+            except BlockingIOError:  # another process was faster, or nobody waits any more
+                if _is_shut_down(listener):
+                    self._ended.set()
+                    stint.end()
+                continue
             except OSError as error:
-                if error.errno == errno.EINVAL:  # shut down, and nobody waits any more
-                    return
                 _log.warning("a call cannot be accepted: %s", error.strerror)
                 time.sleep(_BACKING_OFF)  # out of descriptors or memory
                 continue
+            stint.begin()
             with connection:
                 try:
                     self._serve(connection)
                 except Exception as error:  # noqa: BLE001 -- the entry point: one call must not take the thread with it
                     _log.warning("a call was cut short: %s: %s", type(error).__name__, error)
+            stint.busy = False
 
     def _serve(self, connection: socket.socket) -> None:
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
@@ -134,6 +154,46 @@ class Server:
             reply(1, json.dumps(document).encode() + b"\n")
             return
         self._handle(environ, io.BytesIO(stdin), reply, sandbox=descriptors[0] if descriptors else None)
+
+
+def _is_shut_down(listener: socket.socket) -> bool:
+    state = select.poll()
+    state.register(listener, select.POLLRDHUP)
+    return bool(state.poll(0))
+
+
+class _Stint:
+    """The time in which one thread takes the calls: until it is found at one and the same for too long."""
+
+    def __init__(self) -> None:
+        self.busy = self.over = False
+        self._number = 0
+        self._working = threading.Event()  # set at a call, and cleared when nothing has come for a while
+
+    def begin(self) -> None:
+        """Note that a call has begun."""
+        self._number += 1
+        self.busy = True
+        if not self._working.is_set():
+            self._working.set()
+
+    def end(self) -> None:
+        """Let nobody wait any more."""
+        self.over = True
+        self._working.set()
+
+    def outlast(self) -> None:
+        """Wait until a call takes too long, or until the end; sleep while there are none."""
+        while not self.over:
+            self._working.wait()
+            number = self._number
+            time.sleep(_LONG)
+            if self.busy:
+                self.over |= number == self._number
+            else:
+                self._working.clear()
+                if self.busy or self.over:  # since it was looked at
+                    self._working.set()
 
 
 def _receive(connection: socket.socket, descriptors: list[int]) -> bytes:

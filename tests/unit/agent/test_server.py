@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import pytest
 
+from lab.waiting import wait_until
 from slash80 import handover
 from slash80.agent.server import Reply, Server
 
@@ -21,9 +22,11 @@ class Calls:
         self.gate.set()
         self.came = threading.Semaphore(0)
         self.failed: list[OSError] = []
+        self.threads: set[int] = set()
 
     def handle(self, environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, sandbox: int | None) -> None:
         """Do a call."""
+        self.threads.add(threading.get_ident())
         self.came.release()
         self.gate.wait()
         try:
@@ -158,6 +161,28 @@ def test_a_stop_finishes_what_has_come(server: Running, calls: Calls, tmp_path: 
             stopping.result()
             assert [b"\0inx"] * 40 == [call.result() for call in waiting]
             assert b"\0inx" == late.recv(100)
+
+
+def test_a_call_that_takes_long_keeps_nobody_waiting(server: Running, calls: Calls, tmp_path: Path) -> None:
+    """Those behind it are taken by another thread; when it is done, one thread is left again."""
+    assert b"\0inx" == asked(tmp_path, REQUEST)
+    before = threading.active_count()
+    with ThreadPoolExecutor(5) as pool:
+        calls.gate.clear()
+        slow = [pool.submit(asked, tmp_path, REQUEST) for _ in range(5)]
+        for _ in range(5):
+            assert calls.came.acquire(timeout=20)
+        calls.gate.set()
+        assert b"\0inx" == asked(tmp_path, REQUEST)
+        assert [b"\0inx"] * 5 == [call.result() for call in slow]
+    wait_until(lambda: threading.active_count() == before)
+
+
+def test_calls_one_after_another_are_taken_by_one_thread(server: Running, calls: Calls, tmp_path: Path) -> None:
+    """Which has everything at hand that a call needs."""
+    for _ in range(20):
+        assert b"\0inx" == asked(tmp_path, REQUEST)
+    assert 1 == len(calls.threads)
 
 
 def test_a_path_that_another_agent_took_is_left_to_it(server: Running, calls: Calls, tmp_path: Path) -> None:
