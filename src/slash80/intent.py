@@ -142,7 +142,6 @@ def plan(intended: Intent, attachment: Attachment, *, mtu: int, earlier: int, ne
         netns=netns,
         addresses=given.addresses,
         routes=tuple(_routes(conf, given.addresses, earlier)),
-        prefixes=intended.prefixes,
     )
 
 

@@ -25,7 +25,8 @@ _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _GET_STRICT_CHK = 270, 10, 11, 12
 _ADD_MEMBERSHIP, _DROP_MEMBERSHIP = 1, 2
 _NLMSGERR_ATTR_MSG = 1
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
-_NUMBER, _ATTRIBUTE = struct.Struct("=II"), struct.Struct("=HH")
+_FLAGS, _NUMBER = struct.Struct("=H"), struct.Struct("=II")  # of a header, at 6 and at 8
+_ERRNO, _ATTRIBUTE = struct.Struct("=i"), struct.Struct("=HH")
 _BUFFER = 1 << 16  # a dump comes in parts of at most 32 KiB (netlink_dump in net/netlink/af_netlink.c)
 _SO_RCVBUFFORCE, _RECEIVED = 33, 1 << 20
 _DUMP_TRIES = 5
@@ -62,6 +63,9 @@ class Answer:
     errno: int = 0
     words: str = ""
     parts: list[Part] = field(default_factory=list)
+
+
+_DONE = Answer()  # of every step that was done and of which the kernel has nothing to tell
 
 
 class NetlinkError(OSError):
@@ -136,7 +140,7 @@ class Socket:
             news, self._news = self._news, []
             if any(map(wanted, news)):
                 return
-            self._news = [Part(kind, body) for kind, _, _, body in _messages(self._receive())]
+            self._settle(self._sequence + 1, [])
 
     def ask(self, step: Step) -> list[Part]:
         """Send one question and give the messages of its answer; raise NetlinkError when it is refused."""
@@ -152,42 +156,55 @@ class Socket:
             raise NetlinkError(step, answer)
         return answer.parts
 
-    def _receive(self) -> bytes:
-        """Receive once; into the same memory each time, since fresh memory of that size costs 10 us."""
+    def _receive(self) -> int:
+        """Receive once and give the size; always into the same memory, since fresh one of that size costs 10 us."""
         try:
-            length = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
-            if length > _BUFFER:
-                raise OSError(errno.EMSGSIZE, f"the kernel sent a netlink message of {length} bytes")
-            return bytes(memoryview(self._buffer)[:length])
+            size = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
         except BlockingIOError as error:
             raise TimeoutError(errno.ETIMEDOUT, "the kernel did not answer a netlink message") from error
+        if size > _BUFFER:
+            raise OSError(errno.EMSGSIZE, f"the kernel sent a netlink message of {size} bytes")
+        return size
 
     def exchange(self, steps: Sequence[Step]) -> list[Answer]:
-        """Send all steps and give each one's answer, failed or not; at most one of them may be a dump.
+        """Send all steps and give each one's answer, failed or not; only the last may be a dump.
 
-        They go in slices: the acknowledgements of more would not fit into the socket's buffer.
+        They go in slices: the answers to more would not fit into the socket's buffer.
         """
+        if len(steps) <= _AT_ONCE:
+            return self._exchange(steps) if steps else []
         slices = (steps[start : start + _AT_ONCE] for start in range(0, len(steps), _AT_ONCE))
         return [answer for part in slices for answer in self._exchange(part)]
 
     def _exchange(self, steps: Sequence[Step]) -> list[Answer]:
-        if not steps:
-            return []
-        first, count = self._sequence + 1, len(steps)
-        self._sequence += count
-        self._socket.send(b"".join([_numbered(step.message, first + i) for i, step in enumerate(steps)]))
-        answers, ended = [Answer() for _ in steps], [False] * count
-        waiting = count
-        while waiting:
-            for kind, flags, sequence, body in _messages(self._receive()):
-                index = sequence - first
-                if not sequence:
-                    self._news.append(Part(kind, body))
-                # what is older is the rest of an exchange that was given up
-                elif 0 <= index < count and not ended[index] and _take(answers[index], kind, flags=flags, body=body):
-                    ended[index] = True
-                    waiting -= 1
+        first, answers = self._sequence + 1, [_DONE] * len(steps)
+        self._sequence += len(steps)
+        self._socket.send(_batch(steps, first))
+        while not self._settle(first, answers):
+            pass
         return answers
+
+    def _settle(self, first: int, answers: list[Answer]) -> bool:
+        """Receive once, and settle answers, whose numbers begin at `first`; tell whether the last one came to its end.
+
+        What is older is the rest of an exchange that was given up, and what has no number is news.
+        """
+        size, offset, buffer, ended = self._receive(), 0, self._buffer, False
+        while offset + _HEADER.size <= size:
+            length, kind, flags, sequence, _ = _HEADER.unpack_from(buffer, offset)
+            if length < _HEADER.size:
+                break
+            start, end, index = offset + _HEADER.size, offset + length, sequence - first
+            offset = end + 3 & ~3
+            if not sequence:
+                self._news.append(Part(kind, bytes(buffer[start:end])))
+            elif 0 <= index < len(answers):
+                ended |= index == len(answers) - 1 and kind in {NLMSG_ERROR, NLMSG_DONE}
+                if kind != NLMSG_ERROR or _ERRNO.unpack_from(buffer, start)[0]:
+                    if (answer := answers[index]) is _DONE:
+                        answer = answers[index] = Answer()
+                    _take(answer, kind, flags=flags, body=bytes(buffer[start:end]))
+        return ended
 
 
 def attributes(body: bytes, offset: int) -> dict[int, bytes]:
@@ -231,33 +248,35 @@ def message(kind: int, flags: int, body: bytes) -> bytes:
     return _HEADER.pack(_HEADER.size + len(body), kind, flags | NLM_F_REQUEST, 0, 0) + body
 
 
-def _numbered(raw: bytes, sequence: int) -> bytes:
-    return raw[:8] + _NUMBER.pack(sequence, 0) + raw[16:] + bytes(-len(raw) % 4)
+def _batch(steps: Sequence[Step], first: int) -> bytearray:
+    """Join the messages, numbered; only the last one asks to be acknowledged.
+
+    They are done in their order, so by then all are; what fails is told in any case (netlink_rcv_skb in
+    net/netlink/af_netlink.c).
+    """
+    data = bytearray()
+    start = 0
+    for sequence, step in enumerate(steps, first):
+        if data:
+            _FLAGS.pack_into(data, start + 6, _FLAGS.unpack_from(data, start + 6)[0] & ~NLM_F_ACK)
+        start = len(data)
+        data += step.message
+        _NUMBER.pack_into(data, start + 8, sequence, 0)
+        data += bytes(-len(data) % 4)
+    return data
 
 
-def _messages(data: bytes) -> list[tuple[int, int, int, bytes]]:
-    offset, found = 0, []
-    while offset + 16 <= len(data):
-        length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
-        if length < 16:
-            break
-        found.append((kind, flags, sequence, data[offset + 16 : offset + length]))
-        offset += length + 3 & ~3
-    return found
-
-
-def _take(answer: Answer, kind: int, *, flags: int, body: bytes) -> bool:
-    """Add a message to an answer; True when it was the last of it."""
+def _take(answer: Answer, kind: int, *, flags: int, body: bytes) -> None:
+    """Add a message to an answer."""
     if flags & NLM_F_DUMP_INTR:
         answer.errno = errno.EINTR
-    if kind not in (NLMSG_ERROR, NLMSG_DONE):
+    if kind not in {NLMSG_ERROR, NLMSG_DONE}:
         answer.parts.append(Part(kind, body))
-        return False
-    code = -struct.unpack_from("=i", body)[0] if len(body) >= 4 else 0  # an errno, negated; also at a dump's end
+        return
+    code = -_ERRNO.unpack_from(body)[0] if len(body) >= _ERRNO.size else 0  # negated; also at a dump's end
     answer.errno = code or answer.errno
     if kind == NLMSG_ERROR and flags & NLM_F_ACK_TLVS:
         # the failed message's header is repeated, and its body too unless the kernel capped it
         length = _HEADER.unpack_from(body, 4)[0] if not flags & NLM_F_CAPPED else _HEADER.size
         words = attributes(body, 4 + (length + 3 & ~3)).get(_NLMSGERR_ATTR_MSG, b"")
         answer.words = words.rstrip(b"\0").decode("utf-8", "replace")
-    return True

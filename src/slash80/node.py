@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeVar, cast
 
 from slash80.addressing.attachment import Attachment, Key, State
-from slash80.addressing.family import Family
+from slash80.addressing.family import Family, Network
 from slash80.cni.conf import RemovalConf
 from slash80.errors import CniError, IoFailure
 from slash80.firewall.base import Base
@@ -22,6 +22,8 @@ from slash80.store.locks import AttachmentLocks, unusable
 from slash80.store.sqlite import SqliteStore
 from slash80.wiring import attach, bury, live, netns, survey, sysctl
 
+T = TypeVar("T")
+_LATELY = 0.1  # seconds
 SYSCTLS = "sysctls"  # in the state directory: a line of key and value for each setting of the node that was changed
 
 
@@ -33,6 +35,26 @@ class Graveyard(Protocol):
 
     def refused(self, host_ifname: str, reason: Exception) -> None:
         """Hear that one could not be put aside, and was deleted."""
+
+
+class Lately:
+    """What was found out about the node, for as long as pods come close after each other.
+
+    A change is seen a tenth of a second late at most: by those pods that could as well have come before it.
+    """
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self._found: dict[object, tuple[float, object]] = {}
+
+    def get(self, what: object, find: Callable[[], T]) -> T:
+        """Give what was found lately, or find it out; a failure is not kept."""
+        now = time.monotonic()
+        since, found = self._found.get(what, (-_LATELY, None))
+        if now - since >= _LATELY:
+            found = find()
+            self._found[what] = now, found
+        return cast("T", found)
 
 
 class Node:
@@ -48,11 +70,12 @@ class Node:
         *,
         store: SqliteStore,
         locks: AttachmentLocks,
+        lately: Lately,
         graveyard: Graveyard | None = None,
     ) -> None:
         """Work with these; whoever made them closes them."""
         self.host, self.base, self.store, self.locks = host, base, store, locks
-        self._graveyard = graveyard
+        self._lately, self._graveyard = lately, graveyard
 
     @contextmanager
     def removal_held(self, key: Key) -> Iterator[None]:
@@ -72,9 +95,28 @@ class Node:
         with self.locks.firewall_held():
             return self.base.ensure(ruleset, network, self._in_use)
 
-    def forward(self, families: tuple[Family, ...]) -> None:
-        """Let the node forward packets, and remember what it was set to before: the uninstaller sets it back."""
+    def require(self, families: tuple[Family, ...]) -> None:
+        """Raise Failure when the kernel lacks a family."""
+        self._lately.get(("families", families), lambda: sysctl.require(families))
+
+    def uplink_mtu(self) -> int:
+        """Give the MTU of the way out; raise Failure when the kernel refuses to tell."""
+        return self._lately.get("mtu", self._ask_mtu)
+
+    def _ask_mtu(self) -> int:
+        with attach.translated():
+            return live.uplink_mtu(self.host)
+
+    def forward(self, families: tuple[Family, ...], prefixes: tuple[Network, ...]) -> None:
+        """Let the node forward packets, except to those addresses of its prefixes that no pod has.
+
+        What it was set to before is remembered: the uninstaller sets it back.
+        """
+        self._lately.get(("forwarding", families, prefixes), lambda: self._forward(families, prefixes))
+
+    def _forward(self, families: tuple[Family, ...], prefixes: tuple[Network, ...]) -> None:
         sysctl.forward(families, self._remember)
+        attach.cover(self.host, prefixes)
 
     def _remember(self, key: str, value: str) -> None:
         path = self.locks.state_dir / SYSCTLS
@@ -211,7 +253,8 @@ def _own(conf: RemovalConf) -> Iterator[Node]:
         stack.callback(base.close)
         store = store_in(conf.state_dir, conf.lock_timeout)
         stack.callback(store.close)
-        yield Node(host, base, store=store, locks=AttachmentLocks(conf.state_dir, conf.lock_timeout))
+        locks = AttachmentLocks(conf.state_dir, conf.lock_timeout)
+        yield Node(host, base, store=store, locks=locks, lately=Lately())
 
 
 OWN = Means(_own)

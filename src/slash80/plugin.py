@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -59,8 +59,7 @@ def add(request: Request, means: Means, answer: Callable[[Document], None]) -> N
         node.locks.held(key.host_ifname),
     ):
         reach(Moment.LOCKED)
-        earlier = _siblings(node, key)
-        _Adding(request, intended, wishes, node=node, netns_fd=netns_fd, earlier=earlier).attach(previous, answer)
+        _Adding(request, key, intended, wishes=wishes, node=node, netns_fd=netns_fd).attach(previous, answer)
 
 
 def delete(request: Request, means: Means) -> None:
@@ -126,21 +125,34 @@ def status(request: Request, means: Means) -> None:
             raise kind(error.msg, error.details) from error
 
 
+class _Recorded(Exception):
+    """The attachment that is to be made has a record already."""
+
+    def __init__(self, known: Attachment) -> None:
+        super().__init__(known)
+        self.known = known
+
+
 class _Adding:
     """One ADD under its lock, from the choice of addresses to the finished wires."""
 
     def __init__(
-        self, request: Request, intended: Intent, wishes: Wishes, *, node: Node, netns_fd: int, earlier: int
+        self, request: Request, key: Key, intended: Intent, *, wishes: Wishes, node: Node, netns_fd: int
     ) -> None:
-        self._request, self._intended, self._wishes, self._earlier = request, intended, wishes, earlier
+        self._request, self._key, self._intended, self._wishes = request, key, intended, wishes
         self._conf = intended.conf
-        self._node, self._netns_fd, self._key = node, netns_fd, _key(request)
+        self._node, self._netns_fd = node, netns_fd
+        self._earlier = 0  # interfaces of ours that the container has already
 
     def attach(self, previous: Document | None, answer: Callable[[Document], None]) -> None:
         """Attach with the first choice of addresses that nobody else turns out to have, and answer."""
         for _ in range(_TRIES):
             try:
                 return self._attach_once(previous, answer)
+            except _Recorded as found:
+                _clear(self._node, found.known)
+            except attach.HostEndLeft:
+                continue  # undoing has deleted it
             except attach.AddressInUse as conflict:
                 freed = self._node_freed(conflict.holder)
                 if conflict.address in self._wishes.ips and not freed:
@@ -165,7 +177,7 @@ class _Adding:
                 conntrack.forget(address)
             self._node.enclose(self._intended.ruleset, self._request.network)
             reach(Moment.CLOSED)
-            self._node.forward(self._intended.families)
+            self._node.forward(self._intended.families, self._intended.prefixes)
             reach(Moment.FORWARDED)
             attach.attach(self._node.host, pod, plan, netns_fd=self._netns_fd)
             self._node.store.keep(replace(attachment, state=State.READY))
@@ -187,13 +199,18 @@ class _Adding:
             return self._reserve_once()
 
     def _reserve_once(self) -> tuple[Attachment, list[Address]]:
-        sysctl.require(self._intended.families)
+        self._node.require(self._intended.families)
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        wanted = intent.wanted(self._intended, self._wishes, self._key, boottime_ns=now, taken=self._is_local)
+        nodes: set[Address] = set()
+        wanted = intent.wanted(self._intended, self._wishes, self._key, boottime_ns=now, taken=nodes.__contains__)
         reused: list[Address] = []
 
-        def decide(ledger: Ledger, secret: bytes) -> Assignment:
+        def decide(ledger: Ledger, secret: bytes, known: Sequence[Attachment]) -> Assignment:
+            self._look_at(known)
             assignment = choose(wanted, ledger, secret)
+            while found := self._local(assignment.addresses):
+                nodes.update(found)
+                assignment = choose(wanted, ledger, secret)
             reused.extend(address for address in assignment.addresses if ledger.use(address))
             reach(Moment.RESERVING)
             return assignment
@@ -208,13 +225,19 @@ class _Adding:
         )
         return self._node.store.reserve(draft, decide), reused
 
-    def _is_local(self, address: Address) -> bool:
+    def _look_at(self, known: Sequence[Attachment]) -> None:
+        """Count the container's other interfaces; raise _Recorded when this one is known already."""
+        for attachment in known:
+            if attachment.host_ifname == self._key.host_ifname:
+                raise _Recorded(attachment)
+        self._earlier = sum(attachment.state is not State.DYING for attachment in known)
+
+    def _local(self, addresses: Sequence[Address]) -> list[Address]:
         with attach.translated():
-            return live.is_local(self._node.host, address)
+            return live.local(self._node.host, addresses)
 
     def _plan(self, attachment: Attachment) -> Plan:
-        with attach.translated():
-            mtu = self._conf.mtu or live.uplink_mtu(self._node.host)
+        mtu = self._conf.mtu or self._node.uplink_mtu()
         return intent.plan(self._intended, attachment, mtu=mtu, earlier=self._earlier, netns=self._request.env.netns)
 
     def _node_freed(self, holder: str) -> bool:
@@ -236,16 +259,14 @@ def _key(request: Request) -> Key:
     return Key(request.env.container_id, request.env.ifname)
 
 
-def _siblings(node: Node, key: Key) -> int:
-    """Count the container's other interfaces; refuse a second ADD, and clear what a half-done or dead one left."""
-    found = node.store.attachments(key)
-    known = next((one for one in found if one.host_ifname == key.host_ifname), None)
-    link = attach.host_end(node.host, key.host_ifname)
-    if known and known.state is State.READY and link:
-        raise Failure(f"{key} is attached already; it is left untouched, and only a DEL makes room for another ADD")
-    if known or link:
-        node.remove(key.host_ifname)
-    return sum(one is not known and one.state is not State.DYING for one in found)
+def _clear(node: Node, known: Attachment) -> None:
+    """Clear what a half-done or dead attachment left; refuse a second ADD of a living one."""
+    link = attach.host_end(node.host, known.host_ifname)
+    if known.state is State.READY and link:
+        raise Failure(
+            f"{known.key} is attached already; it is left untouched, and only a DEL makes room for another ADD"
+        )
+    node.remove(known.host_ifname)
 
 
 def _problems(node: Node, intended: Intent, key: Key, *, claimed: Claims, netns_fd: int) -> Iterator[str]:

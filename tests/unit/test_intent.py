@@ -139,7 +139,6 @@ def test_a_plan_names_both_ends() -> None:
     )
     assert '{"v":1,"net":"net","id":"container1","ifname":"eth0"}' == plan.alias
     assert (wanted.assignment.addresses, SANDBOX) == (plan.addresses, plan.netns)
-    assert (ip_network(PREFIX4), ip_network(PREFIX6)) == plan.prefixes
 
 
 @pytest.mark.parametrize(("configured", "mtu"), [(0, 1450), (1400, 1400)])

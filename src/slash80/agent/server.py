@@ -87,8 +87,9 @@ class Server:
         again. Only when a call takes long, as one that waits for a lock, does another thread take those behind it.
         """
         threads: list[threading.Thread] = []
-        with self._listener.dup() as listener, select.epoll() as calls:  # `close` may come from a thread of this process
-            listener.setblocking(False)
+        # a duplicate, since `close` may come from a thread of this process
+        with self._listener.dup() as listener, select.epoll() as calls:
+            listener.settimeout(0)
             # Of several processes the first one that waits gets the call, in which the last left all at hand; a plain
             # accept would wake them in turn (ep_poll_callback in fs/eventpoll.c).
             calls.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)

@@ -11,7 +11,7 @@ from slash80.cni.conf import RemovalConf
 from slash80.errors import InvalidConfig
 from slash80.firewall.base import Base
 from slash80.netlink import Socket
-from slash80.node import Graveyard, Node, store_in
+from slash80.node import Graveyard, Lately, Node, store_in
 from slash80.store.locks import AttachmentLocks
 from slash80.store.sqlite import SqliteStore
 from slash80.wiring import netns
@@ -26,7 +26,7 @@ class WarmNode:
     def __init__(self, state_dir: Path, graveyard: Graveyard) -> None:
         """Open nothing yet; `graveyard` hears when a removal has left something to delete."""
         self._state_dir, self._graveyard = state_dir, graveyard
-        self._thread = _Sockets()
+        self._thread, self._lately = _Sockets(), Lately()
         self._by_timeout: dict[float, tuple[SqliteStore, AttachmentLocks]] = {}
 
     @contextmanager
@@ -40,7 +40,7 @@ class WarmNode:
         host, base = self._thread.get()
         try:
             store, locks = self._waiting(conf.lock_timeout)
-            yield Node(host, base, store=store, locks=locks, graveyard=self._graveyard)
+            yield Node(host, base, store=store, locks=locks, lately=self._lately, graveyard=self._graveyard)
         except BaseException:
             # whatever went wrong may have left half an answer in a socket
             self._thread.close()

@@ -9,6 +9,7 @@ from slash80.addressing.attachment import Assignment, Attachment, Key
 from slash80.addressing.choose import Ledger
 
 T = TypeVar("T")
+Choose = Callable[[Ledger, bytes, Sequence[Attachment]], Assignment]
 
 
 class Store(Protocol):
@@ -20,9 +21,10 @@ class Store(Protocol):
     def attachments(self, of: Key | None = None) -> list[Attachment]:
         """Give all attachments, oldest first; or the key's own and those of the same container."""
 
-    def reserve(self, draft: Attachment, choose: Callable[[Ledger, bytes], Assignment]) -> Attachment:
-        """Choose addresses over the ledger and the node's secret, and keep the draft with them as pending.
+    def reserve(self, draft: Attachment, choose: Choose) -> Attachment:
+        """Choose addresses and keep the draft with them as pending, in place of what is remembered of it.
 
+        `choose` gets the ledger, the node's secret, and the container's attachments that are known, this one's too.
         Raise TryAgain when a newer slash80 has changed the schema, and whatever `choose` raises; then nothing is kept.
         """
 

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from slash80.addressing.attachment import Assignment, Attachment, Key, State
+from slash80.addressing.attachment import Attachment, Key, State
 from slash80.addressing.choose import Counts, Ledger, Use
 from slash80.addressing.family import Address, Family, family_of
 from slash80.addressing.pool import Pool, Range
-from slash80.store.api import T
+from slash80.store.api import Choose, T
 
 
 class MemoryStore:
@@ -37,10 +37,10 @@ class MemoryStore:
         ]
         return sorted(wanted, key=lambda a: (a.since, a.host_ifname))
 
-    def reserve(self, draft: Attachment, choose: Callable[[Ledger, bytes], Assignment]) -> Attachment:
+    def reserve(self, draft: Attachment, choose: Choose) -> Attachment:
         """Choose addresses and keep the draft with them as pending."""
         with self._lock:
-            assignment = choose(self, self._secret)
+            assignment = choose(self, self._secret, self.attachments(draft.key))
             kept = replace(draft, assignment=assignment, state=State.PENDING, since=self._clock())
             self._hold(kept)
             return kept

@@ -24,7 +24,7 @@ from slash80.addressing.choose import Ledger
 from slash80.addressing.mac import Mac
 from slash80.addressing.pool import Range
 from slash80.errors import IoFailure, TryAgain
-from slash80.store.api import T
+from slash80.store.api import Choose, T
 from slash80.store.ledger import SqliteLedger
 from slash80.store.locks import FileLock, private, unusable
 
@@ -107,10 +107,7 @@ class SqliteStore:
 
     def attachments(self, of: Key | None = None) -> list[Attachment]:
         """Give all attachments, oldest first; or the key's own and those of the same container."""
-        # its own by the host end, since a record that was read back from the kernel may have a hash for the container
-        if of is None:
-            return self._found("", [])
-        return self._found("WHERE container_id = ? OR host_ifname = ?", [of.container_id, of.host_ifname])
+        return self._found(*_of_container(of)) if of else self._found("", [])
 
     def dying(self) -> list[Attachment]:
         """Give the attachments that are dying, oldest first."""
@@ -118,19 +115,19 @@ class SqliteStore:
 
     @_reopening
     def _found(self, which: str, values: list[str]) -> list[Attachment]:
-        query = f"SELECT {_COLUMNS} FROM attachment {which} ORDER BY since, host_ifname"  # noqa: S608 -- constants
         with self._opened_under_lock() as connection:
-            return list(map(_attachment, connection.execute(query, values)))
+            return _found(connection, which, values)
 
     @_reopening
-    def reserve(self, draft: Attachment, choose: Callable[[Ledger, bytes], Assignment]) -> Attachment:
+    def reserve(self, draft: Attachment, choose: Choose) -> Attachment:
         """Choose addresses and keep the draft with them as pending."""
         with self._transaction() as connection:
             if _version(connection) > SCHEMA_VERSION:
                 msg = f"{self._path} was written by a newer slash80; wait until this node's upgrade is finished"
                 raise TryAgain(msg)
             secret = connection.execute("SELECT value FROM setting WHERE name = 'secret'").fetchone()[0]
-            assignment = choose(SqliteLedger(connection, self._reached), secret)
+            known = _found(connection, *_of_container(draft.key))
+            assignment = choose(SqliteLedger(connection, self._reached), secret, known)
             kept = replace(draft, assignment=assignment, state=State.PENDING, since=self._clock())
             _insert(connection, kept)
             if assignment.early:
@@ -293,6 +290,19 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _of_container(key: Key) -> tuple[str, list[str]]:
+    """Say which attachments are the key's own and those of the same container.
+
+    Its own by the host end, since a record that was read back from the kernel may have a hash for the container.
+    """
+    return "WHERE container_id = ? OR host_ifname = ?", [key.container_id, key.host_ifname]
+
+
+def _found(connection: sqlite3.Connection, which: str, values: list[str]) -> list[Attachment]:
+    query = f"SELECT {_COLUMNS} FROM attachment {which} ORDER BY since, host_ifname"  # noqa: S608 -- constants
+    return list(map(_attachment, connection.execute(query, values)))
 
 
 def _insert(connection: sqlite3.Connection, kept: Attachment) -> None:

@@ -7,12 +7,12 @@ that belongs to one attachment hangs on its host end, so deleting that link undo
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_network
 
 from slash80.addressing.attachment import DYING_PREFIX, HOST_PREFIX, dying_name, read_alias
-from slash80.addressing.family import IPV6, Address, family_of
+from slash80.addressing.family import IPV6, Address, Network, family_of
 from slash80.errors import BelongsToAnother, CniError, Failure
 from slash80.moments import Moment, reach
 from slash80.netlink import NetlinkError, Socket
@@ -30,6 +30,14 @@ class AddressInUse(Failure):
         """Name the address and the host end that has it."""
         super().__init__(f"address {address} is in use on link {holder}; another one is chosen")
         self.address, self.holder = address, holder
+
+
+class HostEndLeft(Failure):
+    """A host end of ours has the name, though nobody knows of it: what is left of a call that was killed."""
+
+    def __init__(self, name: str) -> None:
+        """Name it."""
+        super().__init__(f"link {name} is left of an earlier call; delete it")
 
 
 @contextmanager
@@ -64,7 +72,8 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
     """Make both ends and all that hangs on them; `detach` undoes what was made.
 
     The kernel acknowledges every step, and EXCL sees to it that it was this call that made the thing. Raise
-    AddressInUse when another link of ours has an address, BelongsToAnother when somebody else's route has it.
+    AddressInUse when another link of ours has an address, HostEndLeft when one has the host end's name,
+    BelongsToAnother when somebody else's route or link has it.
     """
     if IPV6 in plan.families and plan.mtu < _LEAST_MTU:
         raise Failure(
@@ -85,15 +94,26 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
         reach(Moment.POD_WIRED)
 
 
+def cover(host: Socket, prefixes: Sequence[Network]) -> None:
+    """Refuse what no pod has of the node's prefixes, unless it is refused already."""
+    with translated():
+        steps = [messages.add_unreachable(prefix) for prefix in prefixes]
+        for step, answer in zip(steps, host.exchange(steps), strict=True):
+            if answer.errno not in {0, errno.EEXIST}:
+                raise NetlinkError(step, answer)
+
+
 def refuse_other_defaults(pod: Socket, plan: Plan) -> None:
     """Raise BelongsToAnother when the namespace has a default route that is neither ours nor to be left alone."""
     with translated():
-        families = {family_of(route.dst) for route in plan.routes if not route.dst.prefixlen}
-        routes = [(family, route) for family in families for route in live.routes(pod, family)]
-    for family, route in routes:
-        if not route.dst.prefixlen and route.kind == messages.RTN_UNICAST and route.protocol != messages.PROTOCOL:
-            msg = f"{plan.netns} has an {family} default route already (protocol {route.protocol}, via {route.gateway})"
-            raise BelongsToAnother(f"{msg}; delete it, or set defaultRoute to false")
+        wanted = {route.dst for route in plan.routes if not route.dst.prefixlen}
+        found = live.routes(pod, None) if wanted else []
+    for route in found:
+        if route.dst in wanted and route.kind == messages.RTN_UNICAST and route.protocol != messages.PROTOCOL:
+            found_there = (
+                f"{family_of(route.dst)} default route already (protocol {route.protocol}, via {route.gateway})"
+            )
+            raise BelongsToAnother(f"{plan.netns} has an {found_there}; delete it, or set defaultRoute to false")
 
 
 def detach(host: Socket, host_ifname: str) -> bool:
@@ -135,7 +155,8 @@ def _create_at(host: Socket, plan: Plan, netns_fd: int, *, index: int) -> live.L
     step = messages.create_pair(plan, netns_fd, index=index)
     answer = host.exchange([step])[0]
     if answer.errno == errno.EEXIST:
-        host_end(host, plan.host_ifname)
+        if host_end(host, plan.host_ifname):
+            raise HostEndLeft(plan.host_ifname)
         msg = f"interface {plan.ifname} exists already in the network namespace {plan.netns}; it is left untouched"
         raise Failure(f"{msg}, and the pod needs another CNI_IFNAME or a new sandbox")
     if answer.errno:
@@ -151,12 +172,11 @@ def _wire_host_end(host: Socket, plan: Plan, index: int) -> None:
     steps = [messages.add_gateway(name, index, family) for family in plan.families]
     steps += [messages.set_up(name, index)]
     routes = {messages.add_host_route(name, index, address): address for address in plan.addresses}
-    covers = [messages.add_unreachable(prefix) for prefix in plan.prefixes]
-    every = [*steps, *routes, *covers]
+    every = [*steps, *routes]
     for step, answer in zip(every, host.exchange(every), strict=True):
         if answer.errno == errno.EEXIST and step in routes:
             raise _conflict(host, routes[step])
-        if answer.errno and not (answer.errno == errno.EEXIST and step in covers):
+        if answer.errno:
             raise NetlinkError(step, answer)
 
 

@@ -125,8 +125,11 @@ def addresses(socket: Socket, index: int) -> list[AddressOn]:
     return list(map(_address_on, socket.dump(messages.addresses(index))))
 
 
-def routes(socket: Socket, family: Family, *, index: int = 0, kind: int = 0) -> list[Route]:
-    """Give the main table's routes, those of one link, or those of one kind (RTN_*); the kernel sorts them out."""
+def routes(socket: Socket, family: Family | None, *, index: int = 0, kind: int = 0) -> list[Route]:
+    """Give the main table's routes, those of one link, or those of one kind (RTN_*); the kernel sorts them out.
+
+    Without a family those of all.
+    """
     try:
         parts = socket.dump(messages.all_routes(family, index=index, kind=kind))
     except NetlinkError as error:
@@ -171,10 +174,14 @@ def way_to(socket: Socket, address: Address) -> Route | None:
     return None if answer.errno else _route(answer.parts[0])
 
 
-def is_local(socket: Socket, address: Address) -> bool:
-    """Whether an address is one of the node's own."""
-    answer = socket.exchange([messages.route_to(address)])[0]
-    return not answer.errno and _route(answer.parts[0]).kind == messages.RTN_LOCAL
+def local(socket: Socket, addresses: Sequence[Address]) -> list[Address]:
+    """Give those of the addresses that are the node's own."""
+    answers = socket.exchange([messages.route_to(address) for address in addresses])
+    return [
+        address
+        for address, answer in zip(addresses, answers, strict=True)
+        if not answer.errno and _route(answer.parts[0]).kind == messages.RTN_LOCAL
+    ]
 
 
 def uplink_mtu(socket: Socket) -> int:

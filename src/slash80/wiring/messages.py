@@ -247,11 +247,12 @@ def route_to(address: Address, *, entry: bool = False) -> Step:
     return _step(_GET_ROUTE, "ip route get %s", (address,), attributes=[("RTA_DST", address)], **fields)
 
 
-def all_routes(family: Family, *, index: int = 0, kind: int = 0) -> Step:
+def all_routes(family: Family | None, *, index: int = 0, kind: int = 0) -> Step:
     """Ask for the routes of the main table; of one link if an index is given, of one kind (RTN_*) if that is given."""
+    text = f"ip -{family.version} route show" if family else "ip -4 route show; ip -6 route show"
     attributes: Attributes = [("RTA_TABLE", TABLE_MAIN), *([("RTA_OIF", index)] if index else [])]
-    fields = {"family": family.af, "table": TABLE_MAIN, "type": kind}
-    return _step(_DUMP_ROUTES, "ip -%s route show", (family.version,), attributes=attributes, **fields)
+    fields = {"family": family.af if family else 0, "table": TABLE_MAIN, "type": kind}
+    return _step(_DUMP_ROUTES, text, (), attributes=attributes, **fields)
 
 
 def add_neighbour(name: str, index: int, *, gateway: Address, mac: Mac) -> Step:

@@ -20,7 +20,7 @@ class RouteSpec:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One attachment's wires: both ends, the pod's addresses and routes, the node's prefixes they come from."""
+    """One attachment's wires: both ends, the pod's addresses and routes."""
 
     host_ifname: str
     host_mac: Mac
@@ -31,7 +31,6 @@ class Plan:
     netns: str
     addresses: tuple[Address, ...]
     routes: tuple[RouteSpec, ...]
-    prefixes: tuple[Network, ...]
 
     @property
     def families(self) -> tuple[Family, ...]:

@@ -2,7 +2,6 @@
 
 import tempfile
 from contextlib import suppress
-from functools import partial
 from ipaddress import IPv4Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ class Node:
         key = Key(f"pod{self.pods}", "eth0")
         whole = Wanted(**{"key": key, "boottime_ns": int(self.now * 1e9), **self._wanted, **wanted})
         draft = attachment(key=key, assignment=Assignment(None, None, None))
-        return self.store.reserve(draft, partial(choose, whole))
+        return self.store.reserve(draft, lambda ledger, secret, _known: choose(whole, ledger, secret))
 
     def ipv4(self, **wanted: Any) -> str:  # noqa: ANN401 -- the fields of Wanted
         """Attach one more pod and give its IPv4."""

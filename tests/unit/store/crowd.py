@@ -10,7 +10,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from ipaddress import IPv4Address, ip_network
 from pathlib import Path
 
@@ -81,7 +80,7 @@ class Worker(threading.Thread):
         while True:
             made = draft
             try:
-                made = self._store.reserve(draft, partial(choose, wanted))
+                made = self._store.reserve(draft, lambda ledger, secret, _known: choose(wanted, ledger, secret))
                 self._kernel.take(made)
                 self._store.keep(replace(made, state=State.READY))
             except FileExistsError:

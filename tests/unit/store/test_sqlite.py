@@ -4,7 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -47,7 +47,7 @@ def make(directory: Path) -> MakeStore:
     return make_store
 
 
-def nothing(_ledger: Ledger, _secret: bytes) -> Assignment:
+def nothing(_ledger: Ledger, _secret: bytes, _known: Sequence[Attachment]) -> Assignment:
     """Choose no address."""
     return Assignment(None, None, None)
 
@@ -173,7 +173,7 @@ def test_a_lock_that_stays_busy_is_told(make: MakeStore) -> None:
     make().keep(attachment(1))
     other = make(timeout=0.02)
 
-    def choose(_ledger: Ledger, _secret: bytes) -> Assignment:
+    def choose(_ledger: Ledger, _secret: bytes, _known: Sequence[Attachment]) -> Assignment:
         with pytest.raises(TryAgain, match="lock"):
             other.attachments()
         return Assignment(None, None, None)
@@ -214,7 +214,7 @@ def test_a_file_that_is_removed_in_mid_transaction_costs_that_call_only(make: Ma
     store = make(attachment(2))
     store.keep(attachment(1))
 
-    def choose(_ledger: Ledger, _secret: bytes) -> Assignment:
+    def choose(_ledger: Ledger, _secret: bytes, _known: Sequence[Attachment]) -> Assignment:
         (directory / "state.db").unlink()
         return attachment(3).assignment
 

@@ -1,6 +1,6 @@
 """The contract of a store, held by the one on disk and the one in memory."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address, ip_network
 from itertools import islice
@@ -13,7 +13,7 @@ from slash80.addressing.attachment import Assignment, Attachment, Key, Pod, Stat
 from slash80.addressing.choose import Counts, Ledger, Use
 from slash80.addressing.family import IPV4, IPV6
 from slash80.addressing.pool import Pool, Range
-from slash80.store.api import Store
+from slash80.store.api import Choose, Store
 from slash80.store.memory import MemoryStore
 from slash80.store.sqlite import SqliteStore
 from unit.builders import MAC, attachment
@@ -46,9 +46,9 @@ def store(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Store
     return SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=clock)
 
 
-def always(given: Attachment) -> Callable[[Ledger, bytes], Assignment]:
+def always(given: Attachment) -> Choose:
     """Choose what an attachment has, whatever is in use."""
-    return lambda _ledger, _secret: given.assignment
+    return lambda _ledger, _secret, _known: given.assignment
 
 
 def use(store: Store, address: object) -> Use | None:
@@ -77,7 +77,7 @@ def test_a_choice_sees_what_is_held_and_always_the_same_secret(store: Store) -> 
     store.keep(attachment(1))
     seen = []
 
-    def choose(ledger: Ledger, secret: bytes) -> Assignment:
+    def choose(ledger: Ledger, secret: bytes, _known: Sequence[Attachment]) -> Assignment:
         seen.append((secret, ledger.use(ip_address("10.80.1.1"))))
         return NOTHING
 
@@ -87,10 +87,26 @@ def test_a_choice_sees_what_is_held_and_always_the_same_secret(store: Store) -> 
     assert (seen[0], True) == (seen[1], len(seen[0][0]) >= 16)
 
 
+def test_a_choice_sees_what_the_container_has(store: Store) -> None:
+    """Its own record and those of its other interfaces, but nobody else's."""
+    mine, other = attachment(1), attachment(2)
+    second = attachment(3, key=replace(mine.key, ifname="net1"))
+    for each in (mine, other, second):
+        store.keep(each)
+    seen: list[str] = []
+
+    def choose(_ledger: Ledger, _secret: bytes, known: Sequence[Attachment]) -> Assignment:
+        seen.extend(one.key.ifname for one in known)
+        return NOTHING
+
+    store.reserve(mine, choose)
+    assert ["eth0", "net1"] == sorted(seen)
+
+
 def test_nothing_is_kept_when_the_choice_fails(store: Store) -> None:
     """Whatever it raises comes through."""
 
-    def choose(_ledger: Ledger, _secret: bytes) -> Assignment:
+    def choose(_ledger: Ledger, _secret: bytes, _known: Sequence[Attachment]) -> Assignment:
         raise LookupError
 
     with pytest.raises(LookupError):

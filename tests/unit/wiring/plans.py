@@ -25,7 +25,6 @@ PLAN = Plan(
     netns=SANDBOX,
     addresses=ATTACHMENT.assignment.addresses,
     routes=(RouteSpec(IPV4.everything), RouteSpec(IPV6.everything, priority=100)),
-    prefixes=(ip_network("10.80.1.0/24"), ip_network("2001:db8:0:1:1::/80")),
 )
 
 

@@ -2,7 +2,7 @@
 
 import errno
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 
@@ -74,6 +74,26 @@ def test_an_interface_that_is_there_already_is_left_untouched() -> None:
     assert [create, SHOW] == kernel.done
 
 
+def test_a_host_end_that_is_left_of_a_killed_call_is_told_apart() -> None:
+    """Undoing deletes it, and then there is room."""
+    create = messages.create_pair(PLAN, 9).what
+    kernel = Kernel({create: errno.EEXIST, SHOW: [link(NAME)]})
+
+    with pytest.raises(attach.HostEndLeft, match=NAME):
+        attach.attach(kernel, Kernel({}), PLAN, netns_fd=9)
+
+
+def test_a_prefix_is_covered_once() -> None:
+    """That it is already is fine, anything else is told with the command."""
+    prefix = ip_network("2001:db8:0:1:1::/80")
+    words = messages.add_unreachable(prefix).what
+    for code in (0, errno.EEXIST):
+        attach.cover(Kernel({words: code}), (prefix,))
+
+    with pytest.raises(Failure, match=f"'{words}' failed: Operation not permitted"):
+        attach.cover(Kernel({words: errno.EPERM}), (prefix,))
+
+
 CONFLICTS = {
     "another attachment's": ([route(f"{FOUR}/32")], [link("s80bbbbbbbbbbbb")], AddressInUse, "s80bbbbbbbbbbbb"),
     "another link's": ([route(f"{FOUR}/32")], [link("eth0", kind="")], BelongsToAnother, "dev eth0 proto 180"),
@@ -112,7 +132,7 @@ def test_an_address_in_use_names_its_holder() -> None:
 )
 def test_another_default_route_is_not_replaced(rows: list[bytes], refused: bool) -> None:  # noqa: FBT001
     """It is code 102, naming it; our own, narrower ones, and a namespace that wants none are fine."""
-    pod = Kernel({"ip -4 route show": rows})
+    pod = Kernel({"ip -4 route show; ip -6 route show": rows})
     attach.refuse_other_defaults(pod, replace(PLAN, routes=()))
     if not refused:
         attach.refuse_other_defaults(pod, PLAN)

@@ -92,7 +92,10 @@ def test_neighbours_without_a_mac_are_left_out() -> None:
 )
 def test_the_nodes_own_addresses_are_local(answer: list[bytes] | int, local: bool) -> None:  # noqa: FBT001
     """Whatever link has them; no way at all is not local either."""
-    assert local == live.is_local(Kernel({"ip route get 10.0.0.1": answer}), ip_address("10.0.0.1"))
+    kernel = Kernel({"ip route get 10.0.0.1": answer})
+    one, other = ip_address("10.0.0.1"), ip_address("10.0.0.2")
+
+    assert [one] * local == live.local(kernel, [one, other])
 
 
 WAY6, WAY4, AT = "ip route get 2000::", "ip route get 192.88.99.0", "ip link show (index 5)"

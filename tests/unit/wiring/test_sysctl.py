@@ -107,8 +107,10 @@ def test_a_setting_that_is_right_is_not_written(root: Path) -> None:
 
 @pytest.mark.parametrize(("found", "left"), [("2", "0"), ("1", "1"), ("0", "0")])
 def test_a_host_end_follows_no_router_of_a_pod(root: Path, found: str, left: str) -> None:
-    """Only a node whose default is 2 would."""
-    (root / "ipv6/conf/eth1/accept_ra").write_text(found)
+    """Only on a node whose default is 2 would it, since it has the default."""
+    for name in ("default", "eth1"):
+        (root / f"ipv6/conf/{name}").mkdir(exist_ok=True)
+        (root / f"ipv6/conf/{name}/accept_ra").write_text(found)
     sysctl.guard_host_end("eth1")
 
     assert [left] == _values(root, "ipv6/conf/eth1/accept_ra")
