@@ -107,16 +107,17 @@ class Node:
         with attach.translated():
             return live.uplink_mtu(self.host)
 
-    def forward(self, families: tuple[Family, ...], prefixes: tuple[Network, ...]) -> None:
-        """Let the node forward packets, except to those addresses of its prefixes that no pod has.
+    def prepare(self, families: tuple[Family, ...], prefixes: tuple[Network, ...]) -> None:
+        """Let the node forward packets, except to those addresses of its prefixes that no pod has."""
+        self._lately.get(("prepared", families, prefixes), lambda: self._prepare(families, prefixes))
 
-        What it was set to before is remembered: the uninstaller sets it back.
-        """
-        self._lately.get(("forwarding", families, prefixes), lambda: self._forward(families, prefixes))
-
-    def _forward(self, families: tuple[Family, ...], prefixes: tuple[Network, ...]) -> None:
-        sysctl.forward(families, self._remember)
+    def _prepare(self, families: tuple[Family, ...], prefixes: tuple[Network, ...]) -> None:
+        self.forward(families)
         attach.cover(self.host, prefixes)
+
+    def forward(self, families: tuple[Family, ...]) -> None:
+        """Let the node forward packets, and remember what it was set to before: the uninstaller sets it back."""
+        sysctl.forward(families, self._remember)
 
     def _remember(self, key: str, value: str) -> None:
         path = self.locks.state_dir / SYSCTLS
@@ -180,6 +181,11 @@ class Node:
         if doomed:
             self.store.forget(doomed)
         return count
+
+    def is_made(self, known: Attachment) -> bool:
+        """Whether a recorded attachment is complete: its link says whose it is, which is written last."""
+        link = attach.host_end(self.host, known.host_ifname)
+        return known.state is State.READY and link is not None and bool(link.alias)
 
     def is_dead(self, attachment: Attachment) -> bool:
         """Whether an attachment's link is gone, as when its network namespace was deleted."""

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -177,10 +176,10 @@ class _Adding:
                 conntrack.forget(address)
             self._node.enclose(self._intended.ruleset, self._request.network)
             reach(Moment.CLOSED)
-            self._node.forward(self._intended.families, self._intended.prefixes)
+            self._node.prepare(self._intended.families, self._intended.prefixes)
             reach(Moment.FORWARDED)
             attach.attach(self._node.host, pod, plan, netns_fd=self._netns_fd)
-            self._node.store.keep(replace(attachment, state=State.READY))
+            self._node.store.keep(attachment)  # which matters only if the store was lost since
             reach(Moment.KEPT)
             answer(result)
         reach(Moment.ANSWERED)
@@ -244,7 +243,7 @@ class _Adding:
         """Remove the link that has our address if nobody knows it or works on it: then it is of a lost attachment."""
         with self._node.locks.tried(holder) as free:
             known = self._node.store.get(holder)
-            if not free or (known and known.state is State.READY):
+            if not free or (known and self._node.is_made(known)):
                 return False
             self._node.remove(holder)
             return True
@@ -261,8 +260,7 @@ def _key(request: Request) -> Key:
 
 def _clear(node: Node, known: Attachment) -> None:
     """Clear what a half-done or dead attachment left; refuse a second ADD of a living one."""
-    link = attach.host_end(node.host, known.host_ifname)
-    if known.state is State.READY and link:
+    if node.is_made(known):
         raise Failure(
             f"{known.key} is attached already; it is left untouched, and only a DEL makes room for another ADD"
         )

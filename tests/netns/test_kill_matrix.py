@@ -28,7 +28,7 @@ Story = Callable[[Rig, Namespace], None]
 REMOVING = [Moment.LOCKED, Moment.DETACHED, Moment.RELEASED]
 ADDING = list(itertools.takewhile(lambda moment: moment is not Moment.BURIED, Moment))
 TURNS = [Moment.LOCKED, Moment.RESERVED, Moment.LINKED, Moment.HOST_WIRED, Moment.KEPT]  # after which others would mend
-DONE = {Moment.KEPT, Moment.ANSWERED}  # the attachment is complete, only the caller does not know
+DONE = {Moment.POD_WIRED, Moment.KEPT, Moment.ANSWERED}  # the attachment is complete, only the caller does not know
 
 
 @pytest.fixture

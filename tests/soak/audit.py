@@ -104,7 +104,8 @@ def _text(packed: bytes) -> str:
 
 def loose(picture: Picture) -> set[str]:
     """Name the attachments of which kernel and store have different ideas, or that are not finished."""
-    ready = {name for name, row in picture.rows.items() if row["state"] == "ready"}
+    named = {name for name, link in picture.links.items() if link.get("ifalias")}  # which is done last
+    ready = {n for n, row in picture.rows.items() if row["state"] == "ready" and row["host_ifname"] in named}
     linked = {name for name, row in picture.rows.items() if row["host_ifname"] in picture.links}
     known = {str(row["host_ifname"]) for row in picture.rows.values()}
     strangers = {owner(link) for name, link in picture.links.items() if name not in known}

@@ -14,6 +14,8 @@ from slash80.addressing.family import Address
 from slash80.addressing.mac import Mac
 
 HOST_PREFIX, DYING_PREFIX = "s80", "x80"
+# The alphabet of base32 (RFC 4648) as Python counts; of the 60 bits a byte's number has 56.
+_DIGITS, _BEYOND = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv"), 4
 _ALIAS_BYTES = 255  # IFALIASZ of the kernel, less its final zero
 
 
@@ -32,7 +34,7 @@ class Key:
     @cached_property
     def host_ifname(self) -> str:
         """The name of the host end: `s80` and 12 characters of lower-case base32."""
-        return HOST_PREFIX + base64.b32encode(self._digest).decode().lower()[:12]
+        return HOST_PREFIX + base64.b32encode(self._digest[:10])[:12].decode().lower()
 
     @property
     def host_mac(self) -> Mac:
@@ -45,7 +47,11 @@ class Key:
 
 
 class State(StrEnum):
-    """How far an attachment is; a dying one is no longer its pod's, and keeps its addresses until its link is gone."""
+    """How far an attachment is.
+
+    A dying one is no longer its pod's, and keeps its addresses until its link is gone. That one is pending no record
+    says: its link does not yet say whose it is.
+    """
 
     PENDING = "pending"
     READY = "ready"
@@ -110,7 +116,7 @@ def dying_name(host_ifname: str) -> str:
 
 def lock_number_of(host_ifname: str) -> int:
     """Give which byte of the lock file is an attachment's: from its host end's name, which needs no record."""
-    return int.from_bytes(base64.b32decode(host_ifname[len(HOST_PREFIX) :].upper() + "===="))
+    return int(host_ifname[len(HOST_PREFIX) :].translate(_DIGITS), 32) >> _BEYOND
 
 
 def hashed(value: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from slash80.addressing.attachment import Attachment
+from slash80.addressing.attachment import Attachment, State
 from slash80.cli import tables
 from slash80.errors import CniError
 
@@ -35,8 +36,14 @@ def show(chosen: argparse.Namespace) -> int:
 def known(state_dir: Path) -> list[Attachment]:
     """Give the attachments of a state directory; looking must not make anything."""
     from slash80.node import store_in  # noqa: PLC0415 -- the same
+    from slash80.wiring import netns, survey  # noqa: PLC0415 -- the same
 
-    return store_in(state_dir, timeout=5).attachments() if (state_dir / "state.db").exists() else []
+    if not (state_dir / "state.db").exists():
+        return []
+    found = store_in(state_dir, timeout=5).attachments()
+    with netns.socket_here() as host:
+        begun = {link.name for link in survey.host_ends(host) if not link.alias}
+    return [replace(one, state=State.PENDING) if one.host_ifname in begun else one for one in found]
 
 
 def document(attachment: Attachment) -> dict[str, Any]:

@@ -64,7 +64,11 @@ def get(document: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 -- any J
     """Give the value of a key: exact match first, else without regard to case; None when there is none."""
     if name in document:
         return document[name]
-    return next((value for key, value in reversed(list(document.items())) if key.lower() == name.lower()), None)
+    found, lowered = None, name.lower()
+    for key, value in document.items():
+        if key.lower() == lowered:
+            found = value  # the last one, as in Go
+    return found
 
 
 def section(document: Mapping[str, Any], name: str) -> Document:

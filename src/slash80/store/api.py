@@ -22,7 +22,7 @@ class Store(Protocol):
         """Give all attachments, oldest first; or the key's own and those of the same container."""
 
     def reserve(self, draft: Attachment, choose: Choose) -> Attachment:
-        """Choose addresses and keep the draft with them as pending, in place of what is remembered of it.
+        """Choose addresses and keep the draft with them, in place of what is remembered of it.
 
         `choose` gets the ledger, the node's secret, and the container's attachments that are known, this one's too.
         Raise TryAgain when a newer slash80 has changed the schema, and whatever `choose` raises; then nothing is kept.

@@ -2,7 +2,7 @@
 
 SQLite's own locks are not enough: they are dropped when the process opens and closes the file elsewhere, a replaced
 file gives two processes two databases, and they are polled. The kernel drops ours when their holder dies, however it
-dies, so a `pending` attachment whose lock is free is one that somebody began and never finished.
+dies, so one that is recorded, not complete, and whose lock is free was begun by somebody and never finished.
 """
 
 from __future__ import annotations

@@ -38,10 +38,10 @@ class MemoryStore:
         return sorted(wanted, key=lambda a: (a.since, a.host_ifname))
 
     def reserve(self, draft: Attachment, choose: Choose) -> Attachment:
-        """Choose addresses and keep the draft with them as pending."""
+        """Choose addresses and keep the draft with them."""
         with self._lock:
             assignment = choose(self, self._secret, self.attachments(draft.key))
-            kept = replace(draft, assignment=assignment, state=State.PENDING, since=self._clock())
+            kept = replace(draft, assignment=assignment, since=self._clock())
             self._hold(kept)
             return kept
 

@@ -120,7 +120,7 @@ class SqliteStore:
 
     @_reopening
     def reserve(self, draft: Attachment, choose: Choose) -> Attachment:
-        """Choose addresses and keep the draft with them as pending."""
+        """Choose addresses and keep the draft with them."""
         with self._transaction() as connection:
             if _version(connection) > SCHEMA_VERSION:
                 msg = f"{self._path} was written by a newer slash80; wait until this node's upgrade is finished"
@@ -128,7 +128,7 @@ class SqliteStore:
             secret = connection.execute("SELECT value FROM setting WHERE name = 'secret'").fetchone()[0]
             known = _found(connection, *_of_container(draft.key))
             assignment = choose(SqliteLedger(connection, self._reached), secret, known)
-            kept = replace(draft, assignment=assignment, state=State.PENDING, since=self._clock())
+            kept = replace(draft, assignment=assignment, since=self._clock())
             _insert(connection, kept)
             if assignment.early:
                 counted = "UPDATE setting SET value = value + ? WHERE name = 'early_reuse'"
@@ -137,16 +137,16 @@ class SqliteStore:
 
     @_reopening
     def keep(self, attachment: Attachment) -> None:
-        """Keep an attachment as it is; if it is the reserved one still, only its state is written."""
+        """Keep an attachment as it is, if it is not kept so already: reading costs a third of writing."""
         given = attachment.assignment
-        reserved = "UPDATE attachment SET state = ? WHERE host_ifname = ? AND state = ? AND since = ?"
-        reserved += " AND ipv4 IS ? AND ipv6 IS ?"
-        values: list[str | float | None] = [attachment.state.value, attachment.host_ifname]
-        values += [State.PENDING.value, attachment.since]
+        same = "SELECT 1 FROM attachment WHERE host_ifname = ? AND state = ? AND since = ? AND ipv4 IS ? AND ipv6 IS ?"
+        values: list[str | float | None] = [attachment.host_ifname, attachment.state.value, attachment.since]
         values += [None if value is None else str(value) for value in (given.ipv4, given.ipv6)]
+        with self._opened_under_lock() as connection:
+            if connection.execute(same, values).fetchone():
+                return
         with self._transaction() as connection:
-            if not connection.execute(reserved, values).rowcount:
-                _insert(connection, attachment)
+            _insert(connection, attachment)
 
     @_reopening
     def release(self, host_ifname: str, *, rest: bool = True) -> None:
@@ -199,24 +199,12 @@ class SqliteStore:
 
         One statement that reads needs no more: with a transaction around it, it costs twice as much.
         """
-        with self._threads_held(), self._translated():
-            private(self._directory)
-            with self._lock.held(self._timeout):
-                yield self._current()
-
-    @contextmanager
-    def _threads_held(self) -> Iterator[None]:
         if not self._threads.acquire(timeout=self._timeout):
             raise TryAgain(f"other calls have used {self._path} for {self._timeout:g} s; the runtime tries it again")
         try:
-            yield
-        finally:
-            self._threads.release()
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
+            private(self._directory)
+            with self._lock.held(self._timeout):
+                yield self._current()
         except sqlite3.Error as error:
             self.close()
             if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_DBMOVED:
@@ -225,6 +213,8 @@ class SqliteStore:
             raise IoFailure(msg) from error
         except OSError as error:
             raise unusable(self._directory, error) from error
+        finally:
+            self._threads.release()
 
     def _current(self) -> sqlite3.Connection:
         """Give the open connection, or another if the path now leads to another file or to none."""

@@ -7,9 +7,9 @@ that belongs to one attachment hangs on its host end, so deleting that link undo
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from ipaddress import ip_network
+from types import TracebackType
 
 from slash80.addressing.attachment import DYING_PREFIX, HOST_PREFIX, dying_name, read_alias
 from slash80.addressing.family import IPV6, Address, Network, family_of
@@ -40,17 +40,21 @@ class HostEndLeft(Failure):
         super().__init__(f"link {name} is left of an earlier call; delete it")
 
 
-@contextmanager
-def translated() -> Iterator[None]:
+class translated:  # noqa: N801 -- used like a function; made by contextmanager it would cost four times as much
     """Turn what the kernel refuses into a CNI error; the sentence holds the `ip` command that failed the same way."""
-    try:
-        yield
-    except NetlinkError as error:
-        raise Failure(f"{error.strerror}; run it on the node to see more") from error
-    except OSError as error:
-        raise Failure(
-            f"netlink cannot be used: {error.strerror or error}; look at the node's memory and limits"
-        ) from error
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raise Failure in the place of what netlink raises."""
+        if isinstance(value, NetlinkError):
+            raise Failure(f"{value.strerror}; run it on the node to see more") from value
+        if isinstance(value, OSError):
+            reason = value.strerror or value
+            raise Failure(f"netlink cannot be used: {reason}; look at the node's memory and limits") from value
 
 
 def is_ours(link: live.Link) -> bool:

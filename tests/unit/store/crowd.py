@@ -9,11 +9,10 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import IPv4Address, ip_network
 from pathlib import Path
 
-from slash80.addressing.attachment import Assignment, Attachment, Key, State
+from slash80.addressing.attachment import Assignment, Attachment, Key
 from slash80.addressing.choose import Wanted, choose
 from slash80.addressing.family import IPV4
 from slash80.addressing.pool import Pool
@@ -82,7 +81,7 @@ class Worker(threading.Thread):
             try:
                 made = self._store.reserve(draft, lambda ledger, secret, _known: choose(wanted, ledger, secret))
                 self._kernel.take(made)
-                self._store.keep(replace(made, state=State.READY))
+                self._store.keep(made)
             except FileExistsError:
                 self.seen["taken"] += 1
                 self._store.release(key.host_ifname)

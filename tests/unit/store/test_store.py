@@ -63,12 +63,12 @@ def test_nothing_is_known_at_first(store: Store) -> None:
     assert (None, []) == (store.get("s80aaaaaaaaaaaa"), store.attachments())
 
 
-def test_a_reservation_is_pending_and_holds_its_addresses(store: Store, clock: Clock) -> None:
+def test_a_reservation_is_kept_and_holds_its_addresses(store: Store, clock: Clock) -> None:
     """The draft is kept with what was chosen, from the moment of the reservation."""
     wanted = attachment()
     kept = store.reserve(replace(wanted, assignment=NOTHING), always(wanted))
 
-    assert replace(wanted, state=State.PENDING, since=clock.now) == kept == store.get(wanted.host_ifname)
+    assert replace(wanted, since=clock.now) == kept == store.get(wanted.host_ifname)
     assert [wanted.host_ifname] * 2 == [getattr(use(store, a), "holder", "") for a in kept.assignment.addresses]
 
 

@@ -1,0 +1,37 @@
+"""What a call works with on its node, as far as it needs no kernel."""
+
+import pytest
+from pytest_mock import MockerFixture
+
+from slash80.node import Lately
+
+
+def test_what_was_found_is_believed_for_a_moment(mocker: MockerFixture) -> None:
+    """A tenth of a second later it is looked at again."""
+    clock = mocker.patch("slash80.node.time.monotonic", return_value=5.0)
+    lately, answers = Lately(), iter([1500, 9000])
+
+    assert [1500, 1500] == [lately.get("mtu", lambda: next(answers)) for _ in range(2)]
+    clock.return_value = 5.2
+    assert 9000 == lately.get("mtu", lambda: next(answers))
+
+
+def test_one_finding_does_not_stand_for_another() -> None:
+    """Each has its name."""
+    lately = Lately()
+
+    assert (1, 2) == (lately.get(("a", 4), lambda: 1), lately.get(("a", 6), lambda: 2))
+
+
+def test_a_failure_is_found_out_again() -> None:
+    """What could not be done must be tried by the next call."""
+    lately, tries = Lately(), []
+
+    def find() -> None:
+        tries.append(1)
+        raise OSError("no")
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="no"):
+            lately.get("mtu", find)
+    assert 2 == len(tries)
