@@ -12,7 +12,7 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import wraps
 from ipaddress import IPv4Address, IPv6Address
@@ -92,7 +92,7 @@ class SqliteStore:
         """Name the directory, made when first needed; nothing is opened yet."""
         self._directory, self._path, self._lock = directory, directory / "state.db", FileLock(directory / "lock")
         self._survey, self._timeout, self._clock = survey, timeout, clock
-        self._threads = threading.Lock()
+        self._threads, self._own = threading.Lock(), threading.local()
         self._reached: dict[Range, int] = {}
         self._connection: sqlite3.Connection | None = None
         self._opened: tuple[int, int] | None = None
@@ -133,25 +133,25 @@ class SqliteStore:
             if assignment.early:
                 counted = "UPDATE setting SET value = value + ? WHERE name = 'early_reuse'"
                 connection.execute(counted, [assignment.early])
-            return kept
+        self._own.reserved = kept, self._opened
+        return kept
 
     @_reopening
     def keep(self, attachment: Attachment) -> None:
-        """Keep an attachment as it is, if it is not kept so already: reading costs a third of writing."""
-        given = attachment.assignment
-        same = "SELECT 1 FROM attachment WHERE host_ifname = ? AND state = ? AND since = ? AND ipv4 IS ? AND ipv6 IS ?"
-        values: list[str | float | None] = [attachment.host_ifname, attachment.state.value, attachment.since]
-        values += [None if value is None else str(value) for value in (given.ipv4, given.ipv6)]
-        with self._opened_under_lock() as connection:
-            if connection.execute(same, values).fetchone():
-                return
+        """Keep an attachment as it is.
+
+        The one that this thread has just reserved is kept already if the file is still the same: a file that takes its
+        place is there before the attachments are read back from the kernel, so what was complete by now is among them.
+        """
+        if self._own.__dict__.get("reserved") == (attachment, _identity(self._path)):
+            return
         with self._transaction() as connection:
             _insert(connection, attachment)
 
     @_reopening
     def release(self, host_ifname: str, *, rest: bool = True) -> None:
         """Forget an attachment and let its addresses rest."""
-        now = self._clock()
+        now, self._own.reserved = self._clock(), None
         with self._transaction() as connection:
             _let_go(connection, host_ifname, now if rest else None)
             _forget_rested(connection, now)
@@ -235,6 +235,9 @@ class SqliteStore:
 
     def _open(self) -> sqlite3.Connection:
         """Open the file, check it, and fill it if it is new; raise DatabaseError when it is damaged."""
+        with suppress(FileNotFoundError):
+            if not self._path.stat().st_size:
+                self._path.unlink()  # emptied, or never filled: what takes its place must be another file, see `keep`
         # Our own locks do the waiting and the excluding; a timeout here would only hide a foreign program's lock.
         connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
         self._connection = connection

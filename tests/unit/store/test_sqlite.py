@@ -47,6 +47,11 @@ def make(directory: Path) -> MakeStore:
     return make_store
 
 
+def always(_ledger: Ledger, _secret: bytes, _known: Sequence[Attachment]) -> Assignment:
+    """Choose the first address of each family."""
+    return attachment(1).assignment
+
+
 def nothing(_ledger: Ledger, _secret: bytes, _known: Sequence[Attachment]) -> Assignment:
     """Choose no address."""
     return Assignment(None, None, None)
@@ -125,6 +130,44 @@ def test_an_empty_file_is_a_new_one(make: MakeStore, directory: Path) -> None:
     (directory / "state.db").touch()
 
     assert ["container2"] == names(make(attachment(2)))
+
+
+def _removed(path: Path) -> None:
+    path.unlink()
+
+
+def _emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("lose", [_removed, _emptied])
+@pytest.mark.parametrize("noticed", [True, False])
+def test_what_was_reserved_in_a_file_that_was_lost_is_kept_in_the_next(
+    make: MakeStore, directory: Path, lose: Callable[[Path], None], *, noticed: bool
+) -> None:
+    """Whether or not another process has made the next one meanwhile, without it: it was not complete then."""
+    store = make()
+    reserved = store.reserve(attachment(1), always)
+    lose(directory / "state.db")
+    if noticed:
+        assert [] == names(make())
+    store.keep(reserved)
+
+    assert ["container1"] == names(make(reserved))
+    assert reserved.host_ifname == store.read(lambda ledger: ledger.use(ip_address("10.80.1.1"))).holder  # type: ignore[union-attr]
+
+
+def test_what_was_reserved_in_this_file_is_not_written_again(make: MakeStore, directory: Path) -> None:
+    """Keeping it costs a look at the file."""
+    store = make()
+    reserved = store.reserve(attachment(1), always)
+    before = (directory / "state.db").read_bytes()
+    store.keep(reserved)
+
+    assert before == (directory / "state.db").read_bytes()
+    store.release(reserved.host_ifname)
+    store.keep(reserved)
+    assert ["container1"] == names(store)
 
 
 def test_a_survey_that_fails_leaves_no_half_made_file(directory: Path) -> None:
