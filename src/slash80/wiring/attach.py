@@ -84,14 +84,13 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
             f"MTU {plan.mtu} of the uplink is too small for IPv6, which needs {_LEAST_MTU}; set mtu, or mend the uplink"
         )
     with translated():
-        made = _create(host, plan, netns_fd)
-        index = made.index
+        index, peer = _create(host, plan, netns_fd)
         reach(Moment.LINKED)
         sysctl.guard_host_end(plan.host_ifname)
         with live.usable(host, index, [family.gateway for family in plan.families]):
             _wire_host_end(host, plan, index)
             reach(Moment.HOST_WIRED)
-            _wire_pod_end(pod, plan, made.peer)
+            _wire_pod_end(pod, plan, peer)
         # Last, so that a link that says whose it is has all its wires: when the store is lost nothing else tells. And
         # it takes the rtnl lock, under which the kernel makes an address's local route right after it tells of it.
         host.run([messages.set_alias(plan.host_ifname, index, plan.alias)])
@@ -142,20 +141,20 @@ def host_end(host: Socket, host_ifname: str) -> live.Link | None:
     return link
 
 
-def _create(host: Socket, plan: Plan, netns_fd: int) -> live.Link:
-    """Make the pair and give the host end, whose index is another than the pod end's.
+def _create(host: Socket, plan: Plan, netns_fd: int) -> tuple[int, int]:
+    """Make the pair and give the indexes of the host end and of the pod's, which differ.
 
     Where both ends have the same index the kernel does not take the link for a tunnel or a veth, finds its carrier not
     urgent, and IPv6 hears of it up to a second late (linkwatch_urgent_event in net/core/link_watch.c).
     """
-    made = _create_at(host, plan, netns_fd, index=0)
-    if made.index != made.peer:
-        return made
+    index, peer = _create_at(host, plan, netns_fd, index=0)
+    if index != peer:
+        return index, peer
     detach(host, plan.host_ifname)
     return _create_at(host, plan, netns_fd, index=_FAR + (plan.host_mac.value & 0xFFFF))
 
 
-def _create_at(host: Socket, plan: Plan, netns_fd: int, *, index: int) -> live.Link:
+def _create_at(host: Socket, plan: Plan, netns_fd: int, *, index: int) -> tuple[int, int]:
     step = messages.create_pair(plan, netns_fd, index=index)
     answer = host.exchange([step])[0]
     if answer.errno == errno.EEXIST:
@@ -165,10 +164,12 @@ def _create_at(host: Socket, plan: Plan, netns_fd: int, *, index: int) -> live.L
         raise Failure(f"{msg}, and the pod needs another CNI_IFNAME or a new sandbox")
     if answer.errno:
         raise NetlinkError(step, answer)
-    made = next((live.link_of(part) for part in answer.parts), None) or live.link(host, plan.host_ifname)
+    if answer.parts:
+        return live.ends_of(answer.parts[0])
+    made = live.link(host, plan.host_ifname)  # Linux before 6.2 does not tell
     if made is None:
         raise Failure(f"link {plan.host_ifname} vanished while it was made: the sandbox {plan.netns} is gone")
-    return made
+    return made.index, made.peer
 
 
 def _wire_host_end(host: Socket, plan: Plan, index: int) -> None:

@@ -28,11 +28,11 @@ def bury(host: Socket, key: Key, sandbox: int) -> bool:
             return live.link(host, dying) is not None
         if not attach.is_ours(link):
             return False
-        host.run([messages.set_down(link.name, link.index)])
         with netns.socket_inside(sandbox) as pod:
             _take(pod, link, key.ifname)
         # last: with that name it may be deleted at any moment, and a removal that is repeated does no more
-        host.run([messages.put_aside(link.name, link.index, new=dying)])
+        aside = messages.put_aside(link.name, link.index, new=dying)
+        host.run([messages.set_down(link.name, link.index), aside])
     return True
 
 

@@ -20,6 +20,7 @@ _IFF_UP, _PERMANENT = 1, 0x80
 _RTNLGRP_IPV6_IFADDR, RTM_NEWADDR = 9, 20
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_GROUP = 1, 3, 4, 5, 18, 20, 27
 _OF_A_LINK = frozenset({_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_GROUP})
+_OTHER_END = frozenset({_IFLA_LINK})
 _INFO_KIND, _RTAX_MTU = 1, 2
 _LARGEST_MTU = 65535  # of a veth; loopback has one more
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_METRICS, _RTA_MULTIPATH = 1, 4, 5, 6, 8, 9
@@ -192,6 +193,12 @@ def uplink_mtu(socket: Socket) -> int:
             continue
         return min(way.mtu or link_of(socket.ask(messages.get_link_at(way.index))[0]).mtu, _LARGEST_MTU)
     return 1500
+
+
+def ends_of(part: Part) -> tuple[int, int]:
+    """Read the indexes of a veth and of its other end out of a message."""
+    index = _LINK.unpack_from(part.body)[2]
+    return index, _number(some_attributes(part.body, _LINK.size, _OTHER_END).get(_IFLA_LINK))
 
 
 def link_of(part: Part) -> Link:

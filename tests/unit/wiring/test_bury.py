@@ -29,7 +29,7 @@ def living() -> Kernel:
 
 
 def test_both_ends_are_put_aside() -> None:
-    """The host end first, so that nothing reaches the pod any more; the pod keeps neither name nor address."""
+    """The pod keeps neither name nor address, and the host end is put aside at last."""
     gone = ["ip link set eth0 down", "ip address del 10.80.1.1/32 dev eth0", f"ip link set eth0 name {DYING}"]
     pod = Kernel({f"{ALL} eth0": [link("eth0", 7, link=5)], **dict.fromkeys(gone, 0)})
     pod._answers["ip address show (index 7)"] = [address(value, value.max_prefixlen) for value in PLAN.addresses]
