@@ -12,7 +12,7 @@ from pathlib import Path
 from slash80 import intent
 from slash80.addressing.attachment import Assignment, Attachment, Key, State, alias_of, hashed, read_alias
 from slash80.addressing.choose import HARD_REST, Counts, Ledger, choose, exhausted
-from slash80.addressing.family import IPV6, Address
+from slash80.addressing.family import Address
 from slash80.addressing.pool import Pool
 from slash80.cni import claims
 from slash80.cni import conf as configuration
@@ -167,7 +167,7 @@ class _Adding:
         reach(Moment.RESERVED)
         with (
             UndoOnFailure(self._node, attachment.host_ifname),
-            netns.socket_inside(self._netns_fd, self._enable) as pod,
+            netns.socket_inside(self._netns_fd) as pod,
         ):
             plan = self._plan(attachment)
             result = intent.result(self._conf, plan, self._wishes).document(self._request.version, previous)
@@ -183,10 +183,6 @@ class _Adding:
             reach(Moment.KEPT)
             answer(result)
         reach(Moment.ANSWERED)
-
-    def _enable(self) -> None:
-        if IPV6 in self._intended.families:
-            sysctl.enable_ipv6()
 
     def _reserve(self) -> tuple[Attachment, list[Address]]:
         """Reserve addresses; if there are none, those of dead attachments are released and it is tried once more."""

@@ -85,8 +85,16 @@ def test_pod_with_ipv6_switched_off(rig: Rig) -> None:
         pod.sysctl(f"ipv6/conf/{name}/disable_ipv6", 1)
     attachment = rig.attach(pod)
 
+    assert {"0"} == {pod.sysctl(f"ipv6/conf/{name}/disable_ipv6") for name in ("lo", "default", "eth0")}
     with Server(rig.host):
         assert attachment.ipv6 == source_seen(pod, rig.node.ipv6)
+
+
+def test_host_end_has_no_address_but_the_gateways(rig: Rig) -> None:
+    """No link-local address of its own beside fe80::1, which the kernel would have to prove unique."""
+    (link,) = rig.host.query(f"addr show dev {rig.attach().host_ifname}")
+
+    assert {"169.254.1.1", "fe80::1"} == {info["local"] for info in link["addr_info"]}
 
 
 def test_whole_prefixes_are_unreachable(rig: Rig) -> None:

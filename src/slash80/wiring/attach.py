@@ -16,7 +16,7 @@ from slash80.addressing.family import IPV6, Address, Network, family_of
 from slash80.errors import BelongsToAnother, CniError, Failure
 from slash80.moments import Moment, reach
 from slash80.netlink import NetlinkError, Socket
-from slash80.wiring import live, messages, sysctl
+from slash80.wiring import live, messages, netns, sysctl
 from slash80.wiring.plan import Plan
 
 _FAR = 1 << 20  # beyond the indexes that the kernel gives by itself
@@ -90,7 +90,7 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
         with live.usable(host, index, [family.gateway for family in plan.families]):
             _wire_host_end(host, plan, index)
             reach(Moment.HOST_WIRED)
-            _wire_pod_end(pod, plan, peer)
+            _wire_pod_end(pod, plan, peer, netns_fd=netns_fd)
         # Last, so that a link that says whose it is has all its wires: when the store is lost nothing else tells. And
         # it takes the rtnl lock, under which the kernel makes an address's local route right after it tells of it.
         host.run([messages.set_alias(plan.host_ifname, index, plan.alias)])
@@ -175,6 +175,8 @@ def _create_at(host: Socket, plan: Plan, netns_fd: int, *, index: int) -> tuple[
 def _wire_host_end(host: Socket, plan: Plan, index: int) -> None:
     name = plan.host_ifname
     steps = [messages.add_gateway(name, index, family) for family in plan.families]
+    # its automatic link-local address would be nobody's, and making sure that it is unique is a tenth of an ADD
+    steps += [messages.no_link_local(name, index)] if IPV6 in plan.families else []
     steps += [messages.set_up(name, index)]
     routes = {messages.add_host_route(name, index, address): address for address in plan.addresses}
     every = [*steps, *routes]
@@ -185,7 +187,12 @@ def _wire_host_end(host: Socket, plan: Plan, index: int) -> None:
             raise NetlinkError(step, answer)
 
 
-def _wire_pod_end(pod: Socket, plan: Plan, index: int) -> None:
+def _wire_pod_end(pod: Socket, plan: Plan, index: int, *, netns_fd: int) -> None:
+    """Give the pod's end what it needs; where some runtime has switched IPv6 off, switch it on and go on.
+
+    That is seen by what the kernel refuses. To ask before would cost 10 us at each ADD, and a hundred with a thousand
+    pods: the settings of all namespaces are in one chain of the kernel's cache (proc_sys_compare).
+    """
     name = plan.ifname
     steps = [messages.add_address(name, index, address) for address in plan.addresses]
     steps += [messages.set_up(name, index)]
@@ -194,7 +201,12 @@ def _wire_pod_end(pod: Socket, plan: Plan, index: int) -> None:
     ]
     steps += [messages.add_pod_route(name, index, route) for route in plan.routes]
     with live.usable(pod, index, plan.addresses):
-        pod.run(steps)
+        refused = [(step, answer) for step, answer in zip(steps, pod.exchange(steps), strict=True) if answer.errno]
+        if refused and all(answer.errno != errno.EACCES for _, answer in refused):
+            raise NetlinkError(*refused[0])
+        if refused:
+            netns.inside(netns_fd, lambda: sysctl.enable_ipv6(name))
+            pod.run([step for step, _ in refused])
 
 
 def _conflict(host: Socket, address: Address) -> CniError:

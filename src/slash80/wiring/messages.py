@@ -37,6 +37,7 @@ _ONLINK = 4
 _FIB_MATCH = 0x2000
 _PERMANENT = 0x80
 _IFF_UP = 1
+_NONE = 1  # IN6_ADDR_GEN_MODE_NONE
 _MAKE = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
 _SKIP_STATISTICS = 8  # RTEXT_FILTER_SKIP_STATS
 _OURS = {"table": TABLE_MAIN, "proto": PROTOCOL}
@@ -92,6 +93,12 @@ def set_alias(name: str, index: int, alias: str) -> Step:
 def set_up(name: str, index: int) -> Step:
     """Switch a link on."""
     return _step(_SET_LINK, "ip link set %s up", (name,), index=index, flags=_IFF_UP, change=_IFF_UP)
+
+
+def no_link_local(name: str, index: int) -> Step:
+    """Have a link that is down make itself no IPv6 link-local address when it goes up."""
+    attributes: Attributes = [("IFLA_AF_SPEC", [("AF_INET6", [("IFLA_INET6_ADDR_GEN_MODE", _NONE)])])]
+    return _step(_SET_LINK, "ip link set %s addrgenmode none", (name,), attributes=attributes, index=index)
 
 
 def set_down(name: str, index: int) -> Step:

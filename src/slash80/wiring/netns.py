@@ -91,14 +91,9 @@ def socket_here() -> Socket:
     return Socket()
 
 
-def socket_inside(netns_fd: int, prepare: Callable[[], None] = lambda: None) -> Socket:
-    """Open a netlink socket inside the namespace, for use from here; `prepare` is called inside before."""
-
-    def enter() -> Socket:
-        prepare()
-        return Socket()
-
-    return inside(netns_fd, enter)
+def socket_inside(netns_fd: int) -> Socket:
+    """Open a netlink socket inside the namespace, for use from here."""
+    return inside(netns_fd, Socket)
 
 
 def inside(netns_fd: int, action: Callable[[], T]) -> T:

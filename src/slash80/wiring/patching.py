@@ -19,7 +19,8 @@ from slash80.netlink import NLM_F_REQUEST
 
 Value = int | str | Mac | IPv4Address | IPv6Address
 Attributes = list[tuple[str, Union[Value, "Attributes"]]]
-_FIXED = "IFLA_INFO_KIND"  # a value that says how what stands beside it is encoded: always "veth" here
+# Not patched: a value that says how what stands beside it is encoded, always "veth" here, and one that is no word.
+_FIXED = frozenset({"IFLA_INFO_KIND", "IFLA_INET6_ADDR_GEN_MODE"})
 _WORD = 4  # bytes of an interface's index, and of every number that an attribute of ours holds
 _TRIES = 16  # of marks, one of which may be found twice
 
@@ -104,7 +105,7 @@ def _take_apart(attributes: Attributes, outline: list[object], values: list[byte
     for name, value in attributes:
         if isinstance(value, list):
             _take_apart(value, outline, values)
-        elif name != _FIXED:
+        elif name not in _FIXED:
             packed = pack(value)
             values.append(packed)
             outline += (name, value.__class__, len(packed))
@@ -115,7 +116,7 @@ def _leaves(attributes: Attributes) -> Iterator[tuple[str, Value]]:
     for name, value in attributes:
         if isinstance(value, list):
             yield from _leaves(value)
-        elif name != _FIXED:
+        elif name not in _FIXED:
             yield name, value
 
 
@@ -140,7 +141,7 @@ def _raw(length: int, seed: str) -> bytes:
 
 def _replaced(attributes: Attributes, marks: Iterator[Value]) -> Attributes:
     return [
-        (name, _replaced(value, marks) if isinstance(value, list) else value if name == _FIXED else next(marks))
+        (name, _replaced(value, marks) if isinstance(value, list) else value if name in _FIXED else next(marks))
         for name, value in attributes
     ]
 

@@ -90,12 +90,9 @@ def guard_host_end(name: str) -> None:
         write(f"ipv6/conf/{name}/accept_ra", "0")
 
 
-def enable_ipv6() -> None:
-    """Switch IPv6 on for loopback and for links to come; for use inside a pod, where some runtimes switch it off.
-
-    A new link has the setting of `default` (addrconf_notify in net/ipv6/addrconf.c).
-    """
-    for link in ("lo", "default"):
+def enable_ipv6(name: str) -> None:
+    """Switch IPv6 on for a link, for loopback and for links to come; for use inside a pod, where some switch it off."""
+    for link in ("lo", "default", name):
         write(f"ipv6/conf/{link}/disable_ipv6", "0")
 
 

@@ -63,6 +63,11 @@ MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
         *(ADDRESS, 21, REQUEST | ACK, {"family": 2, "index": 5, "prefixlen": 32, "IFA_LOCAL": "10.80.1.5"}),
         "ip address del 10.80.1.5/32 dev eth0",
     ),
+    (
+        messages.no_link_local(NAME, 5),
+        *(LINK, 16, REQUEST | ACK, {"index": 5}),
+        "ip link set s80aaaaaaaaaaaa addrgenmode none",
+    ),
     (messages.delete_link(NAME, 5), *(LINK, 17, REQUEST | ACK, {"index": 5}), "ip link del s80aaaaaaaaaaaa"),
     (messages.get_link(NAME), *(LINK, 18, REQUEST | ACK, {"IFLA_IFNAME": NAME}), "ip link show s80aaaaaaaaaaaa"),
     (messages.get_link_at(5), *(LINK, 18, REQUEST | ACK, {"index": 5}), "ip link show (index 5)"),

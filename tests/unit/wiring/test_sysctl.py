@@ -117,13 +117,14 @@ def test_a_host_end_follows_no_router_of_a_pod(root: Path, found: str, left: str
 
 
 def test_ipv6_is_switched_on_in_the_pod(root: Path) -> None:
-    """For interfaces to come and for loopback; what is there already is somebody else's."""
-    for name in ("lo", "default", "eth1"):
+    """For the interface, for those to come and for loopback; what else is there already is somebody else's."""
+    for name in ("lo", "default", "eth0", "eth1"):
         (root / f"ipv6/conf/{name}").mkdir(exist_ok=True)
         (root / f"ipv6/conf/{name}/disable_ipv6").write_text("1")
-    sysctl.enable_ipv6()
+    sysctl.enable_ipv6("eth0")
 
-    assert ["0", "0", "1"] == _values(root, *(f"ipv6/conf/{n}/disable_ipv6" for n in ("lo", "default", "eth1")))
+    names = ("lo", "default", "eth0", "eth1")
+    assert ["0", "0", "0", "1"] == _values(root, *(f"ipv6/conf/{name}/disable_ipv6" for name in names))
 
 
 def test_a_family_that_the_kernel_lacks_is_told(root: Path) -> None:
