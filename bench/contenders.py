@@ -122,10 +122,11 @@ def _reference(kind: str, **keys: object) -> Setting:
     return setting
 
 
+# In this order they take their turns: what is compared comes one right after the other, on a machine that others share.
 SETTINGS: dict[str, Setting] = {
     "slash80 agent": _agent,
-    "slash80 engine": _engine,
     "bridge + host-local": _reference("bridge", bridge="br0", isGateway=True),
+    "slash80 engine": _engine,
     "ptp + host-local": _reference("ptp"),
 }
 
