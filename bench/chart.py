@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 _WIDTH, _LEFT, _BAR, _GAP, _TITLE = 760, 170, 18, 6, 34
-_COLOURS = ("#0a7d5a", "#3aa981", "#8a93a3", "#b0b7c3", "#c98a1b")
+_COLOURS = ("#0a7d5a", "#8a93a3", "#3aa981", "#b0b7c3", "#c98a1b")  # ours green, others grey
 _STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #333; } .title { font-weight: 600; }
 @media (prefers-color-scheme: dark) { text { fill: #ddd; } }
