@@ -133,7 +133,8 @@ class SqliteStore:
             if assignment.early:
                 counted = "UPDATE setting SET value = value + ? WHERE name = 'early_reuse'"
                 connection.execute(counted, [assignment.early])
-        self._own.reserved = kept, self._opened
+            opened = self._opened  # here, since afterwards another thread may have opened another file
+        self._own.reserved = kept, opened
         return kept
 
     @_reopening

@@ -190,8 +190,8 @@ def _wire_host_end(host: Socket, plan: Plan, index: int) -> None:
 def _wire_pod_end(pod: Socket, plan: Plan, index: int, *, netns_fd: int) -> None:
     """Give the pod's end what it needs; where some runtime has switched IPv6 off, switch it on and go on.
 
-    That is seen by what the kernel refuses. To ask before would cost 10 us at each ADD, and a hundred with a thousand
-    pods: the settings of all namespaces are in one chain of the kernel's cache (proc_sys_compare).
+    That is seen by what the kernel refuses. To ask before costs 10 us at each ADD, and more with every pod: the same
+    setting of all namespaces is in one chain of the kernel's cache (proc_sys_compare in fs/proc/proc_sysctl.c).
     """
     name = plan.ifname
     steps = [messages.add_address(name, index, address) for address in plan.addresses]
