@@ -298,23 +298,27 @@ def _collect(node: Node, network: str, valid: set[str]) -> Iterator[str]:
     """Remove what is not valid, what is dead, and host ends of the network that nobody knows; give what went wrong."""
     node.reap()
     attachments = node.store.attachments()
+    made = node.made(attachments)
     for attachment in attachments:
         gone = attachment.host_ifname not in valid or node.is_dead(attachment)
         if attachment.same_network(network) and gone:
-            yield from _collect_one(node, attachment.host_ifname, attachment)
+            yield from _collect_one(node, attachment.host_ifname, attachment, made=attachment.host_ifname in made)
     known = {attachment.host_ifname for attachment in attachments}
     for link in survey.host_ends(node.host):
         owner = read_alias(link.alias)
         if link.name not in known and (owner is None or owner[1] in {network, hashed(network)}):
-            yield from _collect_one(node, link.name, None)
+            yield from _collect_one(node, link.name, None, made=False)
 
 
-def _collect_one(node: Node, host_ifname: str, known: Attachment | None) -> Iterator[str]:
-    """Remove an attachment if it is still the one that was looked at; give what went wrong."""
+def _collect_one(node: Node, host_ifname: str, known: Attachment | None, *, made: bool) -> Iterator[str]:
+    """Remove an attachment if it is still the one that was looked at, complete or not; give what went wrong.
+
+    One that has been finished since is a pod's of whom the runtime could not know yet.
+    """
     try:
         with node.locks.held(host_ifname):
             reach(Moment.LOCKED)
-            if node.store.get(host_ifname) == known:
+            if node.store.get(host_ifname) == known and (known is None or node.is_made(known) == made):
                 node.remove(host_ifname)
     except (CniError, OSError) as error:
         yield f"{known.key if known else host_ifname}: {error}"

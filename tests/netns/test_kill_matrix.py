@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -205,6 +206,30 @@ def test_pods_stay_while_another_add_stands_still(node: Rig) -> None:
     for pod in [slow, *(other.pod for other in others)]:
         assert ping(pod, INTERNET6) == 1
         delete(node, pod)
+
+
+@pytest.mark.parametrize(
+    ("moment", "listed"),
+    [(Moment.RESERVED, True), (Moment.RESERVED, False), (Moment.LINKED, False), (Moment.HOST_WIRED, False)],
+)
+def test_gc_spares_what_is_being_made(node: Rig, moment: Moment, *, listed: bool) -> None:
+    """An ADD that is finished while a GC waits for it has made a pod's attachment, whether the runtime knew or not."""
+    slow = node.site.pod()
+    names = [{"containerID": slow.name, "ifname": "eth0"}] if listed else []
+    conf = changed(node.conf, cniVersion="1.1.0", **{"cni.dev/valid-attachments": names})
+    lock = node.state_dir / "locks/attachments"
+    with stopped(node, "ADD", slow, moment) as resume, ThreadPoolExecutor(1) as pool:
+        collecting = pool.submit(node.plugin.call, "GC", conf)
+        wait_until(lambda: any(f":{lock.stat().st_ino} " in line for line in _waiting_for_locks()), seconds=20)
+        assert resume() == 0
+        assert collecting.result().code == 0
+
+    assert ping(slow, INTERNET6) == 1
+    delete(node, slow)
+
+
+def _waiting_for_locks() -> list[str]:
+    return [line for line in Path("/proc/locks").read_text().splitlines() if "->" in line]
 
 
 def test_lost_store_while_an_add_stands_still(node: Rig) -> None:
