@@ -311,14 +311,14 @@ def _collect(node: Node, network: str, valid: set[str]) -> Iterator[str]:
 
 
 def _collect_one(node: Node, host_ifname: str, known: Attachment | None, *, made: bool) -> Iterator[str]:
-    """Remove an attachment if it is still the one that was looked at, complete or not; give what went wrong.
+    """Remove an attachment if it is still the one that was looked at; give what went wrong.
 
-    One that has been finished since is a pod's of whom the runtime could not know yet.
+    One that was not `made` and has been finished since is a pod's, of which the runtime could not know yet.
     """
     try:
         with node.locks.held(host_ifname):
             reach(Moment.LOCKED)
-            if node.store.get(host_ifname) == known and (known is None or node.is_made(known) == made):
+            if node.store.get(host_ifname) == known and (known is None or made or not node.is_made(known)):
                 node.remove(host_ifname)
     except (CniError, OSError) as error:
         yield f"{known.key if known else host_ifname}: {error}"
