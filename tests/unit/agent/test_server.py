@@ -58,13 +58,19 @@ class Running(Server):
         super().__init__(folder, calls.handle)
         self.open()
         self._thread = threading.Thread(target=self.work)
+        before = _takers()
         self._thread.start()
+        wait_until(lambda: _takers() > before)  # or it would be closed before it has begun, as no agent's is
 
     def stop(self) -> None:
         """Close it, and wait until every call is answered; repeating it is no error."""
         if self._thread.is_alive():
             self.close()
             self._thread.join()
+
+
+def _takers() -> int:
+    return sum(thread.name == "calls" for thread in threading.enumerate())
 
 
 def connected(folder: Path) -> socket.socket:
