@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -186,11 +186,6 @@ class Node:
         """Whether a recorded attachment is complete: its link says whose it is, which is written last."""
         link = attach.host_end(self.host, known.host_ifname)
         return known.state is State.READY and link is not None and bool(link.alias)
-
-    def made(self, known: Sequence[Attachment]) -> set[str]:
-        """Name the host ends of those recorded attachments that are complete."""
-        named = {link.name for link in survey.host_ends(self.host) if link.alias}
-        return {one.host_ifname for one in known if one.state is State.READY and one.host_ifname in named}
 
     def is_dead(self, attachment: Attachment) -> bool:
         """Whether an attachment's link is gone, as when its network namespace was deleted."""

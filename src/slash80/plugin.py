@@ -298,13 +298,14 @@ def _collect(node: Node, network: str, valid: set[str]) -> Iterator[str]:
     """Remove what is not valid, what is dead, and host ends of the network that nobody knows; give what went wrong."""
     node.reap()
     attachments = node.store.attachments()
-    made = node.made(attachments)
+    links = survey.host_ends(node.host)
+    made = {link.name for link in links if link.alias}
     for attachment in attachments:
         gone = attachment.host_ifname not in valid or node.is_dead(attachment)
         if attachment.same_network(network) and gone:
             yield from _collect_one(node, attachment.host_ifname, attachment, made=attachment.host_ifname in made)
     known = {attachment.host_ifname for attachment in attachments}
-    for link in survey.host_ends(node.host):
+    for link in links:
         owner = read_alias(link.alias)
         if link.name not in known and (owner is None or owner[1] in {network, hashed(network)}):
             yield from _collect_one(node, link.name, None, made=False)

@@ -144,7 +144,7 @@ class SqliteStore:
         The one that this thread has just reserved is kept already if the file is still the same: a file that takes its
         place is there before the attachments are read back from the kernel, so what was complete by now is among them.
         """
-        if self._own.__dict__.get("reserved") == (attachment, _identity(self._path)):
+        if getattr(self._own, "reserved", None) == (attachment, _identity(self._path)):
             return
         with self._transaction() as connection:
             _insert(connection, attachment)

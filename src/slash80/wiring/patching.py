@@ -46,7 +46,10 @@ class Templates:
         """Give the message that `encode` would give, for an interface `index` that may be 0."""
         outline: list[object] = [verb.message, verb.kind, verb.flags, *fields, *fields.values()]
         values = [index.to_bytes(_WORD, sys.byteorder)] if verb.index else []
-        _take_apart(attributes, outline, values)
+        for name, value in _leaves(attributes):
+            packed = pack(value)
+            values.append(packed)
+            outline += (name, type(value), len(packed))
         key = tuple(outline)
         template = self._known.get(key)
         if template is None:
@@ -98,17 +101,6 @@ class _Template:
         for spot, value in zip(self._spots, values, strict=True):
             data[spot] = value
         return bytes(data)
-
-
-def _take_apart(attributes: Attributes, outline: list[object], values: list[bytes]) -> None:
-    """Add the values that `_leaves` gives to `values`, and what kind each of them is to `outline`."""
-    for name, value in attributes:
-        if isinstance(value, list):
-            _take_apart(value, outline, values)
-        elif name not in _FIXED:
-            packed = pack(value)
-            values.append(packed)
-            outline += (name, value.__class__, len(packed))
 
 
 def _leaves(attributes: Attributes) -> Iterator[tuple[str, Value]]:
