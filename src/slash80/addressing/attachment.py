@@ -16,6 +16,7 @@ from slash80.addressing.mac import Mac
 HOST_PREFIX, DYING_PREFIX = "s80", "x80"
 # The alphabet of base32 (RFC 4648) as Python counts; of the 60 bits a byte's number has 56.
 _DIGITS, _BEYOND = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv"), 4
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
 _ALIAS_BYTES = 255  # IFALIASZ of the kernel, less its final zero
 
 
@@ -127,10 +128,7 @@ def hashed(value: str) -> str:
 def alias_of(key: Key, network: str) -> str:
     """Write who a host end belongs to as its alias: JSON of at most 255 bytes."""
     for shorten in (str, hashed):
-        text = json.dumps(
-            {"v": 1, "net": shorten(network), "id": shorten(key.container_id), "ifname": key.ifname},
-            separators=(",", ":"),
-        )
+        text = _COMPACT.encode({"v": 1, "net": shorten(network), "id": shorten(key.container_id), "ifname": key.ifname})
         if len(text) <= _ALIAS_BYTES:
             break
     return text

@@ -31,7 +31,7 @@ def decode(raw: bytes) -> Document:
         msg = f"standard input has more than {INPUT_BYTES} bytes; a network configuration is smaller"
         raise Undecodable(msg)
     try:
-        document = json.loads(raw.decode("utf-8"), parse_constant=_refuse, parse_float=_finite)
+        document = _DECODER.decode(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         msg = f"standard input is not a JSON document: {error or type(error).__name__}"
         raise Undecodable(msg) from error
@@ -102,3 +102,6 @@ def _finite(text: str) -> float:
 def _refuse(constant: str) -> NoReturn:
     msg = f"{constant} is no JSON number"
     raise ValueError(msg)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)  # json.loads would make one at each call

@@ -96,6 +96,7 @@ class SqliteStore:
         self._reached: dict[Range, int] = {}
         self._connection: sqlite3.Connection | None = None
         self._opened: tuple[int, int] | None = None
+        self._secret: bytes | None = None  # of the open file, once it was needed
 
     @_reopening
     def get(self, host_ifname: str) -> Attachment | None:
@@ -125,9 +126,9 @@ class SqliteStore:
             if _version(connection) > SCHEMA_VERSION:
                 msg = f"{self._path} was written by a newer slash80; wait until this node's upgrade is finished"
                 raise TryAgain(msg)
-            secret = connection.execute("SELECT value FROM setting WHERE name = 'secret'").fetchone()[0]
+            self._secret = self._secret or _secret(connection)
             known = _found(connection, *_of_container(draft.key))
-            assignment = choose(SqliteLedger(connection, self._reached), secret, known)
+            assignment = choose(SqliteLedger(connection, self._reached), self._secret, known)
             kept = replace(draft, assignment=assignment, since=self._clock())
             _insert(connection, kept)
             if assignment.early:
@@ -271,7 +272,7 @@ class SqliteStore:
         """Close the file; the next call opens it again."""
         if self._connection:
             self._connection.close()
-        self._connection = self._opened = None
+        self._connection = self._opened = self._secret = None
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -284,6 +285,10 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _secret(connection: sqlite3.Connection) -> bytes:
+    return bytes(connection.execute("SELECT value FROM setting WHERE name = 'secret'").fetchone()[0])
 
 
 def _of_container(key: Key) -> tuple[str, list[str]]:
@@ -310,11 +315,12 @@ def _insert(connection: sqlite3.Connection, kept: Attachment) -> None:
     ]
     marks = ", ".join("?" * len(row))
     connection.execute(f"INSERT OR REPLACE INTO attachment ({_COLUMNS}) VALUES ({marks})", row)  # noqa: S608 -- constants
-    for address in given.addresses:
+    if given.addresses:
+        marks = ", ".join(["(?, ?, ?)"] * len(given.addresses))
         connection.execute(
-            "INSERT INTO address (family, packed, holder) VALUES (?, ?, ?) "
+            f"INSERT INTO address (family, packed, holder) VALUES {marks} "  # noqa: S608 -- the same
             "ON CONFLICT (family, packed) DO UPDATE SET holder = excluded.holder",
-            [address.version, address.packed, kept.host_ifname],
+            [value for one in given.addresses for value in (one.version, one.packed, kept.host_ifname)],
         )
 
 
