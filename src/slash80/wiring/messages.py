@@ -297,4 +297,4 @@ def _step(
     index: int = 0,
     **fields: int,
 ) -> Step:
-    return Step(text, _TEMPLATES.fill(verb, index, attributes=attributes or [], fields=fields), values)
+    return Step(text, _TEMPLATES.fill(text, verb, index, attributes=attributes or [], fields=fields), values)

@@ -2,7 +2,7 @@
 
 Encoding costs pyroute2 0.1 to 0.3 ms a message, and an ADD has thirty: more than all that the kernel does for them. The
 shape is everything but the values: type, flags, header fields, attributes and their lengths. The first message of a
-shape is encoded with marks for values, which are found again in its bytes; after that only those are overwritten.
+shape is encoded with marks for values, which are found again in its bytes; after that only those are exchanged.
 """
 
 from __future__ import annotations
@@ -42,18 +42,17 @@ class Templates:
         """Start with none: a process encodes only what it uses."""
         self._known: dict[object, _Template] = {}
 
-    def fill(self, verb: Verb, index: int, *, attributes: Attributes, fields: Mapping[str, int]) -> bytes:
-        """Give the message that `encode` would give, for an interface `index` that may be 0."""
-        outline: list[object] = [verb.message, verb.kind, verb.flags, *fields, *fields.values()]
+    def fill(self, form: str, verb: Verb, index: int, *, attributes: Attributes, fields: Mapping[str, int]) -> bytes:
+        """Give the message that `encode` would give, for an interface `index` that may be 0.
+
+        Messages of the same `form` differ in the values of fields, and in how many attributes there are of what length.
+        """
         values = [index.to_bytes(_WORD, sys.byteorder)] if verb.index else []
-        for name, value in _leaves(attributes):
-            packed = pack(value)
-            values.append(packed)
-            outline += (name, type(value), len(packed))
-        key = tuple(outline)
-        template = self._known.get(key)
+        _collect(attributes, values)
+        shape = (form, *fields.values(), *map(len, values))
+        template = self._known.get(shape)
         if template is None:
-            template = self._known[key] = _Template(verb, attributes, fields)
+            template = self._known[shape] = _Template(verb, attributes, fields)
         return template.filled(values)
 
 
@@ -80,40 +79,55 @@ def pack(value: Value) -> bytes:
     return value.packed
 
 
+def _collect(attributes: Attributes, values: list[bytes]) -> None:
+    """Add the values that are patched, packed, in the order in which they lie in the message."""
+    for name, value in attributes:
+        if isinstance(value, list):
+            _collect(value, values)
+        elif name not in _FIXED:
+            values.append(pack(value))
+
+
 class _Template:
-    """One shape's bytes, and where each value lies in them."""
+    """One shape's bytes, in pieces: every second one is a value's."""
 
     def __init__(self, verb: Verb, attributes: Attributes, fields: Mapping[str, int]) -> None:
         for attempt in range(_TRIES):
             index, others = int.from_bytes(_raw(_WORD, f"{attempt}"), sys.byteorder), _marks(attributes, attempt)
-            self._data = encode(verb, index, attributes=_replaced(attributes, iter(others)), fields=fields)
-            marks = [pack(mark) for mark in ([index, *others] if verb.index else others)]
-            if all(self._data.count(mark) == 1 for mark in marks):
-                break
-        else:
-            raise AssertionError(
-                f"pyroute2 does not encode the values of {verb.message.__name__} as they are packed here"
-            )
-        self._spots = [slice(place := self._data.find(mark), place + len(mark)) for mark in marks]
+            data = encode(verb, index, attributes=_replaced(attributes, iter(others)), fields=fields)
+            self._pieces = _split(data, [pack(mark) for mark in ([index, *others] if verb.index else others)])
+            if self._pieces:
+                return
+        raise AssertionError(f"pyroute2 does not encode the values of {verb.message.__name__} as they are packed here")
 
     def filled(self, values: list[bytes]) -> bytes:
-        data = bytearray(self._data)
-        for spot, value in zip(self._spots, values, strict=True):
-            data[spot] = value
-        return bytes(data)
+        pieces = self._pieces.copy()
+        pieces[1::2] = values
+        return b"".join(pieces)
 
 
-def _leaves(attributes: Attributes) -> Iterator[tuple[str, Value]]:
-    """Give the attributes that hold a value; names tell how they are nested."""
+def _split(data: bytes, marks: list[bytes]) -> list[bytes]:
+    """Cut a message at its marks; give nothing when one of them is not there once, in its turn."""
+    pieces, rest = [], data
+    for mark in marks:
+        before, found, rest = rest.partition(mark)
+        if not found or data.count(mark) != 1:
+            return []
+        pieces += [before, mark]
+    return [*pieces, rest]
+
+
+def _leaves(attributes: Attributes) -> Iterator[Value]:
+    """Give the values that are patched."""
     for name, value in attributes:
         if isinstance(value, list):
             yield from _leaves(value)
         elif name not in _FIXED:
-            yield name, value
+            yield value
 
 
 def _marks(attributes: Attributes, attempt: int) -> list[Value]:
-    return [_mark(value, f"{attempt} {number}") for number, (_, value) in enumerate(_leaves(attributes))]
+    return [_mark(value, f"{attempt} {number}") for number, value in enumerate(_leaves(attributes))]
 
 
 def _mark(value: Value, seed: str) -> Value:

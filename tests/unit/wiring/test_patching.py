@@ -44,8 +44,9 @@ PLANS = st.builds(
 class Plain:
     """Stands in for the templates: pyroute2 encodes every message."""
 
-    def fill(self, verb: Verb, index: int, *, attributes: Attributes, fields: Mapping[str, int]) -> bytes:
+    def fill(self, form: str, verb: Verb, index: int, *, attributes: Attributes, fields: Mapping[str, int]) -> bytes:
         """Encode."""
+        assert form
         return patching.encode(verb, index, attributes=attributes, fields=fields)
 
 
