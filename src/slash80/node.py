@@ -143,14 +143,15 @@ class Node:
         """Take an attachment from its pod without waiting for the link's deletion, if there is a graveyard.
 
         Deleting a link costs 16 ms and more of waiting for RCU, and a hundred links at once no more than that. Until
-        the link is gone the row keeps its addresses. What cannot be put aside is removed.
+        the link is gone the row keeps its addresses. What cannot be put aside is removed. A runtime that repeats a
+        removal often names no namespace any more: what was put aside stays where it is.
         """
         host_ifname = key.host_ifname
-        if self._graveyard is None or sandbox is None:
+        if self._graveyard is None or (sandbox is None and not bury.is_buried(self.host, key)):
             self.remove(host_ifname)
             return
         try:
-            buried = bury.bury(self.host, key, sandbox)
+            buried = sandbox is None or bury.bury(self.host, key, sandbox)
             reach(Moment.BURIED)
             if buried:
                 self.store.doom(host_ifname)

@@ -208,6 +208,32 @@ def test_what_dies_is_shown_and_closed_and_goes(node: Rig, agent: Agent) -> None
         wait_until(lambda: listed(node) == [], seconds=10)
 
 
+@pytest.mark.parametrize("netns", [None, ""])
+def test_a_repeated_removal_leaves_the_dying_to_the_reaper(node: Rig, agent: Agent, netns: str | None) -> None:
+    """As a runtime sends it when the sandbox is gone: it does not wait for the link either, and revives nothing."""
+    with agent:
+        attachment = node.attach()
+        node.detach(attachment)
+        before = [link["ifindex"] for link in node.host.query("link show") if link["ifname"].startswith("x80")]
+        node.plugin.delete(netns, node.conf, container=attachment.pod.name)
+
+        assert ["dying"] == [row["state"] for row in listed(node)]
+        assert before == [link["ifindex"] for link in node.host.query("link show") if link["ifname"].startswith("x80")]
+        wait_until(lambda: listed(node) == [], seconds=10)
+
+
+def test_a_removal_that_names_another_namespace_spares_it(node: Rig, agent: Agent) -> None:
+    """The attachment is removed, though the other pod's interface has the same name and may have the same index."""
+    with agent:
+        first, second = node.attach(), node.attach()
+        node.plugin.delete(second.pod, node.conf, container=first.pod.name)
+
+        assert not first.pod.has_link("eth0")
+        assert not node.host.has_link(first.host_ifname)
+        assert ping(second.pod, INTERNET6) == 1
+        node.detach(second)
+
+
 def test_a_restarted_agent_finishes_what_was_dying(node: Rig, agent: Agent) -> None:
     """Whoever put it aside."""
     with agent:

@@ -1,9 +1,10 @@
 """Taking an attachment from its pod now, and deleting its link later, together with others.
 
 Deleting a veth waits for RCU, 16 ms and more, and deleting a hundred in one go takes no longer. What the pod and others
-see of it is over before: both ends are down, so the routes and the IPv6 addresses are gone, and neither has its name.
+see of it is over before: both ends are down, so the routes and the addresses are gone, and neither has its name.
 
-The messages of a batch are done in order, and each end goes down first: Linux before 6.2 renames no link that is up.
+Each end goes down before it is renamed: Linux before 6.2 renames no link that is up. The host end goes down first: the
+pod's end then costs the kernel a tenth of the whole less.
 """
 
 from __future__ import annotations
@@ -23,32 +24,37 @@ def bury(host: Socket, key: Key, sandbox: int) -> bool:
     Raise Failure or OSError when it cannot be put aside; it may then be half so, and must be deleted.
     """
     with attach.translated():
-        link, dying = live.link(host, key.host_ifname), dying_name(key.host_ifname)
+        link, inside = live.link_and_whether_inside(host, key.host_ifname, sandbox)
         if link is None:
-            return live.link(host, dying) is not None
+            return is_buried(host, key)
         if not attach.is_ours(link):
             return False
+        if not inside:
+            raise Failure(f"the other end of {link.name} is not in the namespace of this call; it is deleted with that")
+        dying = dying_name(link.name)
+        host.run([messages.set_down(link.name, link.index)])
         with netns.socket_inside(sandbox) as pod:
-            _take(pod, link, key.ifname)
+            _take(pod, key.ifname, link.peer, new=dying)
         # last: with that name it may be deleted at any moment, and a removal that is repeated does no more
-        aside = messages.put_aside(link.name, link.index, new=dying)
-        host.run([messages.set_down(link.name, link.index), aside])
+        host.run([messages.put_aside(link.name, link.index, new=dying)])
     return True
 
 
-def _take(pod: Socket, link: live.Link, ifname: str) -> None:
+def is_buried(host: Socket, key: Key) -> bool:
+    """Whether an attachment was put aside and not made again since."""
+    with attach.translated():
+        found = live.named(host, (key.host_ifname, dying_name(key.host_ifname)))
+    return bool(found) and all(map(attach.is_dying, found))
+
+
+def _take(pod: Socket, ifname: str, index: int, *, new: str) -> None:
     """Take the pod's end from it; it cannot be deleted alone."""
-    end, addresses = live.link_with_addresses(pod, ifname, link.peer)
-    if end is None or (end.kind, end.index, end.peer) != ("veth", link.peer, link.index):
-        raise Failure(f"interface {ifname} of the pod is not the other end of {link.name}; it is deleted with that")
-    ipv4 = [found.address for found in addresses if found.address.version == 4]  # those of IPv6 go as it goes down
-    pod.run(
-        [
-            messages.set_down(end.name, end.index),
-            *(messages.delete_address(end.name, end.index, address) for address in ipv4),
-            messages.rename(end.name, end.index, new=dying_name(link.name)),
-        ]
-    )
+    # its IPv6 addresses go as it goes down
+    steps = [messages.set_down(ifname, index), messages.delete_ipv4(ifname, index)]
+    steps += [messages.rename(ifname, index, new=new)]
+    for step, answer in zip(steps, pod.exchange(steps), strict=True):
+        if answer.errno not in {0, errno.EADDRNOTAVAIL}:
+            raise NetlinkError(step, answer)
 
 
 def delete_all(host: Socket) -> int:
@@ -62,7 +68,7 @@ def delete_all(host: Socket) -> int:
     group = [link for link in links if link.group == messages.GROUP_DYING]
     together = len(group) > 1 and all(map(attach.is_dying, group))
     if together and not host.exchange([messages.delete_group(messages.GROUP_DYING)])[0].errno:
-        alone = [link for link in ours if link not in group]
+        alone = [link for link in ours if link.group != messages.GROUP_DYING]
     else:
         alone = ours
     for link in alone:

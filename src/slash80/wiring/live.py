@@ -20,7 +20,9 @@ _IFF_UP, _PERMANENT = 1, 0x80
 _RTNLGRP_IPV6_IFADDR, RTM_NEWADDR = 9, 20
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_GROUP = 1, 3, 4, 5, 18, 20, 27
 _OF_A_LINK = frozenset({_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_GROUP})
-_OTHER_END = frozenset({_IFLA_LINK})
+_IFLA_LINK_NETNSID, _NETNSA_NSID, _UNNUMBERED = 37, 1, b"\xff\xff\xff\xff"
+_OTHER_END, _OTHER_NETNS = frozenset({_IFLA_LINK}), frozenset({_IFLA_LINK_NETNSID})
+_GENERAL = 4  # bytes of struct rtgenmsg, padded
 _INFO_KIND, _RTAX_MTU = 1, 2
 _LARGEST_MTU = 65535  # of a veth; loopback has one more
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_METRICS, _RTA_MULTIPATH = 1, 4, 5, 6, 8, 9
@@ -108,17 +110,19 @@ def links(socket: Socket, having: Sequence[bytes] = ()) -> list[Link]:
     return [link_of(part) for part in parts if not having or any(mark in part.body for mark in having)]
 
 
-def link_with_addresses(socket: Socket, name: str, index: int) -> tuple[Link | None, list[AddressOn]]:
-    """Find a link by name, and the addresses at an index, which may be another link's, in one exchange."""
-    steps = [messages.get_link(name), messages.addresses(index)]
-    found, there = socket.exchange(steps)
-    if found.errno not in {0, errno.ENODEV}:
-        raise NetlinkError(steps[0], found)
-    # a dump that was disturbed, or is of no link, is asked for again, alone
-    return (
-        None if found.errno else link_of(found.parts[0]),
-        addresses(socket, index) if there.errno else list(map(_address_on, there.parts)),
-    )
+def link_and_whether_inside(socket: Socket, name: str, netns_fd: int) -> tuple[Link | None, bool]:
+    """Find a link by name, and tell whether its other end is inside that namespace, in one exchange."""
+    steps = [messages.get_link(name), messages.get_netns_id(netns_fd)]
+    # in this order: a namespace may get its number only as a link is shown whose other end is in it
+    found, numbered = socket.exchange(steps)
+    if found.errno == errno.ENODEV:
+        return None, False
+    for step, answer in zip(steps, (found, numbered), strict=True):
+        if answer.errno:
+            raise NetlinkError(step, answer)
+    there = some_attributes(found.parts[0].body, _LINK.size, _OTHER_NETNS).get(_IFLA_LINK_NETNSID, _UNNUMBERED)
+    inside = there != _UNNUMBERED and there == attributes(numbered.parts[0].body, _GENERAL)[_NETNSA_NSID]
+    return link_of(found.parts[0]), inside
 
 
 def addresses(socket: Socket, index: int) -> list[AddressOn]:

@@ -9,6 +9,7 @@ from pyroute2.netlink.rtnl import (
     RTM_GETADDR,
     RTM_GETLINK,
     RTM_GETNEIGH,
+    RTM_GETNSID,
     RTM_GETROUTE,
     RTM_NEWADDR,
     RTM_NEWLINK,
@@ -18,9 +19,10 @@ from pyroute2.netlink.rtnl import (
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
+from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from slash80.addressing.family import Address, Family, Network, family_of
+from slash80.addressing.family import IPV4, Address, Family, Network, family_of
 from slash80.addressing.mac import Mac
 from slash80.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL, Step
 from slash80.wiring.patching import Attributes, Templates, Verb
@@ -47,6 +49,7 @@ _NEW_LINK = Verb(ifinfmsg, RTM_NEWLINK, _MAKE | NLM_F_ECHO)
 _SET_LINK = Verb(ifinfmsg, RTM_NEWLINK, NLM_F_ACK)
 _DELETE_LINK = Verb(ifinfmsg, RTM_DELLINK, NLM_F_ACK)
 _GET_LINK = Verb(ifinfmsg, RTM_GETLINK, NLM_F_ACK)
+_GET_NETNS_ID = Verb(nsidmsg, RTM_GETNSID, NLM_F_ACK, "")
 _DUMP_LINKS = Verb(ifinfmsg, RTM_GETLINK, NLM_F_DUMP)
 _NEW_ADDRESS = Verb(ifaddrmsg, RTM_NEWADDR, _MAKE)
 _DELETE_ADDRESS = Verb(ifaddrmsg, RTM_DELADDR, NLM_F_ACK)
@@ -146,6 +149,11 @@ def all_links() -> Step:
     return _step(_DUMP_LINKS, "ip link show", (), attributes=[("IFLA_EXT_MASK", _SKIP_STATISTICS)])
 
 
+def get_netns_id(netns_fd: int) -> Step:
+    """Ask for the number that this namespace has for another one, by which links name it; -1 if it has none."""
+    return _step(_GET_NETNS_ID, "ip netns list-id", (), attributes=[("NETNSA_FD", netns_fd)])
+
+
 def add_gateway(name: str, index: int, family: Family) -> Step:
     """Give a host end the gateway address that pods know.
 
@@ -170,11 +178,9 @@ def add_address(name: str, index: int, address: Address) -> Step:
     return _address(_NEW_ADDRESS, text, (name, address), index=index, **fields)
 
 
-def delete_address(name: str, index: int, address: Address) -> Step:
-    """Take a /32 or /128 from a link."""
-    text = "ip address del %s/%s dev %s"
-    fields = {"prefixlen": address.max_prefixlen, "scope": _SCOPE_UNIVERSE}
-    return _address(_DELETE_ADDRESS, text, (name, address), index=index, **fields)
+def delete_ipv4(name: str, index: int) -> Step:
+    """Take a link's first IPv4 address, whatever that is; EADDRNOTAVAIL when it has none."""
+    return _step(_DELETE_ADDRESS, "ip -4 address flush dev %s", (name,), index=index, family=IPV4.af)
 
 
 def addresses(index: int) -> Step:

@@ -6,6 +6,7 @@ from typing import Any
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
+from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from slash80.addressing.attachment import alias_of
@@ -13,7 +14,7 @@ from slash80.addressing.family import IPV4, IPV6, family_of
 from slash80.wiring.plan import Plan, RouteSpec
 from unit.builders import MAC, SANDBOX, attachment
 
-KINDS = {"link": ifinfmsg, "address": ifaddrmsg, "route": rtmsg, "neighbour": ndmsg}
+KINDS = {"link": ifinfmsg, "address": ifaddrmsg, "route": rtmsg, "neighbour": ndmsg, "namespace": nsidmsg}
 ATTACHMENT = attachment()
 PLAN = Plan(
     host_ifname=ATTACHMENT.host_ifname,

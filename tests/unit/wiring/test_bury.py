@@ -8,13 +8,14 @@ import pytest
 from slash80.errors import Failure
 from slash80.wiring import bury, netns
 from unit.kernels import Kernel
-from unit.wiring.plans import ATTACHMENT, PLAN, address, link
+from unit.wiring.plans import ATTACHMENT, PLAN, body, link
 
 NAME, DYING = PLAN.host_ifname, PLAN.host_ifname.replace("s80", "x80")
 ALL = "ip link show"
 GROUP = "ip link del group 21377"
-LOOK = [f"{ALL} eth0", "ip address show (index 7)"]
-PUT_ASIDE = [f"ip link set {NAME} down", f"ip link set {NAME} name {DYING} group 21377"]
+LOOK = [f"{ALL} {NAME}", "ip netns list-id"]
+DOWN, ASIDE = f"ip link set {NAME} down", f"ip link set {NAME} name {DYING} group 21377"
+GONE = ["ip link set eth0 down", "ip -4 address flush dev eth0", f"ip link set eth0 name {DYING}"]
 
 
 def buried(host: Kernel, pod: Kernel) -> bool:
@@ -23,33 +24,66 @@ def buried(host: Kernel, pod: Kernel) -> bool:
         return bury.bury(host, ATTACHMENT.key, 9)
 
 
-def living() -> Kernel:
-    """Give a host with the host end, whose other end has index 7."""
-    return Kernel({f"{ALL} {NAME}": [link(NAME, link=7)], **dict.fromkeys(PUT_ASIDE, 0)})
+def living(number: int | None = 3, called: int = 3) -> Kernel:
+    """Give a host with the host end, whose other end has index 7 in namespace `number`; the call's is `called`."""
+    answers: dict[str, int | list[bytes]] = {
+        LOOK[0]: [link(NAME, link=7, link_netnsid=number)],
+        LOOK[1]: [body("namespace", [("NETNSA_NSID", called)])],
+    }
+    return Kernel({**answers, DOWN: 0, ASIDE: 0})
 
 
-def test_both_ends_are_put_aside() -> None:
-    """The pod keeps neither name nor address, and the host end is put aside at last."""
-    gone = ["ip link set eth0 down", "ip address del 10.80.1.1/32 dev eth0", f"ip link set eth0 name {DYING}"]
-    pod = Kernel({f"{ALL} eth0": [link("eth0", 7, link=5)], **dict.fromkeys(gone, 0)})
-    pod._answers["ip address show (index 7)"] = [address(value, value.max_prefixlen) for value in PLAN.addresses]
-    host = living()
+@pytest.mark.parametrize("address", [0, errno.EADDRNOTAVAIL])
+def test_both_ends_are_put_aside(address: int) -> None:
+    """The pod keeps neither name nor address, if it had one of IPv4, and the host end is put aside at last."""
+    host, pod = living(), Kernel({**dict.fromkeys(GONE, 0), GONE[1]: address})
 
     assert buried(host, pod)
-    assert [f"{ALL} {NAME}", *PUT_ASIDE] == host.done
-    assert [*LOOK, *gone] == pod.done
+    assert [*LOOK, DOWN, ASIDE] == host.done
+    assert pod.done == GONE
+
+
+@pytest.mark.parametrize(("number", "called"), [(None, 3), (None, -1), (-1, -1), (4, 3)])
+def test_in_another_namespace_nothing_is_touched(number: int | None, called: int) -> None:
+    """There the other end's index may be somebody else's link; so the pair must be deleted at once."""
+    host, pod = living(number, called % 2**32), Kernel({})
+
+    with pytest.raises(Failure, match=f"the other end of {NAME} is not in the namespace"):
+        buried(host, pod)
+    assert (LOOK, []) == (host.done, pod.done)
+
+
+def test_a_namespace_that_cannot_be_numbered_is_told() -> None:
+    """With the kernel's reason."""
+    host = living()
+    host._answers[LOOK[1]] = errno.EBADF
+
+    with pytest.raises(Failure, match="list-id"):
+        buried(host, Kernel({}))
+
+
+@pytest.mark.parametrize("step", GONE)
+def test_a_pods_end_that_resists_is_told(step: str) -> None:
+    """The host end is not put aside then: what is half done must be deleted."""
+    host, pod = living(), Kernel({**dict.fromkeys(GONE, 0), step: errno.EBUSY})
+
+    with pytest.raises(Failure, match=step):
+        buried(host, pod)
+    assert ASIDE not in host.done
 
 
 @pytest.mark.parametrize(
-    "end", [None, link("eth0", 7, link=6), link("eth0", 8, link=5), link("eth0", 7, link=5, kind="macvlan")]
+    ("links", "there"),
+    [
+        ([], False),
+        ([NAME], False),
+        ([DYING], True),
+        ([NAME, DYING], False),
+    ],
 )
-def test_what_is_not_the_other_end_is_left_alone(end: bytes | None) -> None:
-    """Then the whole pair must be deleted at once."""
-    pod = Kernel({f"{ALL} eth0": [end]} if end else {})
-
-    with pytest.raises(Failure, match="not the other end"):
-        buried(living(), pod)
-    assert LOOK == pod.done
+def test_what_was_put_aside_is_found(links: list[str], there: bool) -> None:  # noqa: FBT001
+    """Unless it has been made again since."""
+    assert there == bury.is_buried(Kernel({f"{ALL} {name}": [link(name)] for name in links}), ATTACHMENT.key)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +91,7 @@ def test_what_is_not_the_other_end_is_left_alone(end: bytes | None) -> None:
     [
         ({}, False),
         ({f"{ALL} {DYING}": [link(DYING)]}, True),
-        ({f"{ALL} {NAME}": [link(NAME, kind="dummy")]}, False),
+        ({LOOK[0]: [link(NAME, kind="dummy")], LOOK[1]: [body("namespace", [("NETNSA_NSID", 2**32 - 1)])]}, False),
     ],
 )
 def test_nothing_to_put_aside(answers: dict[str, int | list[bytes]], there: bool) -> None:  # noqa: FBT001

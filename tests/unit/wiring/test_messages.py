@@ -9,6 +9,7 @@ import pytest
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
+from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from slash80.addressing.family import IPV4, IPV6
@@ -20,7 +21,7 @@ from unit.wiring.plans import PLAN
 
 REQUEST, ACK, ECHO, EXCL, CREATE, DUMP = 0x1, 0x4, 0x8, 0x200, 0x400, 0x300
 MAKE = REQUEST | ACK | EXCL | CREATE
-LINK, ADDRESS, ROUTE, NEIGHBOUR = ifinfmsg, ifaddrmsg, rtmsg, ndmsg
+LINK, ADDRESS, ROUTE, NEIGHBOUR, NSID = ifinfmsg, ifaddrmsg, rtmsg, ndmsg, nsidmsg
 IP4, IP6 = ip_address("10.80.1.5"), ip_address("2001:db8::5")
 NET6 = ip_network("2001:db8:5::/48")
 NAME = "s80aaaaaaaaaaaa"
@@ -59,9 +60,9 @@ MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
         "ip link del group 21377",
     ),
     (
-        messages.delete_address("eth0", 5, IP4),
-        *(ADDRESS, 21, REQUEST | ACK, {"family": 2, "index": 5, "prefixlen": 32, "IFA_LOCAL": "10.80.1.5"}),
-        "ip address del 10.80.1.5/32 dev eth0",
+        messages.delete_ipv4("eth0", 5),
+        *(ADDRESS, 21, REQUEST | ACK, {"family": 2, "index": 5, "IFA_LOCAL": None}),
+        "ip -4 address flush dev eth0",
     ),
     (
         messages.no_link_local(NAME, 5),
@@ -71,6 +72,7 @@ MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
     (messages.delete_link(NAME, 5), *(LINK, 17, REQUEST | ACK, {"index": 5}), "ip link del s80aaaaaaaaaaaa"),
     (messages.get_link(NAME), *(LINK, 18, REQUEST | ACK, {"IFLA_IFNAME": NAME}), "ip link show s80aaaaaaaaaaaa"),
     (messages.get_link_at(5), *(LINK, 18, REQUEST | ACK, {"index": 5}), "ip link show (index 5)"),
+    (messages.get_netns_id(5), *(NSID, 90, REQUEST | ACK, {"NETNSA_FD": 5}), "ip netns list-id"),
     (messages.all_links(), *(LINK, 18, REQUEST | DUMP, {"index": 0}), "ip link show"),
     (
         messages.add_gateway(NAME, 5, IPV4),

@@ -77,6 +77,7 @@ def test_links(name: str, new: str, index: int, alias: str) -> None:
     same(lambda: messages.get_link(name))
     same(lambda: messages.get_link_at(index))
     same(messages.all_links)
+    same(lambda: messages.get_netns_id(index))
 
 
 @given(NAMES, INDEXES, ADDRESSES, MACS)
@@ -84,7 +85,7 @@ def test_addresses_and_neighbours(name: str, index: int, address: IPv4Address | 
     """Of both families."""
     same(lambda: messages.add_gateway(name, index, family_of(address)))
     same(lambda: messages.add_address(name, index, address))
-    same(lambda: messages.delete_address(name, index, address))
+    same(lambda: messages.delete_ipv4(name, index))
     same(lambda: messages.addresses(index))
     same(lambda: messages.add_neighbour(name, index, gateway=address, mac=mac))
     same(lambda: messages.neighbours(index))
