@@ -146,12 +146,20 @@ class Socket:
         """Send one question and give the messages of its answer; raise NetlinkError when it is refused."""
         return self.run([step])[0].parts
 
-    def dump(self, step: Step) -> list[Part]:
-        """Read a whole table; a dump that the kernel says was disturbed is read again."""
+    def dump(self, step: Step, *, disturbed: bool = False) -> list[Part]:
+        """Read a whole table; what the kernel says was disturbed is read again.
+
+        Where links come and go all the time it always is. Whoever can do with what it saw in all goes, old entries and
+        some of the new ones, takes it `disturbed`; others get a NetlinkError in the end.
+        """
+        seen: list[Part] = []
         for _ in range(_DUMP_TRIES):
             answer = self.exchange([step])[0]
             if answer.errno != errno.EINTR:
                 break
+            seen += answer.parts
+        if answer.errno == errno.EINTR and disturbed:
+            return seen
         if answer.errno:
             raise NetlinkError(step, answer)
         return answer.parts

@@ -298,7 +298,7 @@ def _collect(node: Node, network: str, valid: set[str]) -> Iterator[str]:
     """Remove what is not valid, what is dead, and host ends of the network that nobody knows; give what went wrong."""
     node.reap()
     attachments = node.store.attachments()
-    links = survey.host_ends(node.host)
+    links = survey.host_ends(node.host, disturbed=True)  # who is missing is spared
     made = {link.name for link in links if link.alias}
     for attachment in attachments:
         gone = attachment.host_ifname not in valid or node.is_dead(attachment)

@@ -73,8 +73,8 @@ class Kernel(Socket):
         found = [self._answers.get(step.what, errno.ENODEV) for step in steps]
         return [Answer(f) if isinstance(f, int) else Answer(0, "", [Part(0, body) for body in f]) for f in found]
 
-    def dump(self, step: Step) -> list[Part]:
-        """Answer a dump; what is not known is an empty table."""
+    def dump(self, step: Step, *, disturbed: bool = False) -> list[Part]:
+        """Answer a dump, which nothing has disturbed; what is not known is an empty table."""
         found = self._answers.get(step.what, [])
         if isinstance(found, int):
             raise NetlinkError(step, Answer(found))

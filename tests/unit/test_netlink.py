@@ -140,6 +140,16 @@ def test_a_dump_that_is_always_disturbed_is_given_up() -> None:
     assert 5 == len(wire.sent)
 
 
+def test_a_dump_that_may_be_disturbed_gives_all_that_was_seen() -> None:
+    """If no reading was undisturbed; else that one, and an error is one all the same."""
+    bad, torn = _table(end=struct.pack("=i", -errno.ENOENT)), _table(flags=netlink.NLM_F_DUMP_INTR)
+
+    assert 15 == len(connected(Wire(*[torn] * 5)).dump(_steps(b"")[0], disturbed=True))
+    assert 3 == len(connected(Wire(torn, _table())).dump(_steps(b"")[0], disturbed=True))
+    with pytest.raises(NetlinkError, match="No such file"):
+        connected(Wire(torn, bad)).dump(_steps(b"")[0], disturbed=True)
+
+
 def test_a_dump_that_fails_at_its_end_has_failed() -> None:
     """The last message may carry an error instead of the end; half a table is no table."""
     with pytest.raises(NetlinkError, match="No such file"):

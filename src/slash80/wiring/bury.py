@@ -63,7 +63,8 @@ def delete_all(host: Socket) -> int:
     A group is deleted with whatever is in it, and not at all if one member cannot be deleted. So it is looked at first;
     whoever puts a link of his into our group between the look and the deletion loses it.
     """
-    links = live.links(host, having=(DYING_PREFIX.encode(), messages.GROUP_DYING.to_bytes(4, sys.byteorder)))
+    marks = (DYING_PREFIX.encode(), messages.GROUP_DYING.to_bytes(4, sys.byteorder))
+    links = live.links(host, having=marks, disturbed=True)  # who dies meanwhile has to wait
     ours = [link for link in links if attach.is_dying(link)]
     group = [link for link in links if link.group == messages.GROUP_DYING]
     together = len(group) > 1 and all(map(attach.is_dying, group))

@@ -104,10 +104,14 @@ def named(socket: Socket, names: Sequence[str]) -> list[Link]:
     return [link_of(answer.parts[0]) for answer in answers if not answer.errno]
 
 
-def links(socket: Socket, having: Sequence[bytes] = ()) -> list[Link]:
-    """Give all links; or those in whose messages one of these bytes stand, since reading a thousand takes 25 ms."""
-    parts = socket.dump(messages.all_links())
-    return [link_of(part) for part in parts if not having or any(mark in part.body for mark in having)]
+def links(socket: Socket, having: Sequence[bytes] = (), *, disturbed: bool = False) -> list[Link]:
+    """Give all links; or those in whose messages one of these bytes stand, since reading a thousand takes 25 ms.
+
+    Those that came while it was read may be missing if it may be `disturbed`; else that may raise NetlinkError.
+    """
+    parts = socket.dump(messages.all_links(), disturbed=disturbed)
+    found = [link_of(part) for part in parts if not having or any(mark in part.body for mark in having)]
+    return list({link.index: link for link in found}.values())  # as each was seen last
 
 
 def link_and_whether_inside(socket: Socket, name: str, netns_fd: int) -> tuple[Link | None, bool]:

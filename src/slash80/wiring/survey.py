@@ -12,10 +12,10 @@ from slash80.wiring import live, messages
 from slash80.wiring.attach import is_ours, translated
 
 
-def host_ends(host: Socket) -> list[live.Link]:
-    """Give all host ends of ours."""
+def host_ends(host: Socket, *, disturbed: bool = False) -> list[live.Link]:
+    """Give all host ends of ours; those that are just made may be missing if it may be `disturbed`."""
     with translated():
-        return [link for link in live.links(host) if is_ours(link)]
+        return [link for link in live.links(host, disturbed=disturbed) if is_ours(link)]
 
 
 def attachments(host: Socket) -> Iterator[Attachment]:

@@ -26,7 +26,7 @@ class Connections(Kernel):
         self._connections, self._code = connections, code
         self.deleted: list[dict[int, bytes]] = []
 
-    def dump(self, step: Step) -> list[Part]:
+    def dump(self, step: Step, *, disturbed: bool = False) -> list[Part]:
         """Give them as the kernel does."""
         return [
             Part(0, bytes(4) + _tuple(ORIGINAL, one) + _tuple(REPLY, two) + _zone(zone))

@@ -32,6 +32,13 @@ def test_a_link_may_lack_what_others_have() -> None:
     assert (None, "", 0, False) == (found.mac, found.alias, found.group, found.up)
 
 
+def test_a_link_that_was_seen_several_times_is_one() -> None:
+    """As it was seen last: it may have been renamed between two readings."""
+    (found,) = live.links(Kernel({"ip link show": [link(NAME), link("x80aaaaaaaaaaaa", group=21377)]}), disturbed=True)
+
+    assert ("x80aaaaaaaaaaaa", 21377) == (found.name, found.group)
+
+
 @pytest.mark.parametrize(("code", "found"), [(errno.ENODEV, None), (errno.EPERM, NetlinkError)])
 def test_only_a_link_that_is_not_there_is_none(code: int, found: type[NetlinkError] | None) -> None:
     """Any other refusal is told."""
