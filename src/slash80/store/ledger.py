@@ -13,10 +13,11 @@ from slash80.addressing.pool import Pool, Range
 class SqliteLedger:
     """Reads addresses as packed bytes, whose order is the addresses' own."""
 
-    def __init__(self, connection: sqlite3.Connection, reached: dict[Range, int]) -> None:
+    def __init__(self, connection: sqlite3.Connection, reached: dict[Range, int | None]) -> None:
         """Read within the transaction that is open on the connection.
 
-        `reached` remembers from one ledger to the next where the search for unused addresses has come to.
+        `reached` remembers from one ledger to the next where the search for unused addresses has come to; None where
+        there were none.
         """
         self._connection, self._reached = connection, reached
 
@@ -33,12 +34,18 @@ class SqliteLedger:
         would otherwise walk over all of them at each ADD.
         """
         first, last = int(within.first), int(within.last)
-        start = self._reached.get(within, first)
-        family = family_of(within.first)
+        start = self._reached.get(within) or first
+        family, found = family_of(within.first), False
         for low, high in ((start, last), (first, start - 1)):
             for number in self._gaps(family, low, high):
-                self._reached[within] = number
+                self._reached[within], found = number, True
                 yield family.address(number)
+        if not found:
+            self._reached[within] = None
+
+    def spent(self, within: Range) -> bool:
+        """Whether the last search in there came to its end and found none."""
+        return self._reached.get(within, 0) is None
 
     def _gaps(self, family: Family, low: int, high: int) -> Iterator[int]:
         if low > high:

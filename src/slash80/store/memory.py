@@ -101,6 +101,10 @@ class MemoryStore:
         numbers = range(int(within.first), int(within.last) + 1)
         return (a for a in map(family.address, numbers) if a not in self._uses)
 
+    def spent(self, within: Range) -> bool:
+        """Whether there are none; nothing is remembered here."""
+        return next(self.unused(within), None) is None
+
     def released(self, family: Family) -> list[tuple[Address, float]]:
         """Give the released addresses, longest ago first."""
         resting = [(a, u.released) for a, u in self._uses.items() if u.holder is None and family_of(a) is family]

@@ -48,6 +48,7 @@ _COLUMNS = (
     "host_ifname, container_id, ifname, network, netns, pod_namespace, pod_name, pod_uid, mac, ipv4, ipv6, state, since"
 )
 _FORGET_AFTER = 3600.0  # seconds; an address rested so long is as good as never used, and rows stay few
+_NEVER = 1e-9  # seconds; what was released at 0 never was
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 P = ParamSpec("P")
@@ -93,7 +94,7 @@ class SqliteStore:
         self._directory, self._path, self._lock = directory, directory / "state.db", FileLock(directory / "lock")
         self._survey, self._timeout, self._clock = survey, timeout, clock
         self._threads, self._own = threading.Lock(), threading.local()
-        self._reached: dict[Range, int] = {}
+        self._reached: dict[Range, int | None] = {}
         self._connection: sqlite3.Connection | None = None
         self._opened: tuple[int, int] | None = None
         self._secret: bytes | None = None  # of the open file, once it was needed
@@ -333,8 +334,9 @@ def _let_go(connection: sqlite3.Connection, host_ifname: str, released: float | 
 
 
 def _forget_rested(connection: sqlite3.Connection, now: float) -> None:
-    forgotten = "DELETE FROM address WHERE holder IS NULL AND (released = 0 OR released < ?)"
-    connection.execute(forgotten, [now - _FORGET_AFTER])
+    """Forget addresses that rested for long, or never were anybody's; by family, or every row would be looked at."""
+    forgotten = "DELETE FROM address WHERE family IN (4, 6) AND holder IS NULL AND released < ?"
+    connection.execute(forgotten, [max(now - _FORGET_AFTER, _NEVER)])
 
 
 def _attachment(row: tuple[str, ...]) -> Attachment:

@@ -1,6 +1,7 @@
 """The choice of addresses: by example, and for any node, any pods and any time."""
 
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import IPv4Address, ip_address, ip_network
 from pathlib import Path
@@ -33,9 +34,9 @@ START = 1000.0
 class Node:
     """A store with a clock of its own, and what attaches to it."""
 
-    def __init__(self, **wanted: Any) -> None:  # noqa: ANN401 -- the fields of Wanted
+    def __init__(self, store: Callable[[Callable[[], float]], Store] = MemoryStore, **wanted: Any) -> None:  # noqa: ANN401 -- the fields of Wanted
         self.now = START
-        self.store: Store = MemoryStore(lambda: self.now)
+        self.store = store(lambda: self.now)
         self.pods = 0
         self._wanted = {"pools": {IPV4: POOL4, IPV6: POOL6}, "mode": Suffix.UNIQUE, "cooldown": 130.0, **wanted}
 
@@ -72,6 +73,24 @@ def test_the_address_released_longest_ago_comes_next() -> None:
     node.now += 200
 
     assert ["10.80.1.5", "10.80.1.1", "10.80.1.3"] == [node.ipv4() for _ in range(3)]
+
+
+def test_what_is_free_is_found_though_all_was_known_lately(tmp_path: Path) -> None:
+    """An address that was given back unused, when nothing that was released has had its rest."""
+
+    def on_disk(clock: Callable[[], float]) -> Store:
+        return SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=clock)
+
+    node = Node(on_disk)
+    pods = [node.attach() for _ in range(6)]
+    with pytest.raises(NoFreeAddress):
+        node.attach()
+    node.store.release(pods[4].host_ifname)
+    node.store.release(pods[3].host_ifname, rest=False)
+
+    assert "10.80.1.4" == node.ipv4()
+    node.now += 200
+    assert "10.80.1.5" == node.ipv4()
 
 
 @pytest.mark.parametrize(("rest", "early"), [(30, 1), (129.9, 1), (130, 0), (500, 0)])

@@ -270,6 +270,20 @@ def test_dooming_or_forgetting_what_is_not_known_is_no_error(store: Store) -> No
     assert [] == store.attachments()
 
 
+def test_a_range_is_spent_when_all_of_it_is_known(store: Store) -> None:
+    """And no longer when a search has found one that was given back unused."""
+    within = _range("10.80.1.1", "10.80.1.2")
+    for number in (1, 2):
+        store.keep(attachment(number))
+
+    def spent(ledger: Ledger) -> tuple[list[str], bool]:
+        return list(map(str, ledger.unused(within))), ledger.spent(within)
+
+    assert ([], True) == store.read(spent)
+    store.release(attachment(2).host_ifname, rest=False)
+    assert (["10.80.1.2"], False) == store.read(spent)
+
+
 def test_unused_addresses_are_all_given_wherever_the_search_begins(store: Store) -> None:
     """Also those before the point that an earlier search had come to."""
     within = Range(ip_address("0.0.0.0"), ip_address("0.0.0.9"))
