@@ -86,6 +86,7 @@ class Socket:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self._sequence, self._buffer = 0, bytearray(_BUFFER)
         self._news: list[Part] = []
+        self._only: Callable[[bytes], bool] | None = None  # of a dump's parts, or all would be in memory at once
         for option in (_CAP_ACK, _EXT_ACK):
             self._socket.setsockopt(_SOL_NETLINK, option, 1)
         if protocol == NETLINK_ROUTE:
@@ -146,18 +147,22 @@ class Socket:
         """Send one question and give the messages of its answer; raise NetlinkError when it is refused."""
         return self.run([step])[0].parts
 
-    def dump(self, step: Step, *, disturbed: bool = False) -> list[Part]:
-        """Read a whole table; what the kernel says was disturbed is read again.
+    def dump(self, step: Step, *, disturbed: bool = False, only: Callable[[bytes], bool] | None = None) -> list[Part]:
+        """Read a whole table, or of it `only` what is wanted; what the kernel says was disturbed is read again.
 
         Where links come and go all the time it always is. Whoever can do with what it saw in all goes, old entries and
         some of the new ones, takes it `disturbed`; others get a NetlinkError in the end.
         """
         seen: list[Part] = []
-        for _ in range(_DUMP_TRIES):
-            answer = self.exchange([step])[0]
-            if answer.errno != errno.EINTR:
-                break
-            seen += answer.parts
+        self._only = only
+        try:
+            for _ in range(_DUMP_TRIES):
+                answer = self.exchange([step])[0]
+                if answer.errno != errno.EINTR:
+                    break
+                seen += answer.parts
+        finally:
+            self._only = None
         if answer.errno == errno.EINTR and disturbed:
             return seen
         if answer.errno:
@@ -211,7 +216,7 @@ class Socket:
                 if kind != NLMSG_ERROR or _ERRNO.unpack_from(buffer, start)[0]:
                     if (answer := answers[index]) is _DONE:
                         answer = answers[index] = Answer()
-                    _take(answer, kind, flags=flags, body=bytes(buffer[start:end]))
+                    _take(answer, kind, flags=flags, body=bytes(buffer[start:end]), only=self._only)
         return ended
 
 
@@ -274,12 +279,13 @@ def _batch(steps: Sequence[Step], first: int) -> bytearray:
     return data
 
 
-def _take(answer: Answer, kind: int, *, flags: int, body: bytes) -> None:
-    """Add a message to an answer."""
+def _take(answer: Answer, kind: int, *, flags: int, body: bytes, only: Callable[[bytes], bool] | None) -> None:
+    """Add a message to an answer, if it is wanted."""
     if flags & NLM_F_DUMP_INTR:
         answer.errno = errno.EINTR
     if kind not in {NLMSG_ERROR, NLMSG_DONE}:
-        answer.parts.append(Part(kind, body))
+        if only is None or only(body):
+            answer.parts.append(Part(kind, body))
         return
     code = -_ERRNO.unpack_from(body)[0] if len(body) >= _ERRNO.size else 0  # negated; also at a dump's end
     answer.errno = code or answer.errno

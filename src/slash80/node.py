@@ -13,7 +13,8 @@ from typing import Protocol, TypeVar, cast
 from slash80.addressing.attachment import Attachment, Key, State
 from slash80.addressing.family import Family, Network
 from slash80.cni.conf import RemovalConf
-from slash80.errors import CniError, IoFailure
+from slash80.errors import CniError, FirewallUnusable, IoFailure
+from slash80.firewall import conntrack
 from slash80.firewall.base import Base
 from slash80.firewall.rules import Ruleset
 from slash80.moments import Moment, reach
@@ -131,13 +132,10 @@ class Node:
         return any(one.same_network(network) and one.state is not State.DYING for one in self.store.attachments())
 
     def remove(self, host_ifname: str) -> None:
-        """Delete the link, and only then let the addresses go; those rest, and a store that cannot be written waits.
-
-        The row that stays behind then has no link, by which the next exhaustion or GC knows that it is dead.
-        """
+        """Delete the link, and only then let the addresses go; raise what `release` raises."""
         attach.detach(self.host, host_ifname)
         reach(Moment.DETACHED)
-        self._release(host_ifname)
+        self.release(host_ifname)
 
     def put_aside(self, key: Key, sandbox: int | None) -> None:
         """Take an attachment from its pod without waiting for the link's deletion, if there is a graveyard.
@@ -148,7 +146,7 @@ class Node:
         """
         host_ifname = key.host_ifname
         if self._graveyard is None or (sandbox is None and not bury.is_buried(self.host, key)):
-            self.remove(host_ifname)
+            _in_any_case(self.remove, host_ifname)
             return
         try:
             buried = sandbox is None or bury.bury(self.host, key, sandbox)
@@ -157,16 +155,27 @@ class Node:
                 self.store.doom(host_ifname)
         except (CniError, OSError) as error:
             self._graveyard.refused(host_ifname, error)
-            self.remove(host_ifname)
+            _in_any_case(self.remove, host_ifname)
             return
         if buried:
             reach(Moment.DOOMED)
             self._graveyard.buried()
         else:
-            self._release(host_ifname)
+            _in_any_case(self.release, host_ifname)
 
-    def _release(self, host_ifname: str) -> None:
+    def release(self, host_ifname: str) -> None:
+        """Let the addresses of an attachment without link go, and rest, once their connections are forgotten.
+
+        A store that cannot be written waits: the row has no link, by which the next exhaustion or GC knows that it is
+        dead. Where connections cannot be deleted FirewallUnusable is raised, and the row stays as a dying one.
+        """
         with suppress(IoFailure):
+            if known := self.store.get(host_ifname):
+                try:
+                    conntrack.forget(self.store.held([known]))
+                except FirewallUnusable:
+                    self.store.doom(host_ifname)
+                    raise
             self.store.release(host_ifname)
         reach(Moment.RELEASED)
 
@@ -180,6 +189,7 @@ class Node:
             count = bury.delete_all(self.host)
         reach(Moment.REAPED)
         if doomed:
+            conntrack.forget(self.store.held(doomed))
             self.store.forget(doomed)
         return count
 
@@ -195,14 +205,30 @@ class Node:
 
     def release_dead(self) -> int:
         """Release every attachment that has no link and that nobody is working on; tell how many."""
-        released = self.reap()
+        released, dead = self.reap(), []
         for attachment in self.store.attachments():
-            with self.locks.tried(attachment.host_ifname) as free:
-                # asked again under the lock: it may have become another one since
-                if free and self.store.get(attachment.host_ifname) == attachment and self.is_dead(attachment):
+            with self._abandoned(attachment) as abandoned:
+                dead += [attachment] if abandoned else []
+        if dead:
+            conntrack.forget(self.store.held(dead))
+        for attachment in dead:
+            with self._abandoned(attachment) as abandoned:
+                if abandoned:
                     self.store.release(attachment.host_ifname)
                     released += 1
         return released
+
+    @contextmanager
+    def _abandoned(self, attachment: Attachment) -> Iterator[bool]:
+        """Hold an attachment's lock if nobody works on it; tell whether it is dead, and still the one looked at."""
+        with self.locks.tried(attachment.host_ifname) as free:
+            yield free and self.store.get(attachment.host_ifname) == attachment and self.is_dead(attachment)
+
+
+def _in_any_case(let_go: Callable[[str], None], host_ifname: str) -> None:
+    """Remove a pod though its connections cannot be deleted; the next reaping, GC or exhausted pool tells of those."""
+    with suppress(FirewallUnusable):
+        let_go(host_ifname)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +256,10 @@ class UndoOnFailure:
         if value is None:
             return
         try:
-            linked = attach.detach(self._node.host, self._host_ifname)
-            self._node.store.release(self._host_ifname, rest=linked)
+            if attach.detach(self._node.host, self._host_ifname):
+                self._node.release(self._host_ifname)
+            else:
+                self._node.store.release(self._host_ifname, rest=False)
         except (CniError, OSError) as further:
             value.add_note(f"and undoing it failed as well: {further}; a DEL, a GC or the next ADD finishes that")
 

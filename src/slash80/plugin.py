@@ -153,7 +153,7 @@ class _Adding:
             except attach.HostEndLeft:
                 continue  # undoing has deleted it
             except attach.AddressInUse as conflict:
-                freed = self._node_freed(conflict.holder)
+                freed = self._node_freed(conflict.holder, conflict.address)
                 if conflict.address in self._wishes.ips and not freed:
                     raise BelongsToAnother(
                         f"requested {conflict.msg}, so it cannot be given; ask for another"
@@ -163,7 +163,7 @@ class _Adding:
         )
 
     def _attach_once(self, previous: Document | None, answer: Callable[[Document], None]) -> None:
-        attachment, reused = self._reserve()
+        attachment = self._reserve()
         reach(Moment.RESERVED)
         with (
             UndoOnFailure(self._node, attachment.host_ifname),
@@ -172,8 +172,6 @@ class _Adding:
             plan = self._plan(attachment)
             result = intent.result(self._conf, plan, self._wishes).document(self._request.version, previous)
             attach.refuse_other_defaults(pod, plan)
-            for address in reused:
-                conntrack.forget(address)
             self._node.enclose(self._intended.ruleset, self._request.network)
             reach(Moment.CLOSED)
             self._node.prepare(self._intended.families, self._intended.prefixes)
@@ -184,7 +182,7 @@ class _Adding:
             answer(result)
         reach(Moment.ANSWERED)
 
-    def _reserve(self) -> tuple[Attachment, list[Address]]:
+    def _reserve(self) -> Attachment:
         """Reserve addresses; if there are none, those of dead attachments are released and it is tried once more."""
         try:
             return self._reserve_once()
@@ -193,12 +191,11 @@ class _Adding:
                 raise
             return self._reserve_once()
 
-    def _reserve_once(self) -> tuple[Attachment, list[Address]]:
+    def _reserve_once(self) -> Attachment:
         self._node.require(self._intended.families)
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         nodes: set[Address] = set()
         wanted = intent.wanted(self._intended, self._wishes, self._key, boottime_ns=now, taken=nodes.__contains__)
-        reused: list[Address] = []
 
         def decide(ledger: Ledger, secret: bytes, known: Sequence[Attachment]) -> Assignment:
             self._look_at(known)
@@ -206,7 +203,6 @@ class _Adding:
             while found := self._local(assignment.addresses):
                 nodes.update(found)
                 assignment = choose(wanted, ledger, secret)
-            reused.extend(address for address in assignment.addresses if ledger.use(address))
             reach(Moment.RESERVING)
             return assignment
 
@@ -218,7 +214,7 @@ class _Adding:
             netns=self._request.env.netns,
             pod=intent.pod(self._wishes),
         )
-        return self._node.store.reserve(draft, decide), reused
+        return self._node.store.reserve(draft, decide)
 
     def _look_at(self, known: Sequence[Attachment]) -> None:
         """Count the container's other interfaces; raise _Recorded when this one is known already."""
@@ -235,14 +231,15 @@ class _Adding:
         mtu = self._conf.mtu or self._node.uplink_mtu()
         return intent.plan(self._intended, attachment, mtu=mtu, earlier=self._earlier, netns=self._request.env.netns)
 
-    def _node_freed(self, holder: str) -> bool:
+    def _node_freed(self, holder: str, address: Address) -> bool:
         """Remove the link that has our address if nobody knows it or works on it: then it is of a lost attachment."""
         with self._node.locks.tried(holder) as free:
             known = self._node.store.get(holder)
             if not free or (known and self._node.is_made(known)):
                 return False
             self._node.remove(holder)
-            return True
+        conntrack.forget([address])  # which no record may have said
+        return True
 
 
 def _sandbox(request: Request, means: Means) -> AbstractContextManager[int]:
@@ -296,7 +293,10 @@ def _expected(intended: Intent, known: Attachment, claimed: Claims) -> verify.Ex
 
 def _collect(node: Node, network: str, valid: set[str]) -> Iterator[str]:
     """Remove what is not valid, what is dead, and host ends of the network that nobody knows; give what went wrong."""
-    node.reap()
+    try:
+        node.reap()
+    except CniError as error:
+        yield str(error)
     attachments = node.store.attachments()
     links = survey.host_ends(node.host, disturbed=True)  # who is missing is spared
     made = {link.name for link in links if link.alias}

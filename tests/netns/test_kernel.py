@@ -16,6 +16,7 @@ from lab.plugin import Json
 from lab.probes import family_of
 from lab.rig import Attachment, Rig, requesting
 from lab.topology import INTERNET4, INTERNET6
+from lab.waiting import wait_until
 
 HIDE_IPV6 = "mount -t tmpfs none /proc/sys/net/ipv6"
 HIDE_IPV4 = "mount -t tmpfs none /proc/sys/net/ipv4"
@@ -113,18 +114,37 @@ def test_ends_have_different_indexes(rig: Rig) -> None:
     assert all(end["ifindex"] != end["link_index"] for end in ends)
 
 
-def test_next_holder_of_an_address_inherits_no_connection(routed: Rig, family: str) -> None:
-    """A connection of a pod that is gone does not let its peer in to the pod that gets the address next."""
-    rig = routed.having(ipv4={"masquerade": False})
+@pytest.mark.parametrize("end", ["removed", "vanished", "collected"])
+def test_next_holder_of_an_address_inherits_no_connection(routed: Rig, family: str, end: str) -> None:
+    """A connection of a pod that is gone does not let its peer in to the pod that gets the address next.
+
+    However the pod went, and though the peer has not stopped to send.
+    """
+    rig = routed.having(cniVersion="1.1.0", ipv4={"masquerade": False})
     first = rig.attach()
     address, peer = getattr(first, family), {"ipv6": INTERNET6, "ipv4": INTERNET4}[family]
     with rig.site.internet.socket(family_of(peer), socket.SOCK_DGRAM) as outside:
         outside.bind((peer, 7))
         exchange(first, address, outside, peer)
-        rig.detach(first)
+        remove(rig, first, end)
+        for _ in range(3):
+            outside.sendto(b"late", (address, 5000))
         second = rig.attach(conf=requesting(rig.conf, address))
 
         assert not is_reached(second, address, outside)
+
+
+def remove(rig: Rig, pod: Attachment, end: str) -> None:
+    """Have a pod go in one of the ways in which pods go."""
+    if end == "removed":
+        rig.detach(pod)
+        return
+    pod.pod.delete()
+    wait_until(lambda: not rig.host.has_link(pod.host_ifname))
+    if end == "vanished":
+        rig.plugin.delete("", rig.conf, container=pod.pod.name)
+    else:
+        rig.plugin.gc(rig.conf | {"cni.dev/valid-attachments": []})
 
 
 def exchange(pod: Attachment, address: str, outside: socket.socket, peer: str) -> None:

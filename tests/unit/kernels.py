@@ -56,7 +56,7 @@ def connected(wire: Wire) -> Socket:
     """Give a socket whose other end is the wire."""
     made = object.__new__(Socket)
     made._buffer = bytearray(1 << 16)
-    made._socket, made._sequence = wire, 0  # type: ignore[assignment]
+    made._socket, made._sequence, made._only = wire, 0, None  # type: ignore[assignment]
     return made
 
 
@@ -73,12 +73,12 @@ class Kernel(Socket):
         found = [self._answers.get(step.what, errno.ENODEV) for step in steps]
         return [Answer(f) if isinstance(f, int) else Answer(0, "", [Part(0, body) for body in f]) for f in found]
 
-    def dump(self, step: Step, *, disturbed: bool = False) -> list[Part]:
+    def dump(self, step: Step, *, disturbed: bool = False, only: Callable[[bytes], bool] | None = None) -> list[Part]:
         """Answer a dump, which nothing has disturbed; what is not known is an empty table."""
         found = self._answers.get(step.what, [])
         if isinstance(found, int):
             raise NetlinkError(step, Answer(found))
-        return [Part(0, body) for body in found]
+        return [Part(0, body) for body in found if only is None or only(body)]
 
     def close(self) -> None:
         """Have nothing to close."""

@@ -1,9 +1,18 @@
 """What a call works with on its node, as far as it needs no kernel."""
 
+from pathlib import Path
+
 import pytest
 from pytest_mock import MockerFixture
 
-from slash80.node import Lately
+from slash80.addressing.attachment import State
+from slash80.errors import FirewallUnusable
+from slash80.firewall.base import Base
+from slash80.node import Lately, Node
+from slash80.store.locks import AttachmentLocks
+from slash80.store.sqlite import SqliteStore
+from unit.builders import attachment
+from unit.kernels import Kernel
 
 
 def test_what_was_found_is_believed_for_a_moment(mocker: MockerFixture) -> None:
@@ -35,3 +44,42 @@ def test_a_failure_is_found_out_again() -> None:
         with pytest.raises(OSError, match="no"):
             lately.get("mtu", find)
     assert 2 == len(tries)
+
+
+@pytest.mark.parametrize("verb", ["DEL", "GC"])
+def test_addresses_whose_connections_stay_are_not_given_again(mocker: MockerFixture, tmp_path: Path, verb: str) -> None:
+    """Only a DEL passes it over; they are let go as soon as their connections can be deleted."""
+    store = SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=lambda: 2000.0)
+    node = Node(Kernel({}), Base(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), lately=Lately())
+    forget = mocker.patch("slash80.node.conntrack.forget", side_effect=FirewallUnusable("no"))
+    one = attachment()
+    store.keep(one)
+    if verb == "DEL":
+        node.put_aside(one.key, None)
+    else:
+        with pytest.raises(FirewallUnusable):
+            node.remove(one.host_ifname)
+
+    assert [State.DYING] == [left.state for left in store.attachments()]
+    with pytest.raises(FirewallUnusable):
+        node.reap()
+    forget.side_effect = None
+    node.reap()
+    assert mocker.call(list(one.assignment.addresses)) == forget.call_args
+    assert [] == store.attachments()
+
+
+def test_the_dead_are_released_when_their_connections_are_forgotten(mocker: MockerFixture, tmp_path: Path) -> None:
+    """All together, and none that somebody works on."""
+    store = SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=lambda: 2000.0)
+    node = Node(Kernel({}), Base(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), lately=Lately())
+    others = AttachmentLocks(tmp_path / "state", 5)
+    forget = mocker.patch("slash80.node.conntrack.forget")
+    for number in (1, 2, 3):
+        store.keep(attachment(number))
+    with others.held(attachment(2).host_ifname):
+        assert 2 == node.release_dead()
+
+    (addresses,) = forget.call_args.args
+    assert {*attachment(1).assignment.addresses, *attachment(3).assignment.addresses} == set(addresses)
+    assert [attachment(2)] == store.attachments()

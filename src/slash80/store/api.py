@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from slash80.addressing.attachment import Assignment, Attachment, Key
 from slash80.addressing.choose import Ledger
+from slash80.addressing.family import Address
 
 T = TypeVar("T")
 Choose = Callable[[Ledger, bytes, Sequence[Attachment]], Assignment]
@@ -36,6 +37,9 @@ class Store(Protocol):
 
         Its addresses rest from now on; without `rest`, for one that never came to be, they are as they were before.
         """
+
+    def held(self, by: Sequence[Attachment]) -> list[Address]:
+        """Give the addresses that these attachments hold, less those of what was made anew meanwhile."""
 
     def dying(self) -> list[Attachment]:
         """Give the attachments that are dying, oldest first."""

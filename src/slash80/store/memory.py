@@ -55,6 +55,12 @@ class MemoryStore:
         with self._lock:
             self._let_go(host_ifname, rest=rest)
 
+    def held(self, by: Sequence[Attachment]) -> list[Address]:
+        """Give the addresses that these attachments hold, less those of what was made anew meanwhile."""
+        known = [self._attachments.get(attachment.host_ifname) for attachment in by]
+        same = {new.host_ifname for old, new in zip(by, known, strict=True) if new and new.since == old.since}
+        return [address for address, use in self._uses.items() if use.holder in same]
+
     def dying(self) -> list[Attachment]:
         """Give the attachments that are dying, oldest first."""
         return [attachment for attachment in self.attachments() if attachment.state is State.DYING]

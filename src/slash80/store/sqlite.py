@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import wraps
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from slash80.addressing.attachment import Assignment, Attachment, Key, Pod, State
 from slash80.addressing.choose import Ledger
+from slash80.addressing.family import Address
 from slash80.addressing.mac import Mac
 from slash80.addressing.pool import Range
 from slash80.errors import IoFailure, TryAgain
@@ -110,6 +111,17 @@ class SqliteStore:
     def attachments(self, of: Key | None = None) -> list[Attachment]:
         """Give all attachments, oldest first; or the key's own and those of the same container."""
         return self._found(*_of_container(of)) if of else self._found("", [])
+
+    @_reopening
+    def held(self, by: Sequence[Attachment]) -> list[Address]:
+        """Give the addresses that these attachments hold, less those of what was made anew meanwhile."""
+        query = (
+            "SELECT packed FROM address JOIN attachment ON holder = host_ifname WHERE host_ifname = ? AND since = ? "
+            "ORDER BY family"
+        )
+        with self._transaction() as connection:
+            rows = [row for one in by for row in connection.execute(query, [one.host_ifname, one.since])]
+        return [ip_address(packed) for (packed,) in rows]
 
     def dying(self) -> list[Attachment]:
         """Give the attachments that are dying, oldest first."""

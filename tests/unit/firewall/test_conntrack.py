@@ -2,14 +2,16 @@
 
 import errno
 import struct
-from collections.abc import Sequence
-from ipaddress import ip_address
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from unittest.mock import patch
 
 import pytest
 
 from slash80.addressing.family import Address
+from slash80.errors import FirewallUnusable
 from slash80.firewall import conntrack
-from slash80.netlink import Answer, NetlinkError, Part, Step, attribute, attributes
+from slash80.netlink import Answer, Part, Step, attribute, attributes
 from unit.kernels import Kernel
 
 ORIGINAL, REPLY, ZONE = 1, 2, 18
@@ -25,13 +27,15 @@ class Connections(Kernel):
         super().__init__({})
         self._connections, self._code = connections, code
         self.deleted: list[dict[int, bytes]] = []
+        self.asked = 0
 
-    def dump(self, step: Step, *, disturbed: bool = False) -> list[Part]:
+    def dump(self, step: Step, *, disturbed: bool = False, only: Callable[[bytes], bool] | None = None) -> list[Part]:
         """Give them as the kernel does."""
-        return [
-            Part(0, bytes(4) + _tuple(ORIGINAL, one) + _tuple(REPLY, two) + _zone(zone))
-            for one, two, zone in self._connections
+        self.asked += 1
+        bodies = [
+            bytes(4) + _tuple(ORIGINAL, one) + _tuple(REPLY, two) + _zone(zone) for one, two, zone in self._connections
         ]
+        return [Part(0, body) for body in bodies if only is None or only(body)]
 
     def exchange(self, steps: Sequence[Step]) -> list[Answer]:
         """Note what is to be deleted."""
@@ -47,22 +51,55 @@ def _zone(zone: int) -> bytes:
     return attribute(ZONE, struct.pack(">H", zone)) if zone else b""
 
 
+def forget(kernel: Connections, *addresses: Address) -> int:
+    """Have the connections of the addresses forgotten."""
+    with patch.object(conntrack, "Socket", lambda _: kernel):
+        return conntrack.forget(addresses)
+
+
 @pytest.mark.parametrize(("mine", "other"), [(MINE, OTHER), (MINE6, OTHER6)])
 def test_only_the_connections_of_the_address_are_deleted(mine: Address, other: Address) -> None:
     """Those that it began and those to it, each named by its original direction and its zone."""
     kernel = Connections((mine, other, 0), (other, mine, 7), (other, other, 0))
 
-    assert [1, 1] == [conntrack._forget(kernel, mine, direction) for direction in (ORIGINAL, REPLY)]
+    assert 2 == forget(kernel, mine)
     assert [[ORIGINAL], [ORIGINAL, ZONE]] == [sorted(found) for found in kernel.deleted]
     assert [_tuple(ORIGINAL, mine)[4:], _tuple(ORIGINAL, other)[4:]] == [found[ORIGINAL] for found in kernel.deleted]
 
 
+def test_a_connection_between_two_of_them_is_deleted_once() -> None:
+    """It is found at both."""
+    kernel = Connections((MINE, OTHER, 0), (MINE6, OTHER6, 0))
+
+    assert 2 == forget(kernel, MINE, OTHER, MINE6, OTHER6)
+    assert 2 == len(kernel.deleted)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "asked"),
+    [
+        ([], 0),
+        ([MINE], 2),
+        ([MINE6], 1),
+        ([MINE, MINE6], 3),
+        ([IPv4Address(number) for number in range(5)], 1),
+        ([IPv6Address(number) for number in range(500)], 1),
+    ],
+)
+def test_the_kernel_walks_over_its_table_as_seldom_as_it_can(addresses: list[Address], asked: int) -> None:
+    """One by one it can sort out IPv4; for many, and for IPv6, all entries are looked at once."""
+    kernel = Connections()
+
+    assert 0 == forget(kernel, *addresses)
+    assert asked == kernel.asked
+
+
 def test_a_connection_that_ended_meanwhile_is_no_failure() -> None:
     """It is gone, which is all that was wanted."""
-    assert 1 == conntrack._forget(Connections((MINE, OTHER, 0), code=errno.ENOENT), MINE, ORIGINAL)
+    assert 1 == forget(Connections((MINE, OTHER, 0), code=errno.ENOENT), MINE)
 
 
 def test_a_refusal_is_told() -> None:
-    """The pod must not get an address whose old connections are let in."""
-    with pytest.raises(NetlinkError, match="conntrack -D"):
-        conntrack._forget(Connections((MINE, OTHER, 0), code=errno.EPERM), MINE, ORIGINAL)
+    """No pod must get an address whose old connections are let in."""
+    with pytest.raises(FirewallUnusable, match=f"old connections of {MINE} cannot be deleted: 'conntrack -D' failed"):
+        forget(Connections((MINE, OTHER, 0), code=errno.EPERM), MINE)

@@ -248,6 +248,18 @@ def test_a_dying_attachment_keeps_its_addresses_until_it_is_forgotten(store: Sto
     assert (Use(None, clock.now), [attachment(2)]) == (use(store, "10.80.1.1"), store.attachments())
 
 
+def test_the_addresses_of_the_dead_are_those_that_they_still_hold(store: Store) -> None:
+    """Not what was made anew since, nor what another attachment has got after a store was lost."""
+    for number in (1, 2, 3):
+        store.keep(attachment(number))
+    seen = store.attachments()
+    store.keep(replace(attachment(2), since=seen[1].since + 1))
+    store.keep(replace(attachment(4), assignment=attachment(3).assignment))
+
+    assert list(attachment(1).assignment.addresses) == store.held(seen)
+    assert [] == store.held([])
+
+
 def test_what_was_made_anew_is_not_forgotten(store: Store) -> None:
     """Neither a living attachment of the same name nor one that began to die later."""
     store.keep(attachment())
