@@ -182,15 +182,17 @@ class Node:
     def reap(self) -> int:
         """Delete every dying link, and let the addresses go whose last trace that was; tell how many links went.
 
-        The rows are read first: one that dies meanwhile keeps its addresses until the next time.
+        The rows are read first: one that dies meanwhile keeps its addresses until the next time, and so does one whose
+        link is still there.
         """
         doomed = self.store.dying()
         with attach.translated():
             count = bury.delete_all(self.host)
+            left = {link.name for link in live.named(self.host, [one.dying_name for one in doomed])}
         reach(Moment.REAPED)
-        if doomed:
-            conntrack.forget(self.store.held(doomed))
-            self.store.forget(doomed)
+        if gone := [one for one in doomed if one.dying_name not in left]:
+            conntrack.forget(self.store.held(gone))
+            self.store.forget(gone)
         return count
 
     def is_made(self, known: Attachment) -> bool:

@@ -13,6 +13,7 @@ from slash80.store.locks import AttachmentLocks
 from slash80.store.sqlite import SqliteStore
 from unit.builders import attachment
 from unit.kernels import Kernel
+from unit.wiring.plans import link
 
 
 def test_what_was_found_is_believed_for_a_moment(mocker: MockerFixture) -> None:
@@ -67,6 +68,20 @@ def test_addresses_whose_connections_stay_are_not_given_again(mocker: MockerFixt
     node.reap()
     assert mocker.call(list(one.assignment.addresses)) == forget.call_args
     assert [] == store.attachments()
+
+
+def test_an_address_is_not_let_go_while_its_link_is_there(mocker: MockerFixture, tmp_path: Path) -> None:
+    """Though it was not seen among all links, as happens where those come and go."""
+    store = SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=lambda: 2000.0)
+    links: dict[str, int | list[bytes]] = {f"ip link show {attachment(1).dying_name}": [link(attachment(1).dying_name)]}
+    node = Node(Kernel(links), Base(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), lately=Lately())
+    mocker.patch("slash80.node.conntrack.forget")
+    for number in (1, 2):
+        store.keep(attachment(number))
+        store.doom(attachment(number).host_ifname)
+    node.reap()
+
+    assert [attachment(1).key] == [left.key for left in store.attachments()]
 
 
 def test_the_dead_are_released_when_their_connections_are_forgotten(mocker: MockerFixture, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import struct
 from collections.abc import Collection, Iterator, Sequence
 
@@ -44,8 +45,9 @@ def forget(addresses: Collection[Address]) -> int:
                 _forget(socket, family, [one for one in addresses if family_of(one) is family]) for family in FAMILIES
             )
     except OSError as error:
-        told = f"old connections of {', '.join(map(str, addresses))} cannot be deleted: {error.strerror}"
-        raise FirewallUnusable(f"{told}; enable nf_conntrack_netlink on the node") from error
+        told = ", ".join(map(str, itertools.islice(addresses, _FEW))) + (" and others" if len(addresses) > _FEW else "")
+        msg = f"old connections of {told} cannot be deleted: {error.strerror}; enable nf_conntrack_netlink on the node"
+        raise FirewallUnusable(msg) from error
 
 
 def _forget(socket: Socket, family: Family, addresses: Sequence[Address]) -> int:
