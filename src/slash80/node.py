@@ -207,24 +207,14 @@ class Node:
 
     def release_dead(self) -> int:
         """Release every attachment that has no link and that nobody is working on; tell how many."""
-        released, dead = self.reap(), []
+        dead = 0
         for attachment in self.store.attachments():
-            with self._abandoned(attachment) as abandoned:
-                dead += [attachment] if abandoned else []
-        if dead:
-            conntrack.forget(self.store.held(dead))
-        for attachment in dead:
-            with self._abandoned(attachment) as abandoned:
-                if abandoned:
-                    self.store.release(attachment.host_ifname)
-                    released += 1
-        return released
-
-    @contextmanager
-    def _abandoned(self, attachment: Attachment) -> Iterator[bool]:
-        """Hold an attachment's lock if nobody works on it; tell whether it is dead, and still the one looked at."""
-        with self.locks.tried(attachment.host_ifname) as free:
-            yield free and self.store.get(attachment.host_ifname) == attachment and self.is_dead(attachment)
+            with self.locks.tried(attachment.host_ifname) as free:
+                # asked again under the lock: it may have become another one since
+                if free and self.store.get(attachment.host_ifname) == attachment and self.is_dead(attachment):
+                    self.store.doom(attachment.host_ifname)
+                    dead += 1
+        return dead + self.reap()
 
 
 def _in_any_case(let_go: Callable[[str], None], host_ifname: str) -> None:

@@ -48,7 +48,7 @@ class Templates:
         Messages of the same `form` differ in the values of fields, and in how many attributes there are of what length.
         """
         values = [index.to_bytes(_WORD, sys.byteorder)] if verb.index else []
-        _collect(attributes, values)
+        values += map(pack, _leaves(attributes))
         shape = (form, *fields.values(), *map(len, values))
         template = self._known.get(shape)
         if template is None:
@@ -77,15 +77,6 @@ def pack(value: Value) -> bytes:
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape") + b"\0"
     return value.packed
-
-
-def _collect(attributes: Attributes, values: list[bytes]) -> None:
-    """Add the values that are patched, packed, in the order in which they lie in the message."""
-    for name, value in attributes:
-        if isinstance(value, list):
-            _collect(value, values)
-        elif name not in _FIXED:
-            values.append(pack(value))
 
 
 class _Template:
@@ -118,7 +109,7 @@ def _split(data: bytes, marks: list[bytes]) -> list[bytes]:
 
 
 def _leaves(attributes: Attributes) -> Iterator[Value]:
-    """Give the values that are patched."""
+    """Give the values that are patched, in the order in which they lie in the message."""
     for name, value in attributes:
         if isinstance(value, list):
             yield from _leaves(value)
