@@ -19,7 +19,7 @@ from slash80.firewall.base import Base
 from slash80.firewall.rules import Ruleset
 from slash80.moments import Moment, reach
 from slash80.netlink import Socket
-from slash80.store.locks import AttachmentLocks, unusable
+from slash80.store.locks import Absent, AttachmentLocks, unusable
 from slash80.store.sqlite import SqliteStore
 from slash80.wiring import attach, bury, live, netns, survey, sysctl
 
@@ -79,12 +79,19 @@ class Node:
         self._lately, self._graveyard = lately, graveyard
 
     @contextmanager
-    def removal_held(self, key: Key) -> Iterator[None]:
-        """Hold an attachment's lock for a removal: a full or read-only disk must not keep a pod from being removed."""
+    def removal_held(self, key: Key) -> Iterator[bool]:
+        """Hold an attachment's lock for a removal, and tell whether there may be a record of it.
+
+        A full or read-only disk must not keep a pod from being removed. A removal that comes after the uninstaller, or
+        has waited for it, must not make anything anew.
+        """
+        recorded = True
         with ExitStack() as stack:
-            with suppress(IoFailure):
-                stack.enter_context(self.locks.held(key.host_ifname))
-            yield
+            try:
+                stack.enter_context(self.locks.held(key.host_ifname, make=False))
+            except IoFailure as error:
+                recorded = not isinstance(error, Absent) or self.store.is_there
+            yield recorded
 
     def enclose(self, ruleset: Ruleset, network: str) -> bool:
         """Have the firewall in place, before any pod's link exists; tell whether it had to be put there.

@@ -4,15 +4,9 @@ After each story the node is as it was before: no link, route, neighbour, rule, 
 """
 
 import itertools
-import json
-import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -20,6 +14,7 @@ from lab import snapshot, state
 from lab.namespaces import Namespace
 from lab.probes import ping
 from lab.rig import Attachment, Rig, changed
+from lab.stopping import is_waited_for, stopped
 from lab.topology import INTERNET6
 from lab.waiting import wait_until
 from slash80.moments import Moment
@@ -143,36 +138,6 @@ def test_killed_twice_on_the_way_up(node: Rig, first: Moment, second: Moment) ->
     add_again(node, pod)
 
 
-@contextmanager
-def stopped(rig: Rig, verb: str, pod: Namespace, moment: Moment) -> Iterator[Callable[[], int]]:
-    """Have the plugin stop when it gets to the moment; the block gets what lets it go on and gives its exit code."""
-    environ = {
-        "CNI_CONTAINERID": pod.name,
-        "CNI_NETNS": str(pod.path),
-        "CNI_IFNAME": "eth0",
-        "CNI_PATH": "/opt/cni/bin",
-    }
-    environ |= {"CNI_COMMAND": verb, "SLASH80_MOMENT": f"{moment}:STOP"}
-    program = Path(os.environ["SLASH80_ROOT"], "opt/cni/bin/slash80")
-    conf = rig.state_dir.with_name("conf.json")
-    conf.write_text(json.dumps(rig.conf))
-    with conf.open() as stdin:
-        start = partial(subprocess.Popen, [program], env=environ, stdin=stdin, stdout=subprocess.DEVNULL)
-        process = rig.host.run(start)
-    status = Path(f"/proc/{process.pid}/stat")
-    wait_until(lambda: status.read_text().rpartition(")")[2].split()[0] == "T", seconds=20)
-
-    def resume() -> int:
-        process.send_signal(signal.SIGCONT)
-        return process.wait(timeout=30)
-
-    try:
-        yield resume
-    finally:
-        process.kill()
-        process.wait()
-
-
 @pytest.mark.parametrize("moment", ADDING)
 def test_namespace_vanishes_during_add(node: Rig, moment: Moment) -> None:
     """When the namespace goes away in the middle of an ADD, that fails or not, and the DEL after it leaves nothing."""
@@ -220,16 +185,12 @@ def test_gc_spares_what_is_being_made(node: Rig, moment: Moment, *, listed: bool
     lock = node.state_dir / "locks/attachments"
     with stopped(node, "ADD", slow, moment) as resume, ThreadPoolExecutor(1) as pool:
         collecting = pool.submit(node.plugin.call, "GC", conf)
-        wait_until(lambda: any(f":{lock.stat().st_ino} " in line for line in _waiting_for_locks()), seconds=20)
+        wait_until(lambda: is_waited_for(lock), seconds=20)
         assert resume() == 0
         assert collecting.result().code == 0
 
     assert ping(slow, INTERNET6) == 1
     delete(node, slow)
-
-
-def _waiting_for_locks() -> list[str]:
-    return [line for line in Path("/proc/locks").read_text().splitlines() if "->" in line]
 
 
 def test_lost_store_while_an_add_stands_still(node: Rig) -> None:

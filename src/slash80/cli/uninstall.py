@@ -35,7 +35,8 @@ def uninstall(chosen: argparse.Namespace) -> int:
 def _remove(chosen: argparse.Namespace) -> list[str]:
     done: list[str] = []
     conf = configuration.parse(RemovalConf, {"stateDir": str(chosen.state_dir)})
-    with _agent_stopped(chosen.state_dir), OWN.opened(conf) as node:
+    # with the locks of all attachments: a DEL in progress would make the store anew
+    with _agent_stopped(chosen.state_dir), OWN.opened(conf) as node, node.locks.all_held():
         node.reap()
         _refuse_pods(node, force=chosen.force)
         # first, so that no runtime sends further pods
@@ -49,7 +50,8 @@ def _remove(chosen: argparse.Namespace) -> list[str]:
         nft.remove()
         done.append("table inet slash80")
         done += sysctl.restore(_remembered(chosen.state_dir))
-    shutil.rmtree(chosen.state_dir)
+        node.store.remove()  # before the locks, by which a DEL that has waited sees that nothing is kept any more
+        shutil.rmtree(chosen.state_dir)
     done.append(str(chosen.state_dir))
     done += _unlink(chosen.bin_dir / "slash80", ours=True)
     if (chosen.bin_dir / HOME).is_dir():

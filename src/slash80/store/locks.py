@@ -20,14 +20,24 @@ from slash80.addressing.attachment import lock_number_of
 from slash80.errors import IoFailure, TryAgain
 
 _ATTEMPTS, _PAUSE = 6, 0.0001
+_ALL = range(0)  # bytes of a file: none stands for all that there may ever be, as in fcntl(2)
 
 
-def private(directory: Path) -> Path:
-    """Make a directory that only its owner can use; raise IoFailure for one that others may write to."""
+class Absent(IoFailure):
+    """A file or directory is not there, and was not to be made or could not be."""
+
+
+def private(directory: Path, *, make: bool = True) -> Path:
+    """Make a directory that only its owner can use; raise IoFailure for one that others may write to.
+
+    Raise Absent instead of making it if it is not to be made.
+    """
     try:
         try:
             found = os.stat(directory)  # noqa: PTH116 -- pathlib's takes three times as long, and each call comes here
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if not make:
+                raise Absent(f"{directory} is not there; an ADD makes it") from error
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = directory.stat()
     except OSError as error:
@@ -44,15 +54,19 @@ def unusable(path: Path, error: OSError) -> IoFailure:
 
 
 class FileLock:
-    """An exclusive lock on a file that is made when needed and never removed."""
+    """An exclusive lock on a file that is made when needed, unless it is not to be made."""
 
-    def __init__(self, path: Path, byte: int | None = None) -> None:
-        """Name the file, and the byte of it when only that is locked; nothing is opened yet."""
-        self._path, self._byte = path, byte
+    def __init__(self, path: Path, part: range | None = None, *, make: bool = True) -> None:
+        """Name the file, and the bytes of it when only those are locked; nothing is opened yet."""
+        self._path, self._part = path, part
+        self._flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0)
 
     @contextmanager
     def held(self, timeout: float) -> Iterator[None]:
-        """Hold the lock; raise TryAgain after `timeout` seconds, IoFailure when the file cannot be made."""
+        """Hold the lock; raise TryAgain after `timeout` seconds, IoFailure when the file cannot be made.
+
+        Raise Absent when it is not there and not to be made.
+        """
         descriptor = self._acquire(timeout)
         if descriptor is None:
             msg = f"another call has held the lock {self._path} for {timeout:g} s; it is tried again by the runtime"
@@ -75,10 +89,13 @@ class FileLock:
     def _acquire(self, timeout: float) -> int | None:
         while True:
             try:
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                descriptor = os.open(self._path, self._flags, 0o600)
+            except FileNotFoundError as error:
+                msg = f"{self._path} cannot be made: its directory was removed meanwhile; the next call makes it anew"
+                raise Absent(msg) from error
             except OSError as error:
                 raise unusable(self._path, error) from error
-            if not _locked(descriptor, self._byte, timeout):
+            if not _locked(descriptor, self._part, timeout):
                 return None
             if _is_file(descriptor, self._path):
                 return descriptor
@@ -106,10 +123,19 @@ class AttachmentLocks:
             yield
 
     @contextmanager
-    def held(self, host_ifname: str) -> Iterator[None]:
-        """Hold the lock of the attachment with that host end; raise TryAgain when it stays busy."""
+    def all_held(self) -> Iterator[None]:
+        """Hold the locks of all attachments; raise TryAgain when one stays busy."""
+        with self._named("attachments", _ALL).held(self._timeout):
+            yield
+
+    @contextmanager
+    def held(self, host_ifname: str, *, make: bool = True) -> Iterator[None]:
+        """Hold the lock of the attachment with that host end; raise TryAgain when it stays busy.
+
+        Raise Absent when no attachment was ever made here, and the locks are not to be made.
+        """
         number = lock_number_of(host_ifname)
-        with self._named("attachments", number).held(self._timeout):
+        with self._named("attachments", _byte(number), make=make).held(self._timeout):
             self._thread.own = number
             try:
                 yield
@@ -123,13 +149,17 @@ class AttachmentLocks:
         if number == getattr(self._thread, "own", None):
             yield True
             return
-        with self._named("attachments", number).tried() as free:
+        with self._named("attachments", _byte(number)).tried() as free:
             yield free
 
-    def _named(self, name: str, byte: int | None = None) -> FileLock:
-        private(self.state_dir)
-        private(self._folder)
-        return FileLock(self._paths[name], byte)
+    def _named(self, name: str, part: range | None = None, *, make: bool = True) -> FileLock:
+        private(self.state_dir, make=make)
+        private(self._folder, make=make)
+        return FileLock(self._paths[name], part, make=make)
+
+
+def _byte(number: int) -> range:
+    return range(number, number + 1)
 
 
 def _is_file(descriptor: int, path: Path) -> bool:
@@ -139,16 +169,16 @@ def _is_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _lock(descriptor: int, byte: int | None, *, wait: bool) -> None:
-    """Lock the file, or one byte of it; both kinds belong to the open file and go when its last descriptor does."""
-    if byte is None:
+def _lock(descriptor: int, part: range | None, *, wait: bool) -> None:
+    """Lock the file, or some bytes of it; both kinds belong to the open file and go when its last descriptor does."""
+    if part is None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     else:
-        flock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+        flock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, part.start, part.stop - part.start, 0)
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, flock)
 
 
-def _locked(descriptor: int, byte: int | None, timeout: float) -> bool:
+def _locked(descriptor: int, part: range | None, timeout: float) -> bool:
     """Lock within `timeout` seconds; on failure the descriptor is, or will be, closed.
 
     A blocking lock is served in turn and wakes at once, which polling is not and does not; but it knows no time limit,
@@ -160,7 +190,7 @@ def _locked(descriptor: int, byte: int | None, timeout: float) -> bool:
             if attempt:
                 time.sleep(_PAUSE)
             with suppress(BlockingIOError):
-                _lock(descriptor, byte, wait=False)
+                _lock(descriptor, part, wait=False)
                 return True
     except OSError:
         os.close(descriptor)
@@ -168,14 +198,14 @@ def _locked(descriptor: int, byte: int | None, timeout: float) -> bool:
     if timeout <= 0:
         os.close(descriptor)
         return False
-    return _Waiter(descriptor, byte).wait(timeout)
+    return _Waiter(descriptor, part).wait(timeout)
 
 
 class _Waiter:
     """One blocking lock in a daemon thread; whoever decides second about the descriptor's fate obeys the first."""
 
-    def __init__(self, descriptor: int, byte: int | None) -> None:
-        self._descriptor, self._byte = descriptor, byte
+    def __init__(self, descriptor: int, part: range | None) -> None:
+        self._descriptor, self._part = descriptor, part
         self._decided = threading.Lock()
         self._abandoned = False
         self._acquired = threading.Event()
@@ -189,7 +219,7 @@ class _Waiter:
             return not self._abandoned
 
     def _block(self) -> None:
-        _lock(self._descriptor, self._byte, wait=True)
+        _lock(self._descriptor, self._part, wait=True)
         with self._decided:
             if self._abandoned:
                 os.close(self._descriptor)

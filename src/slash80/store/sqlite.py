@@ -197,6 +197,11 @@ class SqliteStore:
             return question(SqliteLedger(connection, self._reached))
 
     @property
+    def is_there(self) -> bool:
+        """Whether there is a file, so that something may be kept in it."""
+        return _identity(self._path) is not None
+
+    @property
     def is_open(self) -> bool:
         """Whether an earlier call has left the file open."""
         return self._connection is not None
@@ -280,6 +285,13 @@ class SqliteStore:
             for attachment in self._survey():
                 _insert(connection, attachment)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def remove(self) -> None:
+        """Remove the file and what lies beside it, while nobody writes to it."""
+        with self._lock.held(self._timeout):
+            self.close()
+            for path in self._directory.glob(f"{self._path.name}*"):
+                path.unlink()
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""

@@ -11,7 +11,7 @@ import pytest
 
 from slash80.addressing.attachment import Key
 from slash80.errors import IoFailure, TryAgain
-from slash80.store.locks import AttachmentLocks, FileLock
+from slash80.store.locks import Absent, AttachmentLocks, FileLock
 
 HOLDER = """
 import sys, pathlib
@@ -130,6 +130,31 @@ def test_each_attachment_has_its_own_lock(tmp_path: Path) -> None:
             assert not free
         with pytest.raises(TryAgain), another.held(first):
             pass
+
+
+def test_all_attachments_can_be_locked_at_once(tmp_path: Path) -> None:
+    """Whoever holds one keeps from all, and whoever holds all from each."""
+    locks, another = AttachmentLocks(tmp_path, 0.01), AttachmentLocks(tmp_path, 0.01)
+    name = Key("c0ffee", "eth0").host_ifname
+    with locks.held(name), pytest.raises(TryAgain), another.all_held():
+        pass
+    with locks.all_held(), another.tried(name) as free:
+        assert not free
+    with another.tried(name) as free:
+        assert free
+
+
+def test_locks_that_are_not_to_be_made(tmp_path: Path) -> None:
+    """Nothing is made where nothing is, and what is there is the same lock."""
+    locks = AttachmentLocks(tmp_path / "state", 5)
+    name = Key("c0ffee", "eth0").host_ifname
+    with pytest.raises(Absent), locks.held(name, make=False):
+        pass
+    assert [] == list(tmp_path.iterdir())
+    with locks.held(name):
+        pass
+    with locks.held(name, make=False), locks.tried(name) as free:
+        assert free
 
 
 def test_only_the_owner_may_look(tmp_path: Path) -> None:
