@@ -42,6 +42,7 @@ _IFF_UP = 1
 _NONE = 1  # IN6_ADDR_GEN_MODE_NONE
 _MAKE = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
 _SKIP_STATISTICS = 8  # RTEXT_FILTER_SKIP_STATS
+_ONE_QUEUE: Attributes = [("IFLA_NUM_TX_QUEUES", 1), ("IFLA_NUM_RX_QUEUES", 1)]
 _OURS = {"table": TABLE_MAIN, "proto": PROTOCOL}
 _TEMPLATES = Templates()
 
@@ -67,21 +68,29 @@ def create_pair(plan: Plan, netns_fd: int, *, index: int = 0) -> Step:
 
     Moving an end afterwards costs ten times as much when many are made at once, and udev leaves a MAC alone that was
     given at creation. ECHO gives the host end's index back (Linux 6.2); without `index` the kernel chooses it.
+
+    Without the number of queues the kernel makes as many as there are CPUs, takes all but one out of use again, and
+    waits for RCU at each end while nobody else can change a link (veth_init_queues in drivers/net/veth.c).
     """
     peer: Attributes = [
+        *_ONE_QUEUE,
         ("IFLA_IFNAME", plan.ifname),
         ("IFLA_ADDRESS", plan.mac),
         ("IFLA_MTU", plan.mtu),
         ("IFLA_NET_NS_FD", netns_fd),
     ]
     attributes: Attributes = [
+        *_ONE_QUEUE,
         ("IFLA_IFNAME", plan.host_ifname),
         ("IFLA_ADDRESS", plan.host_mac),
         ("IFLA_MTU", plan.mtu),
         ("IFLA_GROUP", GROUP_ALIVE),
         ("IFLA_LINKINFO", [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", [("VETH_INFO_PEER", peer)])]),
     ]
-    text = "ip link add %s address %s mtu %s group %s type veth peer name %s address %s mtu %s netns %s"
+    text = (
+        "ip link add %s address %s mtu %s group %s numtxqueues 1 numrxqueues 1 "
+        "type veth peer name %s address %s mtu %s numtxqueues 1 numrxqueues 1 netns %s"
+    )
     ours, theirs = (plan.host_ifname, plan.host_mac, plan.mtu, GROUP_ALIVE), (plan.ifname, plan.mac, plan.mtu)
     return _step(_NEW_LINK, text, (*ours, *theirs, plan.netns), attributes=attributes, index=index)
 
