@@ -145,16 +145,23 @@ static void up(int index)
     begin(RTM_NEWLINK, 0, &head, sizeof head);
 }
 
+static void one_queue(void)
+{
+    number(IFLA_NUM_TX_QUEUES, 1), number(IFLA_NUM_RX_QUEUES, 1);
+}
+
 static int pair(int host, const char *name, const unsigned char *mac, int netns)
 {
     struct ifinfomsg head = {0};
     unsigned char inner[6] = {2, 1, mac[2], mac[3], mac[4], mac[5]};
     begin(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO, &head, sizeof head);
     text(IFLA_IFNAME, name), attribute(IFLA_ADDRESS, mac, 6), number(IFLA_MTU, 1500), number(IFLA_GROUP, GROUP);
+    one_queue();
     struct rtattr *info = attribute(IFLA_LINKINFO, "", 0);
     text(IFLA_INFO_KIND, "veth");
     struct rtattr *data = attribute(IFLA_INFO_DATA, "", 0), *peer = attribute(VETH_INFO_PEER, &head, sizeof head);
     text(IFLA_IFNAME, "eth0"), attribute(IFLA_ADDRESS, inner, 6), number(IFLA_MTU, 1500), number(IFLA_NET_NS_FD, netns);
+    one_queue();
     end(peer), end(data), end(info);
     return send_batch(host);
 }

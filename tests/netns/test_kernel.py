@@ -106,6 +106,14 @@ def test_status_while_the_store_hangs(rig: Rig) -> None:
     assert codes == [50, 11]
 
 
+def test_each_end_has_one_queue(rig: Rig) -> None:
+    """One for each CPU would be made and taken out of use again, and RCU waited for at both ends."""
+    made = rig.attach()
+    for namespace, name in ((rig.host, made.host_ifname), (made.pod, "eth0")):
+        (link,) = namespace.query(f"-details link show {name}")
+        assert (1, 1) == (link["num_tx_queues"], link["num_rx_queues"])
+
+
 def test_ends_have_different_indexes(rig: Rig) -> None:
     """Both ends of a pair never have the same index, by which IPv6 would hear of the link up to a second late."""
     pods = [rig.attach().pod for _ in range(3)]
