@@ -188,22 +188,22 @@ def test_people_are_told_the_command_that_does_the_same(step: Step, text: str) -
 
 @pytest.mark.parametrize("index", [0, 70000])
 def test_both_ends_are_made_in_one_message(index: int) -> None:
-    """With name, MAC, MTU, group and the pod's namespace, so that nothing is moved or renamed afterwards."""
+    """With name, MAC, MTU, group, queues and the pod's namespace, so that nothing is changed afterwards."""
     message = _decoded(messages.create_pair(PLAN, 9, index=index), LINK)
     peer = message.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA").get_attr("VETH_INFO_PEER")
-    names = ("IFLA_IFNAME", "IFLA_ADDRESS", "IFLA_MTU")
+    names = ("IFLA_IFNAME", "IFLA_ADDRESS", "IFLA_MTU", "IFLA_NUM_TX_QUEUES", "IFLA_NUM_RX_QUEUES")
 
     assert (MAKE | ECHO, index, 21376) == (message["header"]["flags"], message["index"], message.get_attr("IFLA_GROUP"))
-    assert [PLAN.host_ifname, str(PLAN.host_mac), 1500] == [message.get_attr(name) for name in names]
-    assert ["eth0", str(MAC), 1500] == [peer.get_attr(name) for name in names]
+    assert [PLAN.host_ifname, str(PLAN.host_mac), 1500, 1, 1] == [message.get_attr(name) for name in names]
+    assert ["eth0", str(MAC), 1500, 1, 1] == [peer.get_attr(name) for name in names]
     assert 9 == peer.get_attr("IFLA_NET_NS_FD")
 
 
 def test_the_command_for_both_ends_has_all_of_it() -> None:
     """Long, but whole."""
     expected = (
-        f"ip link add {PLAN.host_ifname} address {PLAN.host_mac} mtu 1500 group 21376 type veth "
-        "peer name eth0 address 02:00:5e:00:53:01 mtu 1500 netns /run/netns/pod"
+        f"ip link add {PLAN.host_ifname} address {PLAN.host_mac} mtu 1500 group 21376 numtxqueues 1 numrxqueues 1 "
+        "type veth peer name eth0 address 02:00:5e:00:53:01 mtu 1500 numtxqueues 1 numrxqueues 1 netns /run/netns/pod"
     )
 
     assert expected == messages.create_pair(PLAN, 9).what
