@@ -151,20 +151,23 @@ class Socket:
         """Read a whole table, or of it `only` what is wanted; what the kernel says was disturbed is read again.
 
         Where links come and go all the time it always is. Whoever can do with what it saw in all goes, old entries and
-        some of the new ones, takes it `disturbed`; others get a NetlinkError in the end.
+        some of the new ones, takes it `disturbed`; others get a NetlinkError in the end. What was seen several times is
+        given once, where it was seen last.
         """
-        seen: list[Part] = []
+        seen: dict[bytes, Part] = {}
         self._only = only
         try:
             for _ in range(_DUMP_TRIES):
                 answer = self.exchange([step])[0]
                 if answer.errno != errno.EINTR:
                     break
-                seen += answer.parts
+                for part in answer.parts:
+                    seen.pop(part.body, None)
+                    seen[part.body] = part
         finally:
             self._only = None
         if answer.errno == errno.EINTR and disturbed:
-            return seen
+            return list(seen.values())
         if answer.errno:
             raise NetlinkError(step, answer)
         return answer.parts

@@ -111,9 +111,9 @@ def test_answers_may_come_in_one_datagram() -> None:
     assert [errno.EPERM, errno.EEXIST] == [answer.errno for answer in connected(wire).exchange(_steps(b"", b""))]
 
 
-def _table(*, flags: int = 0, end: bytes = bytes(4)) -> Reply:
+def _table(first: bytes = b"row1", *, flags: int = 0, end: bytes = bytes(4)) -> Reply:
     return lambda n: [
-        packet(ECHOED, flags, n[0], b"row1") + packet(ECHOED, 0, n[0], b"row2"),
+        packet(ECHOED, flags, n[0], first) + packet(ECHOED, 0, n[0], b"row2"),
         packet(ECHOED, 0, n[0], b"row3"),
         packet(netlink.NLMSG_DONE, 0, n[0], end),
     ]
@@ -141,10 +141,14 @@ def test_a_dump_that_is_always_disturbed_is_given_up() -> None:
 
 
 def test_a_dump_that_may_be_disturbed_gives_all_that_was_seen() -> None:
-    """If no reading was undisturbed; else that one, and an error is one all the same."""
+    """If no reading was undisturbed, each row once, where it was seen last; an error is one all the same."""
     bad, torn = _table(end=struct.pack("=i", -errno.ENOENT)), _table(flags=netlink.NLM_F_DUMP_INTR)
+    other = _table(b"row0", flags=netlink.NLM_F_DUMP_INTR)
 
-    assert 15 == len(connected(Wire(*[torn] * 5)).dump(_steps(b"")[0], disturbed=True))
+    seen = connected(Wire(torn, torn, torn, other, torn)).dump(_steps(b"")[0], disturbed=True)
+    assert [b"row0", b"row1", b"row2", b"row3"] == [part.body for part in seen]
+    seen = connected(Wire(torn, torn, torn, torn, other)).dump(_steps(b"")[0], disturbed=True)
+    assert [b"row1", b"row0", b"row2", b"row3"] == [part.body for part in seen]
     assert 3 == len(connected(Wire(torn, _table())).dump(_steps(b"")[0], disturbed=True))
     with pytest.raises(NetlinkError, match="No such file"):
         connected(Wire(torn, bad)).dump(_steps(b"")[0], disturbed=True)
