@@ -79,11 +79,10 @@ class Node:
         self._lately, self._graveyard = lately, graveyard
 
     @contextmanager
-    def removal_held(self, key: Key) -> Iterator[bool]:
+    def _removal_held(self, key: Key) -> Iterator[bool]:
         """Hold an attachment's lock for a removal, and tell whether there may be a record of it.
 
-        A full or read-only disk must not keep a pod from being removed. A removal that comes after the uninstaller, or
-        has waited for it, must not make anything anew.
+        A full or read-only disk must not keep a pod from being removed.
         """
         recorded = True
         with ExitStack() as stack:
@@ -143,6 +142,18 @@ class Node:
         attach.detach(self.host, host_ifname)
         reach(Moment.DETACHED)
         self.release(host_ifname)
+
+    def take_away(self, key: Key, sandbox: int | None) -> None:
+        """Remove whatever there is of an attachment, under its lock; that there is nothing is a success.
+
+        A removal that comes after the uninstaller, or has waited for it, must not make anything anew.
+        """
+        with self._removal_held(key) as recorded:
+            reach(Moment.LOCKED)
+            if recorded:
+                self.put_aside(key, sandbox)
+            else:
+                attach.detach(self.host, key.host_ifname)
 
     def put_aside(self, key: Key, sandbox: int | None) -> None:
         """Take an attachment from its pod without waiting for the link's deletion, if there is a graveyard.

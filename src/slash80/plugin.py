@@ -66,12 +66,8 @@ def delete(request: Request, means: Means) -> None:
     conf, key = configuration.parse(RemovalConf, request.conf), _key(request)
     if not request.env.netns_override:
         netns.refuse_own(request.env.netns, means.sandbox)
-    with means.opened(conf) as node, node.removal_held(key) as recorded:
-        reach(Moment.LOCKED)
-        if recorded:
-            node.put_aside(key, means.sandbox)
-        else:
-            attach.detach(node.host, key.host_ifname)
+    with means.opened(conf) as node:
+        node.take_away(key, means.sandbox)
 
 
 def check(request: Request, means: Means) -> None:

@@ -1,12 +1,10 @@
 """Removals that meet the uninstaller: whoever comes first, nothing is left of either."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +12,7 @@ from lab import snapshot
 from lab.rig import Rig
 from lab.stopping import is_waited_for, stopped
 from lab.waiting import wait_until
+from netns.conftest import root
 from slash80.moments import Moment
 from slash80.store.locks import AttachmentLocks
 
@@ -34,7 +33,7 @@ def node(rig: Rig) -> Iterator[Rig]:
 
 
 def _uninstall(rig: Rig) -> int:
-    program = Path(os.environ["SLASH80_ROOT"], "opt/cni/bin/slash80")
+    program = root() / "opt/cni/bin/slash80"
     folders = [f"--{name}-dir={rig.state_dir.with_name(name)}" for name in ("bin", "conf")]
     command = [str(program), "uninstall", "--force", *folders, f"--state-dir={rig.state_dir}"]
     return rig.host.run(partial(subprocess.call, command, stdout=subprocess.DEVNULL))

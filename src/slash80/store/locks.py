@@ -26,6 +26,10 @@ _ALL = range(0)  # bytes of a file: none stands for all that there may ever be, 
 class Absent(IoFailure):
     """A file or directory is not there, and was not to be made or could not be."""
 
+    def __init__(self, path: Path) -> None:
+        """Name it."""
+        super().__init__(f"{path} is not there: nothing was attached yet, or all was removed; the next ADD makes it")
+
 
 def private(directory: Path, *, make: bool = True) -> Path:
     """Make a directory that only its owner can use; raise IoFailure for one that others may write to.
@@ -37,7 +41,7 @@ def private(directory: Path, *, make: bool = True) -> Path:
             found = os.stat(directory)  # noqa: PTH116 -- pathlib's takes three times as long, and each call comes here
         except FileNotFoundError as error:
             if not make:
-                raise Absent(f"{directory} is not there; an ADD makes it") from error
+                raise Absent(directory) from error
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = directory.stat()
     except OSError as error:
@@ -91,8 +95,7 @@ class FileLock:
             try:
                 descriptor = os.open(self._path, self._flags, 0o600)
             except FileNotFoundError as error:
-                msg = f"{self._path} cannot be made: its directory was removed meanwhile; the next call makes it anew"
-                raise Absent(msg) from error
+                raise Absent(self._path) from error
             except OSError as error:
                 raise unusable(self._path, error) from error
             if not _locked(descriptor, self._part, timeout):

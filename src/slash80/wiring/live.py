@@ -109,8 +109,8 @@ def links(socket: Socket, having: Sequence[bytes] = (), *, disturbed: bool = Fal
 
     Those that came while it was read may be missing if it may be `disturbed`; else that may raise NetlinkError.
     """
-    parts = socket.dump(messages.all_links(), disturbed=disturbed)
-    found = [link_of(part) for part in parts if not having or any(mark in part.body for mark in having)]
+    only = (lambda body: any(mark in body for mark in having)) if having else None
+    found = map(link_of, socket.dump(messages.all_links(), disturbed=disturbed, only=only))
     return list({link.index: link for link in found}.values())  # as each was seen last
 
 
