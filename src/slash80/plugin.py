@@ -90,13 +90,16 @@ def check(request: Request, means: Means) -> None:
 
 
 def gc(request: Request, means: Means) -> None:
-    """Remove every attachment of the network that the runtime does not list; no list at all removes nothing."""
+    """Remove every attachment of the network whose container the runtime does not list; no list at all removes nothing.
+
+    A container that is listed with any interface keeps all that live: the list that Multus hands on has eth0 only.
+    """
     conf, listed = configuration.parse(RemovalConf, request.conf), requests.valid_attachments(request)
     if listed is None:
         return
-    valid = {Key(container_id, ifname).host_ifname for container_id, ifname in listed}
+    containers = {container_id for container_id, _ in listed}
     with means.opened(conf) as node:
-        problems = list(_collect(node, request.network, valid))
+        problems = list(_collect(node, request.network, containers | set(map(hashed, containers))))
     if problems:
         raise Failure(f"GC of network '{request.network}' removed what it could, but: {'; '.join(problems)}")
 
@@ -290,8 +293,11 @@ def _expected(intended: Intent, known: Attachment, claimed: Claims) -> verify.Ex
     )
 
 
-def _collect(node: Node, network: str, valid: set[str]) -> Iterator[str]:
-    """Remove what is not valid, what is dead, and host ends of the network that nobody knows; give what went wrong."""
+def _collect(node: Node, network: str, containers: set[str]) -> Iterator[str]:
+    """Remove what is of no such container, what is dead, and host ends that nobody knows; give what went wrong.
+
+    `containers` has each ID as it is and hashed: so it may be in a link's alias, and in what is read back from there.
+    """
     try:
         node.reap()
     except CniError as error:
@@ -300,14 +306,19 @@ def _collect(node: Node, network: str, valid: set[str]) -> Iterator[str]:
     links = survey.host_ends(node.host, disturbed=True)  # who is missing is spared
     made = {link.name for link in links if link.alias}
     for attachment in attachments:
-        gone = attachment.host_ifname not in valid or node.is_dead(attachment)
+        gone = attachment.key.container_id not in containers or node.is_dead(attachment)
         if attachment.same_network(network) and gone:
             yield from _collect_one(node, attachment.host_ifname, attachment, made=attachment.host_ifname in made)
     known = {attachment.host_ifname for attachment in attachments}
     for link in links:
-        owner = read_alias(link.alias)
-        if link.name not in known and (owner is None or owner[1] in {network, hashed(network)}):
+        if link.name not in known and _is_nobodys(link.alias, network, containers):
             yield from _collect_one(node, link.name, None, made=False)
+
+
+def _is_nobodys(alias: str, network: str, containers: set[str]) -> bool:
+    """Whether a host end without record, with this alias, is of the network and of none of the containers."""
+    owner = read_alias(alias)
+    return owner is None or (owner[1] in {network, hashed(network)} and owner[0].container_id not in containers)
 
 
 def _collect_one(node: Node, host_ifname: str, known: Attachment | None, *, made: bool) -> Iterator[str]:

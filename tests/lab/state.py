@@ -20,6 +20,14 @@ def held_addresses(state_dir: Path) -> int:
     return _count(state_dir, "address WHERE holder IS NOT NULL")
 
 
+def forget(state_dir: Path, *host_ifnames: str) -> None:
+    """Take attachments out of the store, though their links are there."""
+    with contextlib.closing(sqlite3.connect(state_dir / "state.db")) as database, database:
+        for name in host_ifnames:
+            database.execute("DELETE FROM attachment WHERE host_ifname = ?", [name])
+            database.execute("UPDATE address SET holder = NULL WHERE holder = ?", [name])
+
+
 def _count(state_dir: Path, words: str) -> int:
     """Count rows; a store that an agent is only just making has no table yet, and so none."""
     path = state_dir / "state.db"

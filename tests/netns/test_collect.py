@@ -78,11 +78,50 @@ def test_new_key_wins(population: Population) -> None:
     assert population.alive() == [True, True, True]
 
 
-def test_interface_counts(population: Population) -> None:
-    """A listed container with another interface's name does not keep this one."""
-    population.collect(**{"cni.dev/valid-attachments": [named(population.pods[0]) | {"ifname": "eth9"}]})
+@pytest.mark.parametrize("listed", ["eth0", "net1", "eth9"])
+def test_a_listed_container_keeps_all_its_interfaces(rig: Rig, listed: str) -> None:
+    """Multus attaches a pod twice to one network, and the runtime's list names one of the two, or one of another's."""
+    rig = rig.having(cniVersion="1.1.0")
+    first = rig.attach()
+    second = rig.attach(first.pod, ifname="net1")
+    other = rig.attach()
 
-    assert population.alive() == [False, False, True]
+    rig.plugin.gc(rig.conf | {"cni.dev/valid-attachments": [named(first) | {"ifname": listed}]})
+
+    for one in (first, second):
+        rig.plugin.check(one.pod, rig.conf, one.result, ifname=one.ifname)
+    assert not rig.host.has_link(other.host_ifname)
+    assert state.attachments(rig.state_dir) == 2
+
+
+@pytest.mark.parametrize("container", ["c0ffee", "c" * 300])
+def test_a_listed_container_keeps_a_host_end_without_record(rig: Rig, container: str) -> None:
+    """Whose it is its alias tells, which has a hash in the place of an ID that is too long for it."""
+    rig = rig.having(cniVersion="1.1.0")
+    kept = rig.attach(container=container)
+    second = rig.attach(kept.pod, ifname="net1", container=container)
+    gone = rig.attach()
+    forgotten = [second, gone]
+    state.forget(rig.state_dir, *(one.host_ifname for one in forgotten))
+
+    listed = named(kept) | {"containerID": container}
+    rig.plugin.gc(rig.conf | {"cni.dev/valid-attachments": [listed]})
+
+    assert [True, False] == [rig.host.has_link(one.host_ifname) for one in forgotten]
+    rig.plugin.check(kept.pod, rig.conf, kept.result, container=container)
+
+
+def test_what_is_dead_goes_though_its_container_is_listed(rig: Rig) -> None:
+    """An interface that somebody deleted keeps no address, and the pod's other one stays."""
+    rig = rig.having(cniVersion="1.1.0")
+    first = rig.attach()
+    second = rig.attach(first.pod, ifname="net1")
+    first.pod.ip("link del net1")
+
+    rig.plugin.gc(rig.conf | {"cni.dev/valid-attachments": [named(first), named(second)]})
+
+    rig.plugin.check(first.pod, rig.conf, first.result)
+    assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (1, 2)
 
 
 def test_collected_node_is_clean(rig: Rig) -> None:

@@ -144,7 +144,8 @@ class Chooser:
         if operation.kind == "GC some" and not operation.gone:
             operation.gone = self._random.sample(mine, 2)
         if operation.kind != "GC unlisted":
-            valid = [s for s in self._spots if s.name not in operation.gone]
+            gone = {SPOTS[name].container for name in operation.gone}  # which other networks do not list here
+            valid = [s for s in self._spots if s.container not in gone]
             conf["cni.dev/valid-attachments"] = [{"containerID": s.container, "ifname": s.ifname} for s in valid]
         operation.spot = ""
 
