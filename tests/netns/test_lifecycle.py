@@ -234,3 +234,19 @@ def test_container_can_be_added_again_after_del(rig: Rig) -> None:
 
     assert first.ipv6 != again.ipv6
     rig.plugin.check(again.pod, rig.conf, again.result)
+
+
+def test_a_previous_result_that_nobody_could_use(rig: Rig) -> None:
+    """ADD is refused before anything is made, with the place and the value; DEL removes the pod whatever it says."""
+    rig.cycle()
+    before, pod = snapshot.take(rig.host), rig.site.pod()
+    nonsense = changed(rig.conf, prevResult={"ips": [{"address": "nonsense"}]})
+
+    error = rig.plugin.refuses("ADD", nonsense, netns=pod)
+
+    assert (7, True) == (error["code"], "ips[0].address with the value 'nonsense'" in error["msg"])
+    assert not pod.has_link("eth0")
+    rig.attach(pod)
+    rig.plugin.delete(pod, nonsense)
+    assert snapshot.difference(before, snapshot.take(rig.host)) == []
+    assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (0, 0)

@@ -16,7 +16,7 @@ from typing import Any
 
 from slash80.cni import addresses, document
 from slash80.cni.document import Document
-from slash80.errors import InvalidConfig, Undecodable
+from slash80.errors import InvalidConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +37,18 @@ class Claims:
 
 
 def read(result: Document, ifname: str, sandbox: str) -> Claims:
-    """Find an interface in a result; raise InvalidConfig when it is not there, Undecodable when it cannot be read."""
+    """Find an interface in a result that `previous` has checked; raise InvalidConfig when it is not there."""
     interfaces = document.objects(result, "interfaces")
     index = next((i for i, link in enumerate(interfaces) if _matches(link, ifname, sandbox)), None)
     if index is None:
         msg = f"'prevResult' has no interface '{ifname}' in sandbox '{sandbox}', so it is of another attachment"
         raise InvalidConfig(msg)
-    try:
-        ips = [
-            addresses.interface(document.get(ip, "address"))
-            for ip in document.objects(result, "ips")
-            if _index(ip) == index
-        ]
-        routes = [_route(route) for route in document.objects(result, "routes")]
-    except ValueError as error:
-        msg = f"'prevResult' has an address that is none: {error}"
-        raise Undecodable(msg) from error
+    ips = [
+        addresses.interface(document.get(ip, "address"))
+        for ip in document.objects(result, "ips")
+        if document.get(ip, "interface") == index
+    ]
+    routes = [_route(route) for route in document.objects(result, "routes")]
     return Claims(str(document.get(interfaces[index], "mac") or ""), tuple(ips), tuple(routes))
 
 
@@ -60,12 +56,7 @@ def _matches(link: Mapping[str, Any], ifname: str, sandbox: str) -> bool:
     return bool(document.get(link, "name") == ifname and document.get(link, "sandbox") == sandbox)
 
 
-def _index(ip: Mapping[str, Any]) -> int | None:
-    index = document.get(ip, "interface")
-    return index if isinstance(index, int) else None
-
-
 def _route(route: Mapping[str, Any]) -> RouteClaim:
     gateway = document.get(route, "gw")
-    dst = addresses.network(document.get(route, "dst"))
+    dst = addresses.interface(document.get(route, "dst")).network  # the kernel keeps no host bits either
     return RouteClaim(dst, addresses.address(gateway) if gateway else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from slash80.cni import document, environment, versions
+from slash80.cni import previous as previous_results
 from slash80.cni.document import Document
 from slash80.cni.environment import Environment
 from slash80.errors import BadEnvironment, InvalidConfig, Undecodable, shown
@@ -42,7 +43,10 @@ def version_of(conf: Document) -> str:
 
 
 def previous(request: Request) -> Document | None:
-    """Give `prevResult`, or None; raise Undecodable when it is no result or of another version."""
+    """Give `prevResult`, or None; raise Undecodable when it is no result or of another version.
+
+    Raise InvalidConfig for a value in it that nobody could use.
+    """
     if document.get(request.conf, "prevResult") is None:
         return None
     result = document.section(request.conf, "prevResult")
@@ -50,9 +54,7 @@ def previous(request: Request) -> Document | None:
     if version != request.version:
         msg = f"'prevResult' has cniVersion {shown(version)}, but the configuration has '{request.version}'"
         raise Undecodable(msg)
-    for key in ("interfaces", "ips", "routes"):
-        document.objects(result, key)
-    document.section(result, "dns")
+    previous_results.check(result, request.version)
     return result
 
 

@@ -120,4 +120,7 @@ def _route(route: Route, version: str) -> Document:
 def _known_case(previous: Document) -> Document:
     """Bring the keys that we extend to their own case, leaving all others as they came."""
     ours = {name.lower(): name for name in ("cniVersion", "interfaces", "ips", "routes", "dns")}
-    return {ours.get(key.lower(), key): value for key, value in previous.items()}
+    others = {key: value for key, value in previous.items() if key.lower() not in ours}
+    # of several that differ in case only the one that was looked at
+    known = {ours[key.lower()]: document.get(previous, ours[key.lower()]) for key in previous if key.lower() in ours}
+    return others | known
