@@ -4,12 +4,12 @@ FROM debian:bookworm-slim AS build
 RUN apt-get -q update && apt-get -qy install --no-install-recommends make
 WORKDIR /src
 # What seldom changes comes first, and is kept by the builder.
-COPY Makefile requirements.txt ./
+COPY LICENSE Makefile requirements.txt ./
 COPY tests/tools/python.txt tests/tools/python.txt
 RUN make venv apt-freeze apt-launcher
 COPY cni cni
 COPY src src
-RUN make install DESTDIR=/out && python3 cni/sbom.py requirements.txt > /out/sbom.cdx.json
+RUN make install DESTDIR=/out && python3 cni/sbom.py requirements.txt build/dist/.slash80 > /out/sbom.cdx.json
 
 FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="slash80" \

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -24,6 +25,8 @@
 #include "launcher-texts.h"
 
 extern char **environ;
+
+enum { PATH_BYTES = 4096 };
 
 static struct {
     const char *verb;
@@ -290,13 +293,10 @@ static int hand_over(int agent)
 /* Becomes the engine, which finds standard input as it was; comes back only if that is impossible, with errno. */
 static void become_engine(char **arguments)
 {
-    char path[4096];
-    ssize_t length = readlink("/proc/self/exe", path, sizeof path - sizeof ".slash80/engine");
-    while (length > 0 && path[length - 1] != '/')
-        length--;
-    if (length <= 0)
-        return;
-    strcpy(path + length, ".slash80/engine");
+    char path[PATH_BYTES + sizeof ".slash80/engine"] = "";
+    if (readlink("/proc/self/exe", path, PATH_BYTES - 1) < 0 && !realpath((char *)getauxval(AT_EXECFN), path))
+        return; /* a node may have no /proc */
+    strcpy(strrchr(path, '/') + 1, ".slash80/engine");
     if (access(path, X_OK))
         return;
     if (call.input_read) {

@@ -1,23 +1,21 @@
-"""Print a CycloneDX 1.5 document of what the frozen engine is made of: `sbom.py LOCK-FILE`.
+"""Print a CycloneDX 1.5 document of what the plugin is made of: `sbom.py LOCK-FILE ENGINE-DIRECTORY`.
 
-Python packages are those of the lock file; the interpreter and its libraries are the Debian packages of this machine.
-What else an image holds its own dpkg database tells.
+Python packages are those of the lock file; interpreter, C library, nft and libraries are the Debian packages that the
+engine's own list names. An image holds nothing else.
 """
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-_BUNDLED = ("libexpat1", "libffi8", "libgcc-s1", "libpython3.11", "libsqlite3-0", "libssl3", "libuuid1", "zlib1g")
+from urllib.parse import quote
 
 
 def main() -> int:
     """Print the document."""
-    components = [*python_packages(Path(sys.argv[1]).read_text()), *debian_packages()]
+    components = [*python_packages(Path(sys.argv[1]).read_text()), *debian_packages(Path(sys.argv[2]))]
     head = {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1}
     print(json.dumps(head | {"components": components}, indent=2))
     return 0
@@ -31,12 +29,12 @@ def python_packages(lock: str) -> Iterator[dict[str, Any]]:
         yield {"type": "library", "name": name, "version": version, "purl": purl, "hashes": hashes}
 
 
-def debian_packages() -> Iterator[dict[str, Any]]:
-    """Give those packages of this machine whose libraries are frozen in."""
-    command = ["dpkg-query", "-Wf", "${Package} ${Version}\\n", *_BUNDLED]
-    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    for name, version in map(str.split, told.splitlines()):
-        yield {"type": "library", "name": name, "version": version, "purl": f"pkg:deb/debian/{name}@{version}"}
+def debian_packages(engine: Path) -> Iterator[dict[str, Any]]:
+    """Yield the Debian packages of which a part is in the engine's directory, with what each was built of."""
+    for line in (engine / "licenses/debian-packages").read_text().splitlines():
+        name, version, source, source_version = line.split()
+        purl = f"pkg:deb/debian/{name}@{quote(version)}?upstream={source}@{quote(source_version)}"
+        yield {"type": "library", "name": name, "version": version, "purl": purl}
 
 
 if __name__ == "__main__":

@@ -33,18 +33,47 @@ class _PatientInput(io.RawIOBase):
     _deadline = time.monotonic() + INPUT_SECONDS
 
 
-class _Answer(io.RawIOBase):
+class _Unwritable(OSError):
+    """Standard output cannot be written."""
+
+
+class _Output(io.RawIOBase):
     """Standard output without a buffer: what could not be written must not come later, in front of something else."""
+
+    _number = 1
 
     def writable(self) -> bool:
         """Say that it can be written."""
         return True
 
+    def fileno(self) -> int:
+        """Return its number, by which a table finds out how wide it may be."""
+        return self._number
+
+    def isatty(self) -> bool:
+        """Tell whether it is a terminal."""
+        return os.isatty(self._number)
+
     def write(self, data: bytes) -> int:  # type: ignore[override]
-        """Write all of it; raise OSError when that is not possible."""
+        """Write all of it; raise _Unwritable when that is not possible."""
         rest = memoryview(data).cast("B")
-        while rest:
-            rest = rest[os.write(1, rest) :]
+        try:
+            while rest:
+                rest = rest[os.write(self._number, rest) :]
+        except OSError as error:
+            raise _Unwritable(error.errno, error.strerror) from error
+        return memoryview(data).nbytes
+
+
+class _Errors(_Output):
+    """Standard error. A command does not fail because nobody reads it."""
+
+    _number = 2
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        """Write what can be written."""
+        with suppress(_Unwritable):
+            super().write(data)
         return memoryview(data).nbytes
 
 
@@ -55,27 +84,55 @@ def _complain(text: str) -> None:
 
 
 def main() -> int:
-    """Run one call, or say what this program is when no call is made."""
+    """Run one call or one command, or say what this program is."""
     os.umask(0o077)
-    if not os.environ.get("CNI_COMMAND"):
-        if len(sys.argv) > 1:
-            from slash80.cli.commands import main as command_line  # noqa: PLC0415 -- a call does not pay for it
+    if os.environ.get("CNI_COMMAND"):
+        return _call()
+    if len(sys.argv) > 1:
+        return _command_line(sys.argv[1:])
+    about = f"slash80 {__version__}: a CNI plugin for dual-stack pods with public IPv6"
+    _complain(f"{about}\nCNI protocol versions supported: {', '.join(versions.SUPPORTED)}")
+    return 0
 
-            return command_line(sys.argv[1:])
-        about = f"slash80 {__version__}: a CNI plugin for dual-stack pods with public IPv6"
-        _complain(f"{about}\nCNI protocol versions supported: {', '.join(versions.SUPPORTED)}")
-        return 0
+
+def _call() -> int:
     try:
-        os.fstat(1)  # a closed one would become some other file that is opened on the way
+        os.fstat(1)
+        _occupy_streams()
         moments.watch_as_told(os.environ)
-        return run(os.environ, io.BufferedReader(_PatientInput(), INPUT_BYTES), cast("BinaryIO", _Answer()))
+        return run(os.environ, io.BufferedReader(_PatientInput(), INPUT_BYTES), cast("BinaryIO", _Output()))
     except OSError as error:
         _complain(SENTENCES["CLOSED"] % error.strerror)
     return 1
 
 
+def _command_line(arguments: list[str]) -> int:
+    from slash80.cli.commands import main as command_line  # noqa: PLC0415 -- a call does not pay for it
+
+    _occupy_streams()
+    # Python's own are None where they are closed, and print() to such a standard error goes to standard output
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Output()), "utf-8", "surrogateescape")
+    sys.stderr = io.TextIOWrapper(io.BufferedWriter(_Errors()), "utf-8", "backslashreplace", line_buffering=True)
+    try:
+        try:
+            code = command_line(arguments)
+        except SystemExit as ended:  # argparse, after --help or an argument that is none
+            code = int(ended.code or 0)
+        sys.stdout.flush()
+    except _Unwritable as error:
+        _complain(f"slash80: standard output cannot be written: {error.strerror}; what it should have held is lost")
+        code = 1
+    return code
+
+
+def _occupy_streams() -> None:
+    """Take the numbers of standard streams that are closed, or a file that is opened here would become one."""
+    while (taken := os.open("/", os.O_PATH)) <= 2:
+        pass
+    os.close(taken)
+
+
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
+    exit_code = main()
     # Everything is written and committed; taking the interpreter down in order costs another 12 ms of each call.
-    os._exit(code)
+    os._exit(exit_code)

@@ -12,8 +12,12 @@ _WASTE = ("doc", "info", "locale", "man")
 
 
 def bootstrap(target: Path, packages: Sequence[str] = ()) -> None:
-    """Make it at `target`, an archive if that ends with .tar, without documentation and package lists."""
+    """Make it at `target`, an archive if that ends with .tar, without documentation and package lists.
+
+    The licences stay, which an engine that is built there has to bring along.
+    """
     options = [f"--dpkgopt=path-exclude=/usr/share/{waste}/*" for waste in _WASTE]
+    options.append("--dpkgopt=path-include=/usr/share/doc/*/copyright")
     options += ["--customize-hook=rm -rf $1/var/lib/apt/lists/* $1/var/cache/apt/*"]
     if packages:
         options.append(f"--include={','.join(packages)}")

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 NAME = "ghcr.io/slash80/slash80:dev"
 _BASE = "docker.io/library/debian:bookworm-slim"
 _CA = Path("/etc/ssl/certs/ca-certificates.crt")
-_INPUTS = ("Dockerfile", "Makefile", "requirements.txt", "tests/tools/python.txt", "cni", "src")
+_INPUTS = ("Dockerfile", "LICENSE", "Makefile", "requirements.txt", "tests/tools/python.txt", "cni", "src")
 
 
 @functools.cache

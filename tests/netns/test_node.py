@@ -10,6 +10,7 @@ import pytest
 
 from lab import snapshot, state
 from lab.attacker import Sniffer
+from lab.plugin import Frozen
 from lab.probes import Server, advertise_router, ask, source_seen
 from lab.rig import Rig
 from lab.topology import INTERNET6, ROUTER_LINK_LOCAL
@@ -123,10 +124,10 @@ def test_scan_of_the_prefix_loops_nothing(rig: Rig) -> None:
 
 
 def without_nft(rig: Rig) -> Rig:
-    """Give the rig on a node where nft cannot be executed."""
-    program = shutil.which("nft")
-    assert program
-    return dataclasses.replace(rig, plugin=dataclasses.replace(rig.plugin, hidden=[str(Path(program).resolve())]))
+    """Give the rig where nft cannot be executed: the one that was installed with the plugin, or the node's."""
+    shipped = [str(rig.plugin.root / "opt/cni/bin/.slash80/nft")] if isinstance(rig.plugin, Frozen) else []
+    programs = [str(Path(path).resolve()) for path in (*shipped, shutil.which("nft")) if path]
+    return dataclasses.replace(rig, plugin=dataclasses.replace(rig.plugin, hidden=programs))
 
 
 @pytest.mark.parametrize("shape", ["inprocess", "frozen"], indirect=True)  # an agent would find nft all the same

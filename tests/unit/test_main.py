@@ -1,14 +1,23 @@
 """The process around the engine."""
 
 import json
+import shlex
 import subprocess
 import sys
 
+import pytest
 
-def _run(**variables: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-B", "-m", "slash80"]
+PROGRAM = [sys.executable, "-B", "-m", "slash80"]
+
+
+def _run(command: list[str] = PROGRAM, **variables: str) -> subprocess.CompletedProcess[bytes]:
     environment = {"PYTHONPATH": ":".join(sys.path), **variables}
     return subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+
+
+def _redirected(words: str, streams: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    """Run it with these arguments, and its streams as the shell's language says."""
+    return _run(["/bin/sh", "-c", f"exec {shlex.join(PROGRAM)} {words} {streams}"], **variables)
 
 
 def test_without_a_command_it_says_what_it_is() -> None:
@@ -27,3 +36,51 @@ def test_a_call_writes_its_document_and_gives_its_exit_code() -> None:
     assert (1, b"") == (done.returncode, done.stderr)
     missing = "required env variables [CNI_CONTAINERID,CNI_NETNS,CNI_IFNAME] missing"
     assert {"cniVersion": "1.1.0", "code": 4, "msg": missing} == json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("streams", [">&-", ">/dev/full", "<&- >&-", "1</dev/null"])
+@pytest.mark.parametrize("words", ["version", "--help", "attachments --state-dir /nowhere"])
+def test_output_that_cannot_be_written_is_a_failure(words: str, streams: str) -> None:
+    """A command whose output is lost says so in one sentence, and its exit code tells."""
+    done = _redirected(words, streams)
+
+    assert 1 == done.returncode
+    assert done.stderr.startswith(b"slash80: standard output cannot be written: ")
+    assert 1 == done.stderr.count(b"\n")
+
+
+@pytest.mark.parametrize("streams", [">&-", ">/dev/full", "1</dev/null"])
+def test_an_answer_that_cannot_be_written_is_a_failure(streams: str) -> None:
+    """A call whose document nobody can read fails, with one sentence."""
+    done = _redirected("", streams, CNI_COMMAND="VERSION")
+
+    assert 1 == done.returncode
+    assert done.stderr.startswith(b"slash80: the answer cannot be written to standard output: ")
+    assert 1 == done.stderr.count(b"\n")
+
+
+@pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "<&- 2>&-"])
+@pytest.mark.parametrize(("words", "code"), [("nosuch", 2), ("agent --state-dir relative", 2), ("version", 0)])
+def test_standard_error_is_no_condition(words: str, code: int, streams: str) -> None:
+    """Where it is missing, what belongs there goes nowhere, and not to standard output."""
+    done = _redirected(words, streams)
+
+    assert code == done.returncode
+    assert (code == 0) == bool(done.stdout)
+
+
+@pytest.mark.parametrize("command", ["", "VERSION", "HUGO"])
+def test_closed_streams_end_in_an_exit_code(command: str) -> None:
+    """With all three closed there is nothing else to tell by."""
+    done = _redirected("version", "<&- >&- 2>&-", CNI_COMMAND=command)
+
+    assert 1 == done.returncode
+    assert (b"", b"") == (done.stdout, done.stderr)
+
+
+def test_a_missing_standard_input_is_an_error_of_the_call() -> None:
+    """A document with code 5, since no file that was opened meanwhile is read in its place."""
+    done = _redirected("", "<&-", CNI_COMMAND="GC", CNI_PATH="/opt/cni/bin")
+
+    assert (1, b"") == (done.returncode, done.stderr)
+    assert 5 == json.loads(done.stdout)["code"]

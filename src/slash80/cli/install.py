@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 HOME = ".slash80"
@@ -49,7 +50,7 @@ def _lay_out(engine: Path, launcher: Path, chosen: argparse.Namespace) -> str:
     if not (home / version).is_dir():
         new = home / f".new-{os.getpid()}"
         shutil.rmtree(new, ignore_errors=True)  # of a process of that number that was killed
-        shutil.copytree(engine, new)
+        _copy(engine, new)
         _sync(new)
         new.rename(home / version)
     fresh = home / ".launcher"
@@ -58,16 +59,26 @@ def _lay_out(engine: Path, launcher: Path, chosen: argparse.Namespace) -> str:
     _sync(fresh)
     for program in (home / version / "engine", fresh):
         _try_out(program, chosen.host_root)
-    link = home / ".link"
-    link.unlink(missing_ok=True)
-    link.symlink_to(f"{version}/engine")
-    link.rename(home / "engine")
+    for name in ("nft", "engine"):  # nft for people only: an engine takes the one beside itself
+        link = home / ".link"
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"{version}/{name}")
+        link.rename(home / name)
     fresh.rename(chosen.bin_dir / "slash80")
     _sync(home)
     for old in home.iterdir():
         if old.is_dir() and old.name not in {version, before}:
             shutil.rmtree(old)
     return version
+
+
+def _copy(engine: Path, target: Path) -> None:
+    """Copy content and modes only. SELinux labels are attributes, and an image's files may not be run on a node."""
+    for folder, _, names in os.walk(engine):
+        place = target / Path(folder).relative_to(engine)
+        place.mkdir()
+        for name in names:
+            shutil.copy(Path(folder, name), place)
 
 
 def _linked(home: Path) -> str:
@@ -100,23 +111,36 @@ def _sync(path: Path) -> None:
 
 
 def _try_out(program: Path, host_root: Path | None) -> None:
-    """Have a program answer VERSION where runtimes run it: the node's libc and mounts are not the image's."""
-    command = [str(program)]
-    if host_root:
-        command = ["chroot", str(host_root), f"/{program.relative_to(host_root)}"]
-    environment = {"CNI_COMMAND": "VERSION", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    """Have a program answer VERSION where runtimes run it: the node's kernel and mounts are not the image's."""
+    path = f"/{program.relative_to(host_root)}" if host_root else str(program)
     try:
         done = subprocess.run(
-            command,
+            [path],
             input=b'{"cniVersion":"1.0.0"}',
             capture_output=True,
-            env=environment,
+            env={"CNI_COMMAND": "VERSION", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
             timeout=_SECONDS,
             check=False,
+            preexec_fn=partial(_enter, host_root) if host_root else None,
         )
-        answer = json.loads(done.stdout)
-    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+    except (OSError, subprocess.TimeoutExpired) as error:
         raise Unfit(f"{program} does not run on this node: {error}") from error
-    if done.returncode or "supportedVersions" not in answer:
-        said = done.stderr.decode("utf-8", "replace").strip()
+    said = done.stderr.decode("utf-8", "replace").strip()
+    if done.returncode:
         raise Unfit(f"{program} does not run on this node: code {done.returncode} {said}")
+    try:
+        good = "supportedVersions" in json.loads(done.stdout)
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise Unfit(f"{program} does not answer VERSION on this node: {done.stdout[:80]!r} {said}")
+
+
+def _enter(root: Path) -> None:
+    """Make it the root of this process, which is to become a program of it; the image has no program that does so."""
+    try:
+        os.chroot(root)
+        os.chdir("/")
+    except OSError as error:
+        os.write(2, f"{root} cannot be made its root: {error.strerror}; that needs CAP_SYS_CHROOT".encode())
+        os._exit(1)

@@ -1,9 +1,10 @@
-"""Running the `nft` program. libnftables is GPL-2 and so never linked into the frozen engine."""
+"""Running the `nft` program. It lies beside the frozen engine, and is GPL-2, so never linked with it."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from slash80.errors import FirewallUnusable
@@ -35,7 +36,7 @@ def _script(ruleset: Ruleset, comment: str) -> str:
 
 
 def _run(arguments: list[str], script: str, seconds: float) -> None:
-    # The runtime's PATH may be empty, and the frozen engine's library path must not reach a program of the node.
+    # Nothing of the runtime's or the user's own, such as a library to be loaded first.
     environment = {"PATH": ":".join(FOLDERS), "LC_ALL": "C"}
     try:
         done = subprocess.run(
@@ -50,19 +51,21 @@ def _run(arguments: list[str], script: str, seconds: float) -> None:
         msg = f"nft did not finish within {seconds:g} s; find out what holds the node's firewall"
         raise FirewallUnusable(msg) from error
     except OSError as error:
-        msg = f"nft cannot be run: {error.strerror}; install nftables on the node"
+        msg = f"nft cannot be run: {error.strerror}; install the plugin again, which brings its own"
         raise FirewallUnusable(msg) from error
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {done.returncode}"]
-        msg = (
-            f"nft refuses the base firewall: {lines[0]}; check nft's version (1.0 or newer) and the kernel's nf_tables"
-        )
+        msg = f"nft refuses the base firewall: {lines[0]}; check that the kernel has nf_tables and connection tracking"
         raise FirewallUnusable(msg, details=script)
 
 
 def _program() -> str:
+    """Return the nft that was installed with this engine; where it runs from its sources, the node's."""
+    shipped = Path(sys.executable).with_name("nft")
+    if shipped.exists():
+        return str(shipped)
     for folder in map(Path, FOLDERS):
         if os.access(folder / "nft", os.X_OK):
             return str(folder / "nft")
-    msg = f"no program 'nft' in {', '.join(FOLDERS)}, so pods cannot be kept closed; install nftables on the node"
-    raise FirewallUnusable(msg)
+    msg = f"no program 'nft' in {shipped.parent}, {', '.join(FOLDERS)}, so pods cannot be kept closed"
+    raise FirewallUnusable(f"{msg}; install the plugin again, which brings its own")

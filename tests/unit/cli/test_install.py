@@ -26,7 +26,7 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     engine.parent.mkdir(parents=True)
     (engine.parent / "inner").mkdir()
     (engine.parent / "inner/module").write_text("one")
-    for program in (engine, tmp_path / "image/slash80"):
+    for program in (engine, engine.with_name("nft"), tmp_path / "image/slash80"):
         program.write_text(GOOD)
         program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(engine))
@@ -38,13 +38,13 @@ def _install(tmp_path: Path, *more: str) -> int:
 
 
 def test_launcher_and_engine_are_laid_out(image: Path, tmp_path: Path) -> None:
-    """The engine under a name of its content, with a link that leads to it; readable for every user."""
+    """The engine under a name of its content, with links that lead to it and its nft; readable for every user."""
     assert 0 == _install(tmp_path)
     home = tmp_path / "bin/.slash80"
     version = (home / "engine").readlink().parts[0]
-    assert {"engine", version} == {path.name for path in home.iterdir()}
+    assert {"engine", "nft", version} == {path.name for path in home.iterdir()}
     assert "one" == (home / version / "inner/module").read_text()
-    assert GOOD == (home / "engine").read_text() == (tmp_path / "bin/slash80").read_text()
+    assert GOOD == (home / "engine").read_text() == (home / "nft").read_text() == (tmp_path / "bin/slash80").read_text()
     assert 0o755 == (tmp_path / "bin/slash80").stat().st_mode & 0o777
     assert 0o755 == home.stat().st_mode & 0o777
 
@@ -57,7 +57,7 @@ def test_the_version_before_stays_until_the_next(image: Path, tmp_path: Path) ->
         assert 0 == _install(tmp_path)
         versions.append((tmp_path / "bin/.slash80/engine").readlink().parts[0])
 
-    assert {"engine", *versions[1:]} == {path.name for path in (tmp_path / "bin/.slash80").iterdir()}
+    assert {"engine", "nft", *versions[1:]} == {path.name for path in (tmp_path / "bin/.slash80").iterdir()}
     assert 0 == _install(tmp_path)
     assert versions[2] in {path.name for path in (tmp_path / "bin/.slash80").iterdir()}
 
@@ -75,7 +75,7 @@ def test_what_does_not_run_here_is_not_put_in_force(
     assert 1 == _install(tmp_path)
     assert before == (tmp_path / "bin/.slash80/engine").readlink()
     assert GOOD == (tmp_path / "bin/slash80").read_text()
-    assert "does not run on this node" in capsys.readouterr().err
+    assert "on this node" in capsys.readouterr().err
 
 
 def test_what_a_killed_install_left_is_no_hindrance(image: Path, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_what_a_killed_install_left_is_no_hindrance(image: Path, tmp_path: Path)
     (home / ".launcher").write_text("half")
 
     assert 0 == _install(tmp_path)
-    assert 2 == len(list(home.iterdir()))
+    assert 3 == len(list(home.iterdir()))
 
 
 def test_a_place_that_cannot_be_written_is_told(
@@ -99,3 +99,18 @@ def test_a_place_that_cannot_be_written_is_told(
     assert "slash80 install: " in capsys.readouterr().err
     (tmp_path / "bin").unlink()
     assert 1 == _install(tmp_path, "--launcher", str(tmp_path / "none"))
+
+
+def test_what_a_program_says_is_told(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The reason is in its own words, whether or not it printed a document."""
+    (image / ".slash80/1/engine").write_text("#!/bin/sh\necho no such loader >&2; exit 127\n")
+    assert 1 == _install(tmp_path)
+    assert "does not run on this node: code 127 no such loader" in capsys.readouterr().err
+
+
+def test_attributes_of_the_image_stay_there(image: Path, tmp_path: Path) -> None:
+    """A label of SELinux is such an attribute: that of an image's file would keep runtimes from running it."""
+    for path in (image / ".slash80/1", image / ".slash80/1/engine", image / "slash80"):
+        os.setxattr(path, "user.label", b"container_file_t")
+    assert 0 == _install(tmp_path)
+    assert [] == [path for path in (tmp_path / "bin").rglob("*") if "user.label" in os.listxattr(path)]

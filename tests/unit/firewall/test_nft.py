@@ -1,5 +1,6 @@
 """Running nft: what it is given, and what becomes of what it says."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_a_check_changes_nothing(install: Install) -> None:
 
 
 def test_nothing_of_the_environment_reaches_nft(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The frozen engine's library path would break a program of the node."""
+    """A library to be loaded before all others, for example, was meant for the caller alone."""
     monkeypatch.setenv("LD_LIBRARY_PATH", "/nowhere")
     folder = install("/bin/cat > script; /usr/bin/env > environment")
     nft.replace(RULESET, "")
@@ -84,7 +85,7 @@ def test_nft_has_its_time(install: Install) -> None:
 
 def test_a_node_without_nft_is_told(install: Install) -> None:
     """With where it was looked for, and what to install."""
-    with pytest.raises(FirewallUnusable, match=r"no program 'nft' in .*install nftables"):
+    with pytest.raises(FirewallUnusable, match=r"no program 'nft' in .*install the plugin again"):
         nft.replace(RULESET, "")
 
 
@@ -93,4 +94,22 @@ def test_an_nft_that_cannot_be_run_is_told(install: Install) -> None:
     (install("") / "nft").write_text("\x7fELF?")
 
     with pytest.raises(FirewallUnusable, match="nft cannot be run: Exec format error"):
+        nft.replace(RULESET, "")
+
+
+def test_the_nft_beside_the_engine_comes_first(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its version is ours, whatever the node has; one that cannot be run is told, and the node's is no substitute."""
+    folder = install("echo of the node > who; /bin/cat > script")
+    shipped = tmp_path / "engine/nft"
+    shipped.parent.mkdir()
+    shipped.write_text(f"#!/bin/sh\ncd {folder}; echo shipped > who; /bin/cat > script\n")
+    shipped.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(shipped.with_name("engine")))
+    nft.replace(RULESET, "")
+    assert "shipped\n" == (folder / "who").read_text()
+
+    shipped.chmod(0o644)
+    with pytest.raises(FirewallUnusable, match="nft cannot be run: Permission denied"):
         nft.replace(RULESET, "")
