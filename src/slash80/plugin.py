@@ -62,12 +62,14 @@ def add(request: Request, means: Means, answer: Callable[[Document], None]) -> N
 
 
 def delete(request: Request, means: Means) -> None:
-    """Remove whatever there is of an attachment; that there is nothing is a success."""
+    """Remove whatever there is of an attachment; that there is nothing is a success.
+
+    Its host end is enough for that. Where CNI_NETNS has become the host's own namespace, since its process ID was given
+    to another process (kubernetes #100648), it is not looked into: an interface of that name is not ours.
+    """
     conf, key = configuration.parse(RemovalConf, request.conf), _key(request)
-    if not request.env.netns_override:
-        netns.refuse_own(request.env.netns, means.sandbox)
     with means.opened(conf) as node:
-        node.take_away(key, means.sandbox)
+        node.take_away(key, _pods_own(request, means.sandbox))
 
 
 def check(request: Request, means: Means) -> None:
@@ -247,6 +249,13 @@ class _Adding:
 def _sandbox(request: Request, means: Means) -> AbstractContextManager[int]:
     """Open the sandbox, or look at the one that was handed over."""
     return netns.opened(request.env.netns, own_allowed=request.env.netns_override, handed=means.sandbox)
+
+
+def _pods_own(request: Request, handed: int | None) -> int | None:
+    """Give a sandbox that was handed over, unless it is the host's own namespace."""
+    if handed is None or (not request.env.netns_override and netns.is_own(handed)):
+        return None
+    return handed
 
 
 def _key(request: Request) -> Key:

@@ -124,13 +124,20 @@ def recased(name: str) -> st.SearchStrategy[str]:
     return st.sampled_from([name.upper(), name.lower(), name.title(), name.swapcase()])
 
 
+# Names that the kernel expands, reserves, has already, or takes for white space.
+SPECIAL_NAMES = ["eth%d", "%d", "%", "a%%d", "%s", "lo", "all", "default", "eth\u00e0"]
+
+
 def environments(command: st.SearchStrategy[str], netns: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, str]]:
     """Give environments with good, bad, empty and missing variables."""
     return st.fixed_dictionaries(
         {"CNI_COMMAND": command, "CNI_NETNS": netns},
         optional={
             "CNI_CONTAINERID": st.just("c0ffee") | TEXT | LONG,
-            "CNI_IFNAME": st.just("eth0") | TEXT | LONG | st.sampled_from([".", "..", "a/b", "a:b", "a b", ""]),
+            "CNI_IFNAME": st.just("eth0")
+            | TEXT
+            | LONG
+            | st.sampled_from([".", "..", "a/b", "a:b", "a b", "", *SPECIAL_NAMES]),
             "CNI_PATH": st.just("/opt/cni/bin") | TEXT | LONG,
             "CNI_ARGS": ARGUMENTS,
             "CNI_NETNS_OVERRIDE": TEXT,

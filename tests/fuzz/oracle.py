@@ -86,6 +86,8 @@ def _environment_is_wrong(verb: str, environ: Mapping[str, str]) -> bool:
         return True
     if not (is_utf8(values.get("CNI_NETNS", "")) and is_utf8(values.get("CNI_IFNAME", ""))):
         return True  # ours, not the library's: no store and no result can hold other bytes
+    if verb == "ADD" and not _can_be_made(values["CNI_IFNAME"]):
+        return True  # the same
     return not (_is_name(values.get("CNI_CONTAINERID", "a")) and _is_ifname(values.get("CNI_IFNAME", "a")))
 
 
@@ -102,6 +104,11 @@ def _is_ifname(value: str) -> bool:
     if value in {".", ".."} or len(value.encode("utf-8", "surrogateescape")) > 15:
         return False
     return not any(c in "/:\t\n\v\f\r\x85" or unicodedata.category(c).startswith("Z") for c in value)
+
+
+def _can_be_made(ifname: str) -> bool:
+    """Whether the kernel makes an interface of exactly this name."""
+    return "%" not in ifname and ifname not in {"lo", "all", "default"} and b"\xa0" not in ifname.encode()
 
 
 def _first_mistake_in(verb: str, conf: object) -> int | None:

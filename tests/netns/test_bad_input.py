@@ -5,6 +5,7 @@ the routes that keep a prefix here) is not counted as left.
 """
 
 import json
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,10 +126,22 @@ def test_add_with_any_wishes(node: Node, wishes: Json, arguments: str) -> None:
 
 
 @EXAMPLES
-@given(name=inputs.TEXT.filter(lambda name: 0 < len(name) < 16), container=st.just("c") | inputs.LONG)
+@given(
+    name=inputs.TEXT.filter(lambda name: 0 < len(name) < 16) | st.sampled_from(inputs.SPECIAL_NAMES),
+    container=st.just("c") | inputs.LONG,
+)
 def test_add_with_any_interface_name(node: Node, name: str, container: str) -> None:
-    """Whatever the kernel makes of a name, it is an interface that DEL finds, or an error."""
-    node.add(node.conf, CNI_IFNAME=name, CNI_CONTAINERID=container)
+    """The pod gets an interface of exactly that name, which DEL finds, or the name is refused with code 4."""
+    variables = {"CNI_IFNAME": name, "CNI_CONTAINERID": container}
+    outcome = node.call("ADD", node.conf, **variables)
+    made = [found for _, found in node.pod.run(socket.if_nameindex) if found != "lo"]
+    if outcome.code:
+        assert outcome.json["code"] == 4
+        assert made == []
+    else:
+        assert made == [name]
+        assert node.call("DEL", node.conf, **variables).code == 0
+    node.assert_empty()
 
 
 @EXAMPLES

@@ -97,15 +97,39 @@ def test_interface_name_taken_in_the_pod(rig: Rig) -> None:
     assert "eth0" in refused(rig, pod)["msg"]
 
 
-@pytest.mark.parametrize("verb", ["ADD", "DEL"])
 @pytest.mark.parametrize("ifname", ["eth0", "eth7"])
-def test_namespace_of_the_host(rig: Rig, verb: str, ifname: str) -> None:
-    """The host's own namespace is code 8 before any work: a link of that name is untouched."""
+def test_namespace_of_the_host(rig: Rig, ifname: str) -> None:
+    """At ADD the host's own namespace is code 8 before any work: a link of that name is untouched."""
     before = snapshot.take(rig.host)
 
-    error = rig.plugin.refuses(verb, rig.conf, netns=rig.host, ifname=ifname)
+    error = rig.plugin.refuses("ADD", rig.conf, netns=rig.host, ifname=ifname)
 
     assert error["code"] == 8
+    assert snapshot.difference(before, snapshot.take(rig.host)) == []
+
+
+def test_removal_by_the_namespace_of_the_host(rig: Rig) -> None:
+    """A DEL whose CNI_NETNS has become the host's own removes the pod and its addresses, and no link of the host.
+
+    A runtime that names a sandbox by a process ID sends that once the ID was given to another process.
+    """
+    rig.cycle()
+    before = snapshot.take(rig.host)
+    attachment = rig.attach()  # its interface has the name of the node's uplink
+
+    rig.plugin.delete(rig.host, rig.conf, container=attachment.pod.name)
+
+    assert snapshot.difference(before, snapshot.take(rig.host)) == []
+    assert not attachment.pod.has_link("eth0")
+    assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (0, 0)
+
+
+def test_removal_of_nothing_by_the_namespace_of_the_host(rig: Rig) -> None:
+    """It succeeds, as any removal of what is not there, and the host keeps its link of that name."""
+    before = snapshot.take(rig.host)
+
+    rig.plugin.delete(rig.host, rig.conf, container="never")
+
     assert snapshot.difference(before, snapshot.take(rig.host)) == []
 
 

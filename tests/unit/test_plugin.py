@@ -17,11 +17,6 @@ def _check(request: Request) -> None:
     plugin.check(request, OWN)
 
 
-def _delete(request: Request) -> None:
-    """DEL."""
-    plugin.delete(request, OWN)
-
-
 def _add(request: Request) -> None:
     """ADD for nobody."""
     plugin.add(request, OWN, lambda _: None)
@@ -59,9 +54,10 @@ def test_check_is_about_the_sandbox_of_the_result() -> None:
         _check(request_of(conf(prevResult=previous)))
 
 
-@pytest.mark.parametrize("verb", [_add, _delete])
+@pytest.mark.parametrize("verb", [_add, _check])
 def test_the_hosts_own_namespace_is_refused_first(verb: object) -> None:
-    """It gets no interface, and nothing is removed from it; the state directory is not touched."""
+    """It gets no interface and cannot be a pod's; the state directory is not touched."""
+    previous = {"interfaces": [{"name": "eth0", "sandbox": HOST}]}
     assert callable(verb)
     with pytest.raises(BadNetns, match="host's own"):
-        verb(request_of(conf(stateDir="/proc/nowhere"), NETNS=HOST))
+        verb(request_of(conf(stateDir="/proc/nowhere", prevResult=previous), NETNS=HOST))

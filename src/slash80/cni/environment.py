@@ -12,6 +12,8 @@ from slash80.errors import BadEnvironment, shown
 VERBS = ("ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION")
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
 _IFNAME_BYTES = 15  # IFNAMSIZ of the kernel, less its final zero
+_SETTINGS = {"all", "default"}  # of /proc/sys/net/*/conf, which no link may take (sysctl_dev_name_is_allowed)
+_SPACE_OF_LATIN1 = 0xA0  # white space to the kernel, which knows no UTF-8 (dev_valid_name in net/core/dev.c)
 
 
 def valid_name(value: str) -> bool:
@@ -42,18 +44,30 @@ def _ifname(value: str) -> str:
     return _utf8(value)
 
 
+def _new_ifname(value: str) -> str:
+    """Refuse what the kernel would refuse, or take for another name; a removal may name it, of what never was."""
+    if "%" in value:
+        return "must hold no '%', which the kernel replaces by a number of its own choice"
+    if value == "lo" or value in _SETTINGS:
+        return "must not be 'lo', 'all' or 'default', which mean something else in every network namespace"
+    if _SPACE_OF_LATIN1 in value.encode():
+        return "must hold no character whose UTF-8 has the byte 0xa0, which the kernel takes for white space"
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class _Variable:
     name: str
     needed_by: frozenset[str]
     wrong: Callable[[str], str] = lambda _: ""
+    wrong_at_add: Callable[[str], str] = lambda _: ""
 
 
 _ATTACHING = frozenset({"ADD", "DEL", "CHECK"})
 _TABLE = (  # in the order in which missing ones are reported
     _Variable("CNI_CONTAINERID", _ATTACHING, _container_id),
     _Variable("CNI_NETNS", frozenset({"ADD", "CHECK"}), _utf8),
-    _Variable("CNI_IFNAME", _ATTACHING, _ifname),
+    _Variable("CNI_IFNAME", _ATTACHING, _ifname, _new_ifname),
     _Variable("CNI_PATH", frozenset(VERBS) - {"VERSION"}),
 )
 
@@ -79,7 +93,8 @@ def read(environ: Mapping[str, str]) -> Environment:
     needed = [variable for variable in _TABLE if command in variable.needed_by]
     for variable in needed:
         value = environ.get(variable.name, "")
-        if value and (reason := variable.wrong(value)):
+        reason = variable.wrong(value) or (variable.wrong_at_add(value) if command == "ADD" else "") if value else ""
+        if reason:
             msg = f"environment variable {variable.name}={shown(value)} {reason}"
             raise BadEnvironment(msg)
     if missing := [variable.name for variable in needed if not environ.get(variable.name)]:

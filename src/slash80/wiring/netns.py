@@ -58,7 +58,7 @@ def _refuse(path: str, descriptor: int, *, own_allowed: bool) -> None:
     if descriptor < 0 or not _is_network(descriptor):
         msg = f"CNI_NETNS={path!a} is not a network namespace; give the path of one, such as /run/netns/NAME"
         raise BadNetns(msg)
-    if not own_allowed and os.path.samestat(os.fstat(descriptor), _own()):
+    if not own_allowed and is_own(descriptor):
         msg = f"CNI_NETNS={path!a} is the host's own network namespace; it gets no pod interface"
         raise BadNetns(msg)
 
@@ -75,15 +75,9 @@ def _is_network(descriptor: int) -> bool:
         return False
 
 
-def refuse_own(path: str, handed: int | None = None) -> None:
-    """Raise BadNetns when `path`, or what was handed over, is the host's own; anything else, or nothing, passes."""
-    try:
-        own = os.path.samestat(Path(path).stat() if handed is None else os.fstat(handed), _own())
-    except (OSError, ValueError):
-        return
-    if own:
-        msg = f"CNI_NETNS={path!a} is the host's own network namespace; nothing is removed from it"
-        raise BadNetns(msg)
+def is_own(descriptor: int) -> bool:
+    """Whether a descriptor is that of the host's own namespace."""
+    return os.path.samestat(os.fstat(descriptor), _own())
 
 
 def socket_here() -> Socket:

@@ -68,6 +68,16 @@ def test_a_well_formed_variable_is_taken_as_it_is(name: str, value: str) -> None
     assert value in {read.container_id, read.ifname}
 
 
+@pytest.mark.parametrize("ifname", ["eth%d", "%d", "100%", "lo", "all", "default", "eth\u00e0"])
+def test_a_name_that_the_kernel_reads_otherwise_is_refused_at_add(ifname: str) -> None:
+    """The kernel expands '%d', reserves some names and takes a byte of 'à' for a space; a removal may name them."""
+    with pytest.raises(BadEnvironment, match="CNI_IFNAME=") as caught:
+        environment.read(environ(IFNAME=ifname))
+
+    assert ascii(ifname) in caught.value.msg
+    assert ifname == environment.read(environ("DEL", IFNAME=ifname)).ifname
+
+
 def test_a_malformed_variable_is_told_before_missing_ones() -> None:
     """A format error of a variable that is there wins over the list of missing ones."""
     with pytest.raises(BadEnvironment, match="CNI_IFNAME='a/b'"):
