@@ -23,7 +23,7 @@ from slash80.errors import InvalidConfig
 from slash80.firewall.rules import Ruleset, Settings, build
 from slash80.wiring.plan import Plan, RouteSpec
 
-_LATER_PRIORITY = 100  # of the n-th further interface's routes, plus n
+LATER_PRIORITY = 100  # of a further interface's routes, plus its number in the pod
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,11 @@ def settings(conf: NetConf) -> Settings:
 
 
 def plan(intended: Intent, attachment: Attachment, *, mtu: int, earlier: int, netns: str) -> Plan:
-    """Say what to wire; `earlier` is how many interfaces of slash80 the container has already, `mtu` the uplink's."""
+    """Say what to wire; `mtu` is the uplink's.
+
+    `earlier` is how many interfaces of slash80 the container has already, or more: the metric that follows from it is
+    no other interface's.
+    """
     conf, given = intended.conf, attachment.assignment
     if given.mac is None:
         raise AssertionError("an attachment that was just reserved has a MAC")
@@ -156,10 +160,10 @@ def _routes(conf: NetConf, addresses: Sequence[Address], earlier: int) -> Iterat
         for family in families:
             if family.everything not in asked:
                 later = earlier or family is IPV6
-                yield RouteSpec(family.everything, priority=_LATER_PRIORITY + earlier if later else None)
+                yield RouteSpec(family.everything, priority=LATER_PRIORITY + earlier if later else None)
     for route in conf.routes:
         if family_of(route.dst) in families:
-            chosen = _LATER_PRIORITY + earlier if earlier and route.priority is None else route.priority
+            chosen = LATER_PRIORITY + earlier if earlier and route.priority is None else route.priority
             yield RouteSpec(route.dst, route.mtu, route.advmss, chosen)
 
 

@@ -173,7 +173,7 @@ class _Adding:
             UndoOnFailure(self._node, attachment.host_ifname),
             netns.socket_inside(self._netns_fd) as pod,
         ):
-            plan = self._plan(attachment)
+            plan = self._plan(attachment, partial(live.priorities, pod))
             result = intent.result(self._conf, plan, self._wishes).document(self._request.version, previous)
             attach.refuse_other_defaults(pod, plan)
             self._node.enclose(self._intended.ruleset, self._request.network)
@@ -231,9 +231,14 @@ class _Adding:
         with attach.translated():
             return live.local(self._node.host, addresses)
 
-    def _plan(self, attachment: Attachment) -> Plan:
-        mtu = self._conf.mtu or self._node.uplink_mtu()
-        return intent.plan(self._intended, attachment, mtu=mtu, earlier=self._earlier, netns=self._request.env.netns)
+    def _plan(self, attachment: Attachment, priorities: Callable[[], set[int]]) -> Plan:
+        mtu, earlier = self._conf.mtu or self._node.uplink_mtu(), self._earlier
+        if earlier:  # one that was removed since may have had a lower number than one that is there still
+            with attach.translated():
+                taken = priorities()
+            while intent.LATER_PRIORITY + earlier in taken:
+                earlier += 1
+        return intent.plan(self._intended, attachment, mtu=mtu, earlier=earlier, netns=self._request.env.netns)
 
     def _node_freed(self, holder: str, address: Address) -> bool:
         """Remove the link that has our address if nobody knows it or works on it: then it is of a lost attachment."""

@@ -8,6 +8,7 @@ PORTMAP = {"type": "portmap", "capabilities": {"portMappings": True}, "backend":
 BANDWIDTH = {"type": "bandwidth", "capabilities": {"bandwidth": True}}
 MAC = "02:80:00:00:00:01"
 SYSCTL = "net.ipv4.conf.IFNAME.arp_filter"
+SBR = {"type": "sbr"}
 TUNING = {"type": "tuning", "mac": MAC, "sysctl": {SYSCTL: "1"}}
 
 # What a runtime sends to those that can use it, and how containerd is asked to send it.

@@ -27,22 +27,22 @@ class CniTool:
         """Set the configuration that later calls use."""
         (self.conf_dir / "05-slash80.conflist").write_text(json.dumps(conflist))
 
-    def call(self, verb: str, netns: str = "none") -> CompletedProcess[str]:
+    def call(self, verb: str, netns: str = "none", ifname: str = "eth0") -> CompletedProcess[str]:
         """Call a verb, whatever its exit code."""
         environment = {"CNI_PATH": str(self.node.daemon.bin_dir), "NETCONFPATH": str(self.conf_dir)}
-        environment["CAP_ARGS"] = json.dumps(self.capabilities)
+        environment |= {"CAP_ARGS": json.dumps(self.capabilities), "CNI_IFNAME": ifname}
         argv = [self.program, verb, self.node.example["name"], f"/run/netns/{netns}"]
         return self.node.box.try_run(argv, env=environment)
 
-    def succeed(self, verb: str, netns: str = "none") -> str:
+    def succeed(self, verb: str, netns: str = "none", ifname: str = "eth0") -> str:
         """Call a verb that must succeed; give its output."""
-        done = self.call(verb, netns)
+        done = self.call(verb, netns, ifname)
         assert done.returncode == 0, f"cnitool {verb} {netns}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def add(self, netns: str) -> Json:
+    def add(self, netns: str, ifname: str = "eth0") -> Json:
         """ADD; give the result."""
-        result: Json = json.loads(self.succeed("add", netns))
+        result: Json = json.loads(self.succeed("add", netns, ifname))
         return result
 
     def forget(self) -> None:

@@ -111,7 +111,8 @@ def containerd(box: Sandbox, root: Path, tools: Path, release: Release) -> Itera
     """Run a containerd with its images loaded, for the time of the block."""
     daemon = Containerd(box, release, tools)
     # loopback is containerd's own demand, the others are what people chain
-    daemon.install_plugins(root / "opt/cni/bin", [tools / n for n in ("loopback", "tuning", "portmap", "bandwidth")])
+    others = [tools / name for name in ("loopback", "tuning", "portmap", "bandwidth", "sbr")]
+    daemon.install_plugins(root / "opt/cni/bin", others)
     try:
         daemon.start()
         daemon.import_image(images.pause_archive(box.scratch, box.scratch / "pause"))

@@ -1,4 +1,4 @@
-"""Chains: our plugin first, then tuning, portmap and bandwidth of the reference plugins."""
+"""Chains: our plugin first, then tuning, portmap, bandwidth and sbr of the reference plugins."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from runtime import chains
 from runtime.cnitool import CniTool
 from runtime.images import busybox
-from runtime.internet import NEAR, NODE, connect, far_connect
+from runtime.internet import FAR, NEAR, NODE, connect, far_connect
 from runtime.node import Node
 from runtime.release import NEWEST
 
@@ -92,3 +92,27 @@ def test_tuning(node: Node, tools: Path, tmp_path: Path) -> None:
         assert chains.MAC in told
         assert sysctl == "1\n"
         assert tool.call("check", netns).returncode == 1
+
+
+@pytest.mark.parametrize("containerd_release", [NEWEST], indirect=True)
+@pytest.mark.parametrize("moved", ["eth0", "net1"])
+def test_source_based_routing(node: Node, tools: Path, tmp_path: Path, moved: str) -> None:
+    """The plugin sbr moves an interface's routes to tables of their own: CHECK passes and every address still works."""
+    tool = CniTool(node, tools / "cnitool", tmp_path)
+    with tool.namespaces() as [netns]:
+        for ifname in ("eth0", "net1"):
+            tool.configure(node.conflist(*([chains.SBR] if ifname == moved else [])))
+            result = tool.add(netns, ifname)
+            tool.succeed("check", netns, ifname)
+            for ip in result["ips"] if ifname in {"eth0", moved} else ():
+                address = ip["address"].split("/")[0]
+                far = FAR[6 if ":" in address else 4]
+                node.box.run([busybox(), "ping", "-c", "1", "-W", "2", "-I", address, far], netns=netns)
+        rules = node.box.run(["ip", "-n", netns, "rule"]) + node.box.run(["ip", "-n", netns, "-6", "rule"])
+        for ifname in ("net1", "eth0"):
+            tool.succeed("del", netns, ifname)
+        remains = node.remains()
+
+    assert "lookup 100" in rules
+    assert "lookup 101" in rules
+    assert remains == []

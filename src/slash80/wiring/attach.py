@@ -12,7 +12,7 @@ from ipaddress import ip_network
 from types import TracebackType
 
 from slash80.addressing.attachment import DYING_PREFIX, HOST_PREFIX, dying_name, read_alias
-from slash80.addressing.family import IPV6, Address, Network, family_of
+from slash80.addressing.family import IPV4, IPV6, Address, Network, family_of
 from slash80.errors import BelongsToAnother, CniError, Failure
 from slash80.moments import Moment, reach
 from slash80.netlink import NetlinkError, Socket
@@ -199,6 +199,7 @@ def _wire_pod_end(pod: Socket, plan: Plan, index: int, *, netns_fd: int) -> None
     steps += [
         messages.add_neighbour(name, index, gateway=family.gateway, mac=plan.host_mac) for family in plan.families
     ]
+    steps += [messages.add_gateway_route(name, index)] if IPV4 in plan.families else []
     steps += [messages.add_pod_route(name, index, route) for route in plan.routes]
     with live.usable(pod, index, plan.addresses):
         refused = [(step, answer) for step, answer in zip(steps, pod.exchange(steps), strict=True) if answer.errno]

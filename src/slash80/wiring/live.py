@@ -134,18 +134,26 @@ def addresses(socket: Socket, index: int) -> list[AddressOn]:
     return list(map(_address_on, socket.dump(messages.addresses(index))))
 
 
-def routes(socket: Socket, family: Family | None, *, index: int = 0, kind: int = 0) -> list[Route]:
-    """Give the main table's routes, those of one link, or those of one kind (RTN_*); the kernel sorts them out.
+def routes(
+    socket: Socket, family: Family | None, *, index: int = 0, kind: int = 0, table: int = messages.TABLE_MAIN
+) -> list[Route]:
+    """Give a table's routes, those of one link, or those of one kind (RTN_*); the kernel sorts them out.
 
     Without a family those of all.
     """
     try:
-        parts = socket.dump(messages.all_routes(family, index=index, kind=kind))
+        parts = socket.dump(messages.all_routes(family, index=index, kind=kind, table=table))
     except NetlinkError as error:
         if error.errno == errno.ENOENT:  # a namespace has no main table before its first route
             return []
         raise
     return [_route(part) for part in parts]
+
+
+def priorities(pod: Socket) -> set[int]:
+    """Give the metrics that our routes in a pod have, in whatever table."""
+    found = routes(pod, None, table=messages.TABLE_ALL)
+    return {route.priority for route in found if route.protocol == messages.PROTOCOL}
 
 
 def neighbours(socket: Socket, index: int) -> list[Neighbour]:

@@ -31,11 +31,10 @@ from slash80.wiring.plan import Plan, RouteSpec
 GROUP_ALIVE, GROUP_DYING = 21376, 21377
 PROTOCOL = 180  # of our routes; nobody else's number in iproute2's rt_protos
 LOWEST_PRIORITY = 0xFFFF_FFFF
-TABLE_MAIN = 254
+TABLE_MAIN, TABLE_ALL = 254, 0
 RTN_UNICAST, RTN_LOCAL, RTN_UNREACHABLE = 1, 2, 7
 _NODAD = 0x02
 _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_HOST = 0, 253, 254
-_ONLINK = 4
 _FIB_MATCH = 0x2000
 _PERMANENT = 0x80
 _IFF_UP = 1
@@ -242,13 +241,26 @@ def _node_route(verb: Verb, word: str, what: tuple[Network, Address]) -> Step:
     return _step(verb, f"ip route {word} %s via %s proto %s", values, attributes=attributes, **fields, **_OURS)
 
 
+def add_gateway_route(name: str, index: int) -> Step:
+    """Have a pod find its IPv4 gateway on the link, so that routes through it need no flag.
+
+    Programs that replay or move a pod's routes, as `sbr` and Multus do, give no `onlink`. A link-local gateway, as
+    fe80::1, needs neither. Each interface has such a route, as those of other plugins may have, and routes to one
+    destination must differ in their metric: it is the interface's index.
+    """
+    fields = {"type": RTN_UNICAST, "dst_len": IPV4.bits, "family": IPV4.af, "scope": _SCOPE_LINK}
+    attributes: Attributes = [("RTA_DST", IPV4.gateway), ("RTA_OIF", index), ("RTA_PRIORITY", index)]
+    text = "ip route add %s dev %s scope link metric %s proto %s"
+    return _step(_NEW_ROUTE, text, (IPV4.gateway, name, index, PROTOCOL), attributes=attributes, **fields, **_OURS)
+
+
 def add_pod_route(name: str, index: int, route: RouteSpec) -> Step:
-    """Lead a destination from the pod to the gateway, which is on the link whatever the pod's addresses say."""
+    """Lead a destination from the pod to the gateway."""
     gateway = family_of(route.dst).gateway
     attributes: Attributes = [*_destination(route.dst)]
     attributes += [("RTA_OIF", index), ("RTA_GATEWAY", gateway)]
     values: list[object] = [route.dst, gateway, name]
-    text = "ip route add %s via %s dev %s onlink"
+    text = "ip route add %s via %s dev %s"
     if route.priority is not None:
         attributes.append(("RTA_PRIORITY", route.priority))
         text += " metric %s"
@@ -259,7 +271,7 @@ def add_pod_route(name: str, index: int, route: RouteSpec) -> Step:
     if metrics:
         attributes.append(("RTA_METRICS", metrics))
         text += "".join(f" {key.removeprefix('RTAX_').lower()} {value}" for key, value in metrics)
-    fields = {"type": RTN_UNICAST, "flags": _ONLINK, "dst_len": route.dst.prefixlen, "family": family_of(route.dst).af}
+    fields = {"type": RTN_UNICAST, "dst_len": route.dst.prefixlen, "family": family_of(route.dst).af}
     return _step(_NEW_ROUTE, text + " proto %s", (*values, PROTOCOL), attributes=attributes, **fields, **_OURS)
 
 
@@ -269,11 +281,13 @@ def route_to(address: Address, *, entry: bool = False) -> Step:
     return _step(_GET_ROUTE, "ip route get %s", (address,), attributes=[("RTA_DST", address)], **fields)
 
 
-def all_routes(family: Family | None, *, index: int = 0, kind: int = 0) -> Step:
-    """Ask for the routes of the main table; of one link if an index is given, of one kind (RTN_*) if that is given."""
+def all_routes(family: Family | None, *, index: int = 0, kind: int = 0, table: int = TABLE_MAIN) -> Step:
+    """Ask for the routes of a table; of one link if an index is given, of one kind (RTN_*) if that is given."""
     text = f"ip -{family.version} route show" if family else "ip -4 route show; ip -6 route show"
-    attributes: Attributes = [("RTA_TABLE", TABLE_MAIN), *([("RTA_OIF", index)] if index else [])]
-    fields = {"family": family.af if family else 0, "table": TABLE_MAIN, "type": kind}
+    text += "" if table == TABLE_MAIN else " table all"
+    attributes: Attributes = [("RTA_TABLE", table)] if table else []
+    attributes += [("RTA_OIF", index)] if index else []
+    fields = {"family": family.af if family else 0, "table": table, "type": kind}
     return _step(_DUMP_ROUTES, text, (), attributes=attributes, **fields)
 
 

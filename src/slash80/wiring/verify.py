@@ -113,7 +113,8 @@ def _pod_side(pod: Socket, expected: Expected) -> Iterator[str]:
             yield f"address {address}/{address.max_prefixlen} is missing on {name} in the pod"
     yield from _neighbours(pod, link, expected)
     for family in expected.families:
-        routes = live.routes(pod, family, index=link.index)
+        # of whatever table: `sbr` moves them
+        routes = live.routes(pod, family, index=link.index, kind=messages.RTN_UNICAST, table=messages.TABLE_ALL)
         known = {(route.dst, gateway) for route in routes for gateway in (route.gateway, None)}
         for dst, gateway in expected.routes:
             if family_of(dst) is family and (dst, gateway) not in known:

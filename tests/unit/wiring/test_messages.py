@@ -111,9 +111,14 @@ MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
         "ip route add unreachable 2001:db8:5::/48 metric 4294967295 proto 180",
     ),
     (
+        messages.add_gateway_route("eth0", 5),
+        *(ROUTE, 24, MAKE, {"dst_len": 32, "RTA_DST": "169.254.1.1", "scope": 253, "RTA_OIF": 5, "RTA_PRIORITY": 5}),
+        "ip route add 169.254.1.1 dev eth0 scope link metric 5 proto 180",
+    ),
+    (
         messages.add_pod_route("eth0", 5, RouteSpec(IPV4.everything)),
-        *(ROUTE, 24, MAKE, {"dst_len": 0, "flags": 4, "RTA_DST": None, "RTA_GATEWAY": "169.254.1.1", "scope": 0}),
-        "ip route add 0.0.0.0/0 via 169.254.1.1 dev eth0 onlink proto 180",
+        *(ROUTE, 24, MAKE, {"dst_len": 0, "flags": 0, "RTA_DST": None, "RTA_GATEWAY": "169.254.1.1", "scope": 0}),
+        "ip route add 0.0.0.0/0 via 169.254.1.1 dev eth0 proto 180",
     ),
     (
         messages.add_pod_route("eth0", 5, RouteSpec(NET6, mtu=1400, advmss=1340, priority=7)),
@@ -123,12 +128,12 @@ MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
             MAKE,
             {"dst_len": 48, "RTA_GATEWAY": "fe80::1", "RTA_PRIORITY": 7, "RTAX_MTU": 1400, "RTAX_ADVMSS": 1340},
         ),
-        "ip route add 2001:db8:5::/48 via fe80::1 dev eth0 onlink metric 7 mtu 1400 advmss 1340 proto 180",
+        "ip route add 2001:db8:5::/48 via fe80::1 dev eth0 metric 7 mtu 1400 advmss 1340 proto 180",
     ),
     (
         messages.add_pod_route("eth0", 5, RouteSpec(NET6, priority=0)),
         *(ROUTE, 24, MAKE, {"RTA_PRIORITY": 0, "RTA_METRICS": None}),
-        "ip route add 2001:db8:5::/48 via fe80::1 dev eth0 onlink metric 0 proto 180",
+        "ip route add 2001:db8:5::/48 via fe80::1 dev eth0 metric 0 proto 180",
     ),
     (
         messages.route_to(IP6),
@@ -139,6 +144,11 @@ MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
         messages.all_routes(IPV6, index=5, kind=7),
         *(ROUTE, 26, REQUEST | DUMP, {"family": 10, "type": 7, "RTA_TABLE": 254, "RTA_OIF": 5}),
         "ip -6 route show",
+    ),
+    (
+        messages.all_routes(IPV4, index=5, kind=1, table=messages.TABLE_ALL),
+        *(ROUTE, 26, REQUEST | DUMP, {"family": 2, "table": 0, "type": 1, "RTA_TABLE": None, "RTA_OIF": 5}),
+        "ip -4 route show table all",
     ),
     (
         messages.add_neighbour("eth0", 5, gateway=IPV6.gateway, mac=MAC),

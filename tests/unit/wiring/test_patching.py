@@ -96,7 +96,9 @@ def test_routes(name: str, index: int, address: IPv4Address | IPv6Address, route
     """Of both families, with all that a route can have."""
     same(lambda: messages.add_host_route(name, index, address))
     same(lambda: messages.add_unreachable(route.dst))
+    same(lambda: messages.add_gateway_route(name, index))
     same(lambda: messages.add_pod_route(name, index, route))
     same(lambda: messages.route_to(address))
     same(lambda: messages.route_to(address, entry=True))
-    same(lambda: messages.all_routes(family_of(address), index=index, kind=7))
+    for table in (messages.TABLE_MAIN, messages.TABLE_ALL):
+        same(lambda table=table: messages.all_routes(family_of(address), index=index, kind=7, table=table))  # type: ignore[misc]

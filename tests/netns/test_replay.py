@@ -1,0 +1,92 @@
+"""What others do with a pod's interfaces: replay their routes, move the default route, have such routes themselves."""
+
+import pytest
+
+from lab.namespaces import Namespace
+from lab.probes import Server, ping, source_seen
+from lab.rig import Rig
+from lab.topology import INTERNET4, INTERNET6
+
+# the way of calling cannot matter
+pytestmark = pytest.mark.parametrize("shape", ["inprocess"], indirect=True)
+
+INTERNET = {"ipv6": INTERNET6, "ipv4": INTERNET4}
+GATEWAY = {"ipv6": "fe80::1", "ipv4": "169.254.1.1"}
+WORDS = {"ipv6": "-6", "ipv4": "-4"}
+
+
+def routes(pod: Namespace, family: str) -> list[str]:
+    """List a pod's routes as `ip route` writes them, those without a gateway first, as they must be added."""
+    lines = pod.command("ip", WORDS[family], "route", "show").splitlines()
+    return sorted((line.strip() for line in lines), key=lambda line: " via " in line)
+
+
+def do(pod: Namespace, family: str, *lines: str) -> None:
+    """Run `ip route` with each line's words in one family."""
+    stdin = "".join(f"route {line}\n" for line in lines)
+    pod.command("ip", WORDS[family], "-batch", "-", stdin=stdin)
+
+
+def test_a_default_route_is_replayed_without_flags(rig: Rig, family: str) -> None:
+    """What a meta-plugin adds again by the result's gateway and interface alone leads to the Internet."""
+    pod = rig.attach().pod
+    do(pod, family, "del default")
+    assert ping(pod, INTERNET[family]) == 0
+
+    do(pod, family, f"add default via {GATEWAY[family]} dev eth0")
+
+    assert ping(pod, INTERNET[family]) == 1
+
+
+def test_a_default_route_moves_to_another_interface(rig: Rig, family: str) -> None:
+    """As Multus' `default-route` has it: the one interface's is deleted, and the other's address is then the source."""
+    pod = rig.attach().pod
+    second = rig.attach(pod, ifname="net1")
+    rig.plugin.check(pod, rig.conf, second.result, ifname="net1")
+    do(pod, family, "del default dev eth0", f"add default via {GATEWAY[family]} dev net1")
+    with Server(rig.host):
+        assert source_seen(pod, getattr(rig.node, family)) == getattr(second, family)
+
+
+def test_all_routes_are_replayed_as_they_are_listed(rig: Rig, family: str) -> None:
+    """Of both interfaces of a pod: each line of `ip route` is added again, and the list is the same."""
+    conf = rig.having(routes=[{"dst": "198.51.100.0/24", "mtu": 1400}, {"dst": "2001:db8:ffff::/48"}]).conf
+    pod = rig.attach(conf=conf).pod
+    rig.attach(pod, conf, ifname="net1")
+    before = routes(pod, family)
+    do(pod, family, "flush proto 180")
+    assert ping(pod, INTERNET[family]) == 0
+
+    do(pod, family, *(f"add {line}" for line in before if "proto kernel" not in line))
+
+    assert routes(pod, family) == before
+    assert ping(pod, INTERNET[family]) == 1
+
+
+def test_interfaces_come_and_go(rig: Rig) -> None:
+    """A pod whose second interface was removed gets a fourth one: no two interfaces' routes are the same."""
+    conf = rig.having(routes=[{"dst": "198.51.100.0/24"}, {"dst": "2001:db8:ffff::/48"}]).conf
+    pod = rig.attach(conf=conf).pod
+    second, _ = (rig.attach(pod, conf, ifname=name) for name in ("net1", "net2"))
+    rig.detach(second, conf)
+
+    fourth = rig.attach(pod, conf, ifname="net3")
+
+    rig.plugin.check(pod, conf, fourth.result, ifname="net3")
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_another_plugin_with_the_same_gateway(rig: Rig, *, ours_first: bool) -> None:
+    """A pod's interface of a plugin that has the gateway 169.254.1.1 too, as Calico's, and ours do not meet."""
+    pod = rig.site.pod()
+    theirs = ["link add cali0 type bridge", "link set cali0 up", "addr add 10.1.1.5/32 dev cali0"]
+    theirs += ["route add 169.254.1.1 dev cali0 scope link"]
+    if ours_first:
+        attachment = rig.attach(pod)
+        pod.ip(*theirs)
+    else:
+        pod.ip(*theirs)
+        attachment = rig.attach(pod)
+
+    rig.plugin.check(pod, rig.conf, attachment.result)
+    assert ping(pod, INTERNET4, source=attachment.ipv4) == 1
