@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar, cast
 from slash80.addressing.attachment import Attachment, Key, State
 from slash80.addressing.family import Family, Network
 from slash80.cni.conf import RemovalConf
-from slash80.errors import CniError, FirewallUnusable, IoFailure
+from slash80.errors import CniError, FirewallUnusable, IoFailure, TryAgain
 from slash80.firewall import conntrack
 from slash80.firewall.base import Base
 from slash80.firewall.rules import Ruleset
@@ -171,6 +171,9 @@ class Node:
             reach(Moment.BURIED)
             if buried:
                 self.store.doom(host_ifname)
+        except TryAgain:
+            self._graveyard.buried()  # the link waits to be deleted all the same, and the record for the next removal
+            raise
         except (CniError, OSError) as error:
             self._graveyard.refused(host_ifname, error)
             _in_any_case(self.remove, host_ifname)

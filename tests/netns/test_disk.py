@@ -12,6 +12,7 @@ from lab import snapshot, state
 from lab.probes import ping
 from lab.rig import Attachment, Rig, changed
 from lab.topology import INTERNET6
+from netns.conftest import root
 
 
 def overwrite(path: Path, data: bytes) -> None:
@@ -136,6 +137,50 @@ def test_read_only_disk(rig: Rig, disk: Path) -> None:
 
     assert codes == [5, 50]
     assert snapshot.difference(before, snapshot.take(rig.host)) == []
+
+
+@contextlib.contextmanager
+def locked(rig: Rig) -> Iterator[None]:
+    """Keep the store locked, as a program does that copies or mends it."""
+    with contextlib.closing(sqlite3.connect(rig.state_dir / "state.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+def test_a_store_that_another_program_has_locked(rig: Rig) -> None:
+    """After lockTimeout it is told, with the file, and the runtime comes again; a DEL removes the pod before that."""
+    rig = rig.having(cniVersion="1.1.0", lockTimeout=0.2, **{"cni.dev/valid-attachments": []})
+    rig.cycle()
+    before = snapshot.take(rig.host)
+    attachment, pod = rig.attach(), rig.site.pod()
+    with locked(rig):
+        errors = [
+            rig.plugin.refuses("ADD", rig.conf, netns=pod),
+            rig.plugin.refuses("CHECK", rig.conf | {"prevResult": attachment.result}, netns=attachment.pod),
+            rig.plugin.refuses("GC", rig.conf),
+            rig.plugin.refuses("STATUS", rig.conf),
+            rig.plugin.refuses("DEL", rig.conf, netns=attachment.pod),
+        ]
+        gone = [not attachment.pod.has_link("eth0"), not rig.host.has_link(attachment.host_ifname)]
+
+    assert [11, 11, 11, 50, 11] == [error["code"] for error in errors]
+    assert all(f"another program, such as a backup or sqlite3, has kept {rig.state_dir}" in e["msg"] for e in errors)
+    assert [True, True, False] == [*gone, pod.has_link("eth0")]
+    rig.detach(attachment)
+    assert snapshot.difference(before, snapshot.take(rig.host)) == []
+    assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (0, 0)
+
+
+@pytest.mark.parametrize("shape", ["frozen"], indirect=True)  # which has a command line
+def test_a_locked_store_is_not_listed(rig: Rig) -> None:
+    """The command says so in a sentence."""
+    rig.attach()
+    words: list[str | Path] = [root() / "opt/cni/bin/slash80", "attachments", "--state-dir", rig.state_dir]
+    with locked(rig):
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert done.stderr.startswith("slash80 attachments: another program, such as a backup or sqlite3, has kept ")
 
 
 def test_dels_after_a_reboot(rig: Rig) -> None:

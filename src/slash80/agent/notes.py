@@ -17,7 +17,7 @@ from pathlib import Path
 from slash80 import handover
 from slash80.addressing.attachment import Attachment, Key
 from slash80.agent.server import Handle
-from slash80.errors import Failure, IoFailure, TryAgain
+from slash80.errors import CniError, Failure, IoFailure, TryAgain
 
 _NAME = re.compile(r"(\d{1,20})-\d{1,10}")
 _HALF_WRITTEN = 60.0  # seconds after which a file that is not named a note yet is left behind by a killed launcher
@@ -51,7 +51,11 @@ class Notes:
             _log.warning("note %s cannot be read and is removed: %s", path, error)
             path.unlink(missing_ok=True)
             return
-        known = self._known(Key(environ.get("CNI_CONTAINERID", ""), environ.get("CNI_IFNAME", "")).host_ifname)
+        try:
+            known = self._known(Key(environ.get("CNI_CONTAINERID", ""), environ.get("CNI_IFNAME", "")).host_ifname)
+        except CniError as error:
+            _log.warning("note %s waits: %s", path, error)
+            return
         if environ.get("CNI_COMMAND") != "DEL" or (known and known.since > written):
             path.unlink(missing_ok=True)
             return

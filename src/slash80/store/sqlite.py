@@ -11,6 +11,7 @@ import os
 import secrets
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -24,7 +25,7 @@ from slash80.addressing.choose import Ledger
 from slash80.addressing.family import Address
 from slash80.addressing.mac import Mac
 from slash80.addressing.pool import Range
-from slash80.errors import IoFailure, TryAgain
+from slash80.errors import CniError, IoFailure, TryAgain
 from slash80.store.api import Choose, T
 from slash80.store.ledger import SqliteLedger
 from slash80.store.locks import FileLock, private, unusable
@@ -51,6 +52,8 @@ _COLUMNS = (
 _FORGET_AFTER = 3600.0  # seconds; an address rested so long is as good as never used, and rows stay few
 _NEVER = 1e-9  # seconds; what was released at 0 never was
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_SOON = 0.1  # seconds of a wait that are not worth a statement
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -79,8 +82,8 @@ class SqliteStore:
     """A store that several processes and threads use at once.
 
     `survey` reads the attachments back from the kernel; it is asked when the file is new. `clock` gives the boottime in
-    seconds. Every method raises TryAgain when the lock stays busy for `timeout` seconds, IoFailure when the disk is
-    full or not writable.
+    seconds. Every method raises TryAgain when our lock or the file's own stays busy for `timeout` seconds, IoFailure
+    when the disk is full or not writable.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class SqliteStore:
         self._threads, self._own = threading.Lock(), threading.local()
         self._reached: dict[Range, int | None] = {}
         self._connection: sqlite3.Connection | None = None
+        self._patience = timeout  # for which the open connection waits for another program
         self._opened: tuple[int, int] | None = None
         self._secret: bytes | None = None  # of the open file, once it was needed
 
@@ -219,28 +223,44 @@ class SqliteStore:
 
         One statement that reads needs no more: with a transaction around it, it costs twice as much.
         """
+        deadline = time.monotonic() + self._timeout
         if not self._threads.acquire(timeout=self._timeout):
             raise TryAgain(f"other calls have used {self._path} for {self._timeout:g} s; the runtime tries it again")
         try:
             private(self._directory)
             with self._lock.held(self._timeout):
-                yield self._current()
+                yield self._current(deadline)
         except sqlite3.Error as error:
             self.close()
-            if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_DBMOVED:
-                raise TryAgain(f"{self._path} was removed while it was in use; the next call makes it anew") from error
-            msg = f"{self._path}: {error}; check the space and the permissions of the state directory"
-            raise IoFailure(msg) from error
+            raise self._told(error) from error
         except OSError as error:
             raise unusable(self._directory, error) from error
         finally:
             self._threads.release()
 
-    def _current(self) -> sqlite3.Connection:
-        """Give the open connection, or another if the path now leads to another file or to none."""
+    def _told(self, error: sqlite3.Error) -> CniError:
+        """Say what is the matter with the file, and who can do something about it."""
+        if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_DBMOVED:
+            return TryAgain(f"{self._path} was removed while it was in use; the next call makes it anew")
+        if error.sqlite_errorcode & 0xFF in _LOCKED:
+            msg = f"another program, such as a backup or sqlite3, has kept {self._path} locked for {self._timeout:g} s"
+            return TryAgain(f"{msg}; the runtime tries it again, and `fuser -v {self._path}` names the program")
+        return IoFailure(f"{self._path}: {error}; check the space and the permissions of the state directory")
+
+    def _current(self, deadline: float) -> sqlite3.Connection:
+        """Give the open connection, or another if the path now leads to another file or to none.
+
+        It waits for another program's lock as long as is left until the deadline.
+        """
+        left = max(0.0, deadline - time.monotonic())
+        patience = self._timeout if self._timeout - left < _SOON else left
         if self._connection and self._opened and self._opened == _identity(self._path):
+            if patience != self._patience:
+                self._connection.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
+                self._patience = patience
             return self._connection
         self.close()
+        self._patience = patience
         try:
             connection = self._open()
         except sqlite3.DatabaseError as error:
@@ -258,8 +278,8 @@ class SqliteStore:
         with suppress(FileNotFoundError):
             if not self._path.stat().st_size:
                 self._path.unlink()  # emptied, or never filled: what takes its place must be another file, see `keep`
-        # Our own locks do the waiting and the excluding; a timeout here would only hide a foreign program's lock.
-        connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
+        # Our own locks keep our calls apart; this wait is for other programs, as a backup
+        connection = sqlite3.connect(self._path, timeout=self._patience, isolation_level=None, check_same_thread=False)
         self._connection = connection
         connection.execute("PRAGMA journal_mode = TRUNCATE")
         connection.execute("PRAGMA synchronous = OFF")

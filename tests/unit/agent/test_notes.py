@@ -12,6 +12,7 @@ from slash80 import handover
 from slash80.addressing.attachment import Attachment
 from slash80.agent.notes import Notes
 from slash80.agent.server import Reply
+from slash80.errors import TryAgain
 from unit.builders import attachment, environ
 
 WRITTEN = 2000.0  # seconds since boot
@@ -77,6 +78,19 @@ def test_what_cannot_be_done_now_stays(tmp_path: Path, code: int, stays: bool) -
     path = node.leave()
 
     assert ([path.name] if stays else []) == node.work_off()
+
+
+def test_a_store_that_cannot_be_asked_is_asked_again(tmp_path: Path) -> None:
+    """Another program has it locked: the note stays, and the agent with it."""
+
+    def known(_: str) -> Attachment | None:
+        raise TryAgain("locked")
+
+    node = Node(tmp_path)
+    path = node.leave()
+    Notes(tmp_path, handle=node.handle, known=known).work_off()
+
+    assert ([path], []) == (list(node.folder.iterdir()), node.done)
 
 
 def test_what_is_no_removal_is_not_done(tmp_path: Path) -> None:

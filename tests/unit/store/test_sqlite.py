@@ -1,16 +1,19 @@
 """The store on disk: several processes at once, and whatever may happen to its file."""
 
+import fcntl
 import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
+from lab.waiting import wait_until
 from slash80.addressing.attachment import Assignment, Attachment
 from slash80.addressing.choose import Ledger
 from slash80.errors import IoFailure, TryAgain
@@ -223,6 +226,79 @@ def test_a_lock_that_stays_busy_is_told(make: MakeStore) -> None:
 
     make().reserve(attachment(2), choose)
     assert ["container1", "container2"] == names(other)
+
+
+WRITING: dict[str, Callable[[SqliteStore], object]] = {
+    "reserve": lambda store: store.reserve(attachment(2), nothing),
+    "keep": lambda store: store.keep(attachment(2)),
+    "doom": lambda store: store.doom(attachment(1).host_ifname),
+    "release": lambda store: store.release(attachment(1).host_ifname),
+}
+METHODS: dict[str, Callable[[SqliteStore], object]] = {
+    **WRITING,
+    "get": lambda store: store.get(attachment(1).host_ifname),
+    "attachments": lambda store: store.attachments(),
+    "held": lambda store: store.held([attachment(1)]),
+    "read": lambda store: store.read(lambda _: None),
+}
+BACKUP, BEGINNING, WRITER = "BEGIN", "BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"  # what another program may be at
+
+
+@contextmanager
+def locked(directory: Path, how: str) -> Iterator[None]:
+    """Keep the database locked, as another program does."""
+    with closing(sqlite3.connect(directory / "state.db", isolation_level=None)) as other:
+        other.execute(how)
+        if how == BACKUP:
+            other.execute("SELECT * FROM setting").fetchone()
+        yield
+
+
+@pytest.mark.parametrize(
+    ("how", "method"),
+    [*((how, method) for how in (BACKUP, BEGINNING) for method in WRITING), *((WRITER, method) for method in METHODS)],
+)
+@pytest.mark.parametrize("opened", [True, False])
+def test_another_programs_lock_is_told(
+    make: MakeStore, directory: Path, how: str, method: str, *, opened: bool
+) -> None:
+    """While it opens, reads, begins or commits: code 11 names the file, and nothing was done; afterwards all works."""
+    make().keep(attachment(1))
+    store = make(timeout=0.02)
+    if opened:
+        store.attachments()
+    with locked(directory, how), pytest.raises(TryAgain, match=f"another program.*{directory}/state.db.*fuser") as told:
+        METHODS[method](store)
+
+    assert 11 == told.value.code
+    assert [attachment(1)] == store.attachments()
+    METHODS[method](store)
+
+
+@pytest.mark.parametrize("how", [BACKUP, BEGINNING, WRITER])
+@pytest.mark.parametrize("opened", [True, False])
+def test_another_programs_lock_is_waited_for(make: MakeStore, directory: Path, how: str, *, opened: bool) -> None:
+    """It was released before the time was over, so the call knows nothing of it."""
+    make().keep(attachment(1))
+    store = make(timeout=60)
+    if opened:
+        store.attachments()
+    with ThreadPoolExecutor(1) as pool:
+        with locked(directory, how):
+            keeping = pool.submit(store.keep, attachment(2))
+            wait_until(lambda: _is_held(directory / "lock") or keeping.done(), seconds=20)
+        keeping.result()
+
+    assert ["container1", "container2"] == sorted(names(store))
+
+
+def _is_held(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 @pytest.mark.parametrize("where", ["state", "state.db"])
