@@ -176,7 +176,7 @@ root: $(ENGINE) $(LAUNCHER)
 venv: apt-python
 	@if [[ -e $(VENV)/complete ]]; then exit; fi
 	mkdir -p $(CACHE)
-	exec 9> $(CACHE)/lock && flock 9
+	exec 9> $(VENV).lock && flock 9
 	if [[ -e $(VENV)/complete ]]; then exit; fi
 	echo "installing Python packages into $(VENV)"
 	rm -rf $(VENV)
@@ -188,7 +188,7 @@ venv: apt-python
 fuzz-venv: apt-python
 	@if [[ -e $(FUZZ)/complete ]]; then exit; fi
 	mkdir -p $(CACHE)
-	exec 9> $(CACHE)/lock && flock 9
+	exec 9> $(FUZZ).lock && flock 9
 	if [[ -e $(FUZZ)/complete ]]; then exit; fi
 	rm -rf $(FUZZ)
 	$(PYTHON) -m venv $(FUZZ)

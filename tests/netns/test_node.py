@@ -50,7 +50,9 @@ def test_later_advertisements_count_too(advertised: Rig) -> None:
 
 
 def test_pod_cannot_become_the_nodes_router(advertised: Rig) -> None:
-    """A router advertisement of a pod changes no default route of the node."""
+    """A router advertisement of a pod changes no default route of the node, whatever new links accept by default."""
+    # With the kernel's default of 1 a node that forwards would ignore advertisements on any link but a guarded one.
+    advertised.host.sysctl("ipv6/conf/default/accept_ra", 2)
     attachment = advertised.attach()
     attachment.pod.ip("addr add fe80::bad/64 dev eth0 nodad")
     advertise_router(attachment.pod, "eth0", "fe80::bad")

@@ -16,7 +16,7 @@ def test_attachments_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[
     """Every field has its documented name, and what is not known is empty."""
     store = store_in(tmp_path / "s", timeout=5)
     store.keep(attachment(since=boottime()))
-    store.keep(attachment(2, state=State.PENDING))
+    store.keep(attachment(2, state=State.PENDING, since=boottime() - 1))
     store.doom(attachment().host_ifname)
 
     assert 0 == commands.main(["attachments", "-o", "json", "--state-dir", str(tmp_path / "s")])

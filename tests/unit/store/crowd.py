@@ -68,7 +68,7 @@ class Worker(threading.Thread):
         """Do all rounds, counting what was in the way."""
         for number in range(ROUNDS):
             if self._removes and number == ROUNDS // 2:
-                self._path.unlink()
+                self._path.unlink(missing_ok=True)  # the other process may have been the first
             made = self._attach(Key(f"{self.name}-{number}", "eth0"))
             if number % 2:
                 self._detach(made)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.stopping import is_waited_for
+from lab.waiting import wait_until
 from slash80.addressing.attachment import Key
 from slash80.errors import IoFailure, TryAgain
 from slash80.store.locks import Absent, AttachmentLocks, FileLock
@@ -68,7 +70,7 @@ def test_a_lock_is_free_again_after_somebody_gave_up_waiting(path: Path) -> None
 
 
 def test_a_waiting_call_gets_the_lock_when_it_is_free(path: Path) -> None:
-    """It wakes as soon as the holder is done."""
+    """It waits in the kernel's queue while somebody holds the lock, and wakes as soon as the holder is done."""
     got = threading.Event()
 
     def wait() -> None:
@@ -78,6 +80,7 @@ def test_a_waiting_call_gets_the_lock_when_it_is_free(path: Path) -> None:
     thread = threading.Thread(target=wait)
     with FileLock(path).held(1):
         thread.start()
+        wait_until(lambda: is_waited_for(path))
         assert not got.is_set()
     thread.join()
     assert got.is_set()
@@ -105,6 +108,7 @@ def test_a_replaced_file_locks_nobody_out_and_nobody_in(path: Path) -> None:
     thread = threading.Thread(target=wait)
     with FileLock(path).held(1):
         thread.start()
+        wait_until(lambda: is_waited_for(path))
         path.unlink()
     assert got.wait(5)
     assert not _is_free(path)

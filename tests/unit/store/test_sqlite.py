@@ -342,12 +342,12 @@ def test_a_file_that_is_removed_in_mid_transaction_costs_that_call_only(make: Ma
     assert ["container2"] == names(store)
 
 
-@pytest.mark.parametrize(("what", "taken", "disturbed"), [("keeps", 0, 0), ("removes", 16, 1)])
-def test_a_crowd_gets_no_address_twice(tmp_path: Path, what: str, taken: int, disturbed: int) -> None:
+@pytest.mark.parametrize(("what", "removals"), [("keeps", 0), ("removes", 2)])
+def test_a_crowd_gets_no_address_twice(tmp_path: Path, what: str, removals: int) -> None:
     """Two processes of eight threads each are all served, and the store agrees with the kernel in the end.
 
-    While the file is there, no address is given that the kernel refuses. When it is removed in the middle, the call
-    that was writing may fail, and each that was under way may find its address given to another.
+    While the file is there, no address is given that the kernel refuses. Each time that it is removed, once by each
+    process, the call that was writing may fail, and each that was under way may find its address given to another.
     """
     (tmp_path / "kernel").mkdir()
     command = [sys.executable, "-B", "-m", "unit.store.crowd", str(tmp_path)]
@@ -355,7 +355,9 @@ def test_a_crowd_gets_no_address_twice(tmp_path: Path, what: str, taken: int, di
     crowds = [subprocess.Popen([*command, n, "8", what], stdout=subprocess.PIPE, env=environment) for n in "ab"]
     seen = [[int(word) for word in process.communicate()[0].split()] for process in crowds]
 
-    assert (True, True) == (sum(s[0] for s in seen) <= taken, sum(s[1] for s in seen) <= disturbed)
+    taken, disturbed = map(sum, zip(*seen, strict=True))
+    assert taken <= removals * 2 * 8
+    assert disturbed <= removals
     known = crowd.shared(tmp_path).attachments()
     assert _held(crowd.Kernel(tmp_path / "kernel").survey()) == _held(known)
     assert 2 * 8 * crowd.ROUNDS // 2 == len(known)
