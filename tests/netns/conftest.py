@@ -1,4 +1,4 @@
-"""A fresh site for every test, and the plugin on it in each of its shapes."""
+"""A fresh site for every test, and the plugin on it in the shape that ships, or in each of its shapes."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -16,11 +16,34 @@ from lab.rig import Rig, configuration
 from lab.topology import ATTACKER4, ATTACKER6, Site
 
 MakeRig = Callable[..., Rig]
+SHAPES, SHIPPED = ("inprocess", "frozen", "served"), ("served",)
 
 
-@pytest.fixture(params=["inprocess", "frozen", "served"])
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let everything be called in every shape, however little that can matter."""
+    parser.addoption("--every-shape", action="store_true", help="call the plugin in all of its shapes in every test")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker of the tests for which one shape is not enough."""
+    config.addinivalue_line("markers", "every_shape: the way in which the plugin is called may matter here")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Call the plugin as it ships; in every shape where a marker or the option says so.
+
+    A test that names its shapes by `parametrize`, and a module with a fixture `shape` of its own, have decided already.
+    """
+    chosen = any(mark.args[0] == "shape" for mark in metafunc.definition.iter_markers("parametrize"))
+    if "shape" not in metafunc.fixturenames or chosen or hasattr(metafunc.module, "shape"):
+        return
+    every = metafunc.config.getoption("--every-shape") or metafunc.definition.get_closest_marker("every_shape")
+    metafunc.parametrize("shape", SHAPES if every else SHIPPED, indirect=True)
+
+
+@pytest.fixture
 def shape(request: pytest.FixtureRequest) -> str:
-    """Each shape in which the plugin is called."""
+    """The shape in which the plugin is called."""
     return str(request.param)
 
 

@@ -33,6 +33,7 @@ def assert_closed(attacker: Attacker, *attachments: Attachment) -> None:
     assert attacker.answers(*targets) == []
 
 
+@pytest.mark.every_shape
 def test_closed_before_during_and_after(routed: Rig, attacker: Attacker) -> None:
     """Under a flood from before ADD until after DEL no answer gets out, while the pod's own traffic works."""
     pod = routed.site.pod()
@@ -88,6 +89,7 @@ def test_next_add_closes_again(routed: Rig, attacker: Attacker, breakage: str) -
         assert_outside_reached(routed, old.pod)
 
 
+@pytest.mark.every_shape
 def test_first_add_after_a_reboot_closes(routed: Rig, attacker: Attacker) -> None:
     """With state, rules and pods gone as after a reboot, the first pod is closed and works."""
     routed.attach().pod.delete()

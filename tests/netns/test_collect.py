@@ -7,6 +7,8 @@ import pytest
 from lab import snapshot, state
 from lab.rig import Attachment, Rig, changed
 
+# an agent has the store and the locks open, and a reaper at work
+pytestmark = pytest.mark.every_shape
 KEYS = pytest.mark.parametrize("key", ["cni.dev/valid-attachments", "cni.dev/attachments"])
 
 

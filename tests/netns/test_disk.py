@@ -14,6 +14,9 @@ from lab.rig import Attachment, Rig, changed
 from lab.topology import INTERNET6
 from netns.conftest import root
 
+# an agent keeps the store open that these tests take away
+pytestmark = pytest.mark.every_shape
+
 
 def overwrite(path: Path, data: bytes) -> None:
     """Write over a file in place, so that whoever has it open sees it too."""

@@ -97,6 +97,7 @@ def test_interface_name_taken_in_the_pod(rig: Rig) -> None:
     assert "eth0" in refused(rig, pod)["msg"]
 
 
+@pytest.mark.every_shape
 @pytest.mark.parametrize("ifname", ["eth0", "eth7"])
 def test_namespace_of_the_host(rig: Rig, ifname: str) -> None:
     """At ADD the host's own namespace is code 8 before any work: a link of that name is untouched."""
@@ -108,6 +109,7 @@ def test_namespace_of_the_host(rig: Rig, ifname: str) -> None:
     assert snapshot.difference(before, snapshot.take(rig.host)) == []
 
 
+@pytest.mark.every_shape
 def test_removal_by_the_namespace_of_the_host(rig: Rig) -> None:
     """A DEL whose CNI_NETNS has become the host's own removes the pod and its addresses, and no link of the host.
 
@@ -124,6 +126,7 @@ def test_removal_by_the_namespace_of_the_host(rig: Rig) -> None:
     assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (0, 0)
 
 
+@pytest.mark.every_shape
 def test_removal_of_nothing_by_the_namespace_of_the_host(rig: Rig) -> None:
     """It succeeds, as any removal of what is not there, and the host keeps its link of that name."""
     before = snapshot.take(rig.host)
@@ -133,6 +136,7 @@ def test_removal_of_nothing_by_the_namespace_of_the_host(rig: Rig) -> None:
     assert snapshot.difference(before, snapshot.take(rig.host)) == []
 
 
+@pytest.mark.every_shape
 def test_overridden_guard_spares_default_routes(rig: Rig) -> None:
     """CNI_NETNS_OVERRIDE lifts the guard, but a namespace with other default routes is still refused."""
     before = snapshot.take(rig.host)
@@ -158,6 +162,7 @@ def test_default_routes_of_a_chained_interface_stay(rig: Rig) -> None:
     assert before == pod.query("-4 route show default")
 
 
+@pytest.mark.every_shape
 def test_file_as_namespace(rig: Rig) -> None:
     """A path that is a regular file is code 8."""
     path = rig.state_dir.with_name("file")
@@ -167,11 +172,13 @@ def test_file_as_namespace(rig: Rig) -> None:
     assert state.attachments(rig.state_dir) == 0
 
 
+@pytest.mark.every_shape
 def test_other_kind_of_namespace(rig: Rig) -> None:
     """A namespace that is no network namespace is code 8."""
     assert rig.plugin.refuses("ADD", rig.conf, netns="/proc/self/ns/uts", container="c")["code"] == 8
 
 
+@pytest.mark.every_shape
 def test_missing_namespace(rig: Rig) -> None:
     """A path that does not exist is code 999 and the message names it."""
     error = rig.plugin.refuses("ADD", rig.conf, netns="/run/netns/s80t-none", container="c")

@@ -18,6 +18,9 @@ from lab.rig import Attachment, Rig, requesting
 from lab.topology import INTERNET4, INTERNET6
 from lab.waiting import wait_until
 
+# where the plugin runs is what these tests change: mounts, locks, and who forgets a connection
+pytestmark = pytest.mark.every_shape
+
 HIDE_IPV6 = "mount -t tmpfs none /proc/sys/net/ipv6"
 HIDE_IPV4 = "mount -t tmpfs none /proc/sys/net/ipv4"
 READ_ONLY = "mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys"

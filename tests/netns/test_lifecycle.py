@@ -10,6 +10,9 @@ from lab.probes import Server, ask, source_seen
 from lab.rig import Attachment, Rig, changed, requesting
 from lab.topology import INTERNET6
 
+# a removal is read by the launcher, the agent or the engine, and leaves the link to whoever has time for it
+pytestmark = pytest.mark.every_shape
+
 
 def pictures(rig: Rig, *attachments: Attachment) -> list[snapshot.Snapshot]:
     """Picture the node and these pods."""

@@ -159,6 +159,7 @@ def test_status_without_nft(rig: Rig) -> None:
     assert snapshot.difference(before, snapshot.take(rig.host)) == []
 
 
+@pytest.mark.every_shape
 def test_del_without_nft(rig: Rig) -> None:
     """DEL needs no nft."""
     attachment = rig.attach()

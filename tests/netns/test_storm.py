@@ -4,9 +4,14 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from lab import snapshot, state
 from lab.probes import Server, source_seen
 from lab.rig import Rig
+
+# threads, processes and an agent's processes meet in different places
+pytestmark = pytest.mark.every_shape
 
 
 def open_descriptors() -> int:
