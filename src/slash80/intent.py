@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from ipaddress import ip_address
 
 from slash80.addressing.attachment import Attachment, Key, Pod, alias_of
 from slash80.addressing.choose import Wanted
+from slash80.addressing.elsewhere import Elsewhere
 from slash80.addressing.family import FAMILIES, IPV4, IPV6, Address, Family, Network, family_of
 from slash80.addressing.mac import Mac
 from slash80.addressing.pool import Pool, Range
@@ -45,6 +46,11 @@ class Intent:
     def families(self) -> tuple[Family, ...]:
         """The families that are configured."""
         return tuple(self.pools)
+
+    @cached_property
+    def handed_out(self) -> tuple[Network, ...]:
+        """The prefixes that pods get addresses of."""
+        return tuple(prefix for pool in self.pools.values() for prefix in pool.prefixes)
 
     @property
     def prefixes(self) -> tuple[Network, ...]:
@@ -85,7 +91,7 @@ def pools(conf: NetConf) -> dict[Family, Pool]:
     return {family: pool for family, pool in found.items() if pool.prefixes}
 
 
-def wanted(intent: Intent, wishes: Wishes, key: Key, *, boottime_ns: int, taken: Callable[[Address], bool]) -> Wanted:
+def wanted(intent: Intent, wishes: Wishes, key: Key, *, boottime_ns: int, elsewhere: Elsewhere) -> Wanted:
     """Say what an attachment needs; raise InvalidConfig for a wish that this network cannot fulfil."""
     conf, found = intent.conf, dict(intent.pools)
     if wishes.no_ipv4:
@@ -108,7 +114,7 @@ def wanted(intent: Intent, wishes: Wishes, key: Key, *, boottime_ns: int, taken:
         cooldown=conf.ipv4.cooldown,
         mac=_mac(wishes.mac),
         requested=requested,
-        taken=taken,
+        elsewhere=elsewhere,
     )
 
 

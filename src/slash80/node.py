@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Protocol, TypeVar, cast
 
 from slash80.addressing.attachment import Attachment, Key, State
-from slash80.addressing.family import Family, Network
+from slash80.addressing.family import Address, Family, Network
+from slash80.addressing.pool import Pool, Range
 from slash80.cni.conf import RemovalConf
 from slash80.errors import CniError, FirewallUnusable, IoFailure, TryAgain
 from slash80.firewall import conntrack
@@ -21,7 +22,7 @@ from slash80.moments import Moment, reach
 from slash80.netlink import Socket
 from slash80.store.locks import Absent, AttachmentLocks, unusable
 from slash80.store.sqlite import SqliteStore
-from slash80.wiring import attach, bury, live, netns, survey, sysctl
+from slash80.wiring import attach, bury, conflicts, live, netns, survey, sysctl
 
 T = TypeVar("T")
 _LATELY = 0.1  # seconds
@@ -105,6 +106,24 @@ class Node:
     def require(self, families: tuple[Family, ...]) -> None:
         """Raise Failure when the kernel lacks a family."""
         self._lately.get(("families", families), lambda: sysctl.require(families))
+
+    def around(self, prefixes: tuple[Network, ...]) -> Mapping[Range, str]:
+        """Return what is taken of the prefixes by subnets of the node's links, and by whom."""
+        return self._lately.get(("around", prefixes), lambda: self._around(prefixes))
+
+    def _around(self, prefixes: tuple[Network, ...]) -> Mapping[Range, str]:
+        with attach.translated():
+            return conflicts.around(self.host, prefixes)
+
+    def leading_elsewhere(self, addresses: Sequence[Address], prefixes: Sequence[Network]) -> Mapping[Range, str]:
+        """Return what the routes to these addresses take of the prefixes."""
+        with attach.translated():
+            return conflicts.leading_elsewhere(self.host, addresses, prefixes)
+
+    def refuse_conflicts(self, pools: Sequence[Pool]) -> None:
+        """Raise BelongsToAnother when of one of the pools all leads elsewhere."""
+        with attach.translated():
+            conflicts.refuse(self.host, pools)
 
     def uplink_mtu(self) -> int:
         """Give the MTU of the way out; raise Failure when the kernel refuses to tell."""

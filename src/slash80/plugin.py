@@ -11,7 +11,8 @@ from pathlib import Path
 
 from slash80 import intent
 from slash80.addressing.attachment import Assignment, Attachment, Key, State, alias_of, hashed, read_alias
-from slash80.addressing.choose import HARD_REST, Counts, Ledger, choose, exhausted
+from slash80.addressing.choose import HARD_REST, Counts, Ledger, Wanted, choose, exhausted
+from slash80.addressing.elsewhere import Elsewhere
 from slash80.addressing.family import Address
 from slash80.addressing.pool import Pool
 from slash80.cni import claims
@@ -40,6 +41,7 @@ from slash80.node import Means, Node, UndoOnFailure, boottime
 from slash80.wiring import attach, live, netns, survey, sysctl, verify
 from slash80.wiring.plan import Plan
 
+_LOOKS = 128  # choices, 0.2 ms each, that may lead elsewhere: every call of the node waits meanwhile
 _TRIES = 8  # addresses that may turn out to be in use before ADD gives up
 _STATUS_WAIT = 1.0  # seconds for each of the store and nft; a runtime waits for STATUS while it holds its own lock
 
@@ -118,6 +120,7 @@ def status(request: Request, means: Means) -> None:
     with means.opened(hurried) as node:
         try:
             _require_node(intended)
+            node.refuse_conflicts(tuple(intended.pools.values()))
             attached = _require_free(node, intended)
         except CniError as error:
             raise NotReady(error.msg, error.details) from error
@@ -198,15 +201,12 @@ class _Adding:
     def _reserve_once(self) -> Attachment:
         self._node.require(self._intended.families)
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        nodes: set[Address] = set()
-        wanted = intent.wanted(self._intended, self._wishes, self._key, boottime_ns=now, taken=nodes.__contains__)
+        around = self._node.around(self._intended.handed_out)
+        wanted = intent.wanted(self._intended, self._wishes, self._key, boottime_ns=now, elsewhere=Elsewhere(around))
 
         def decide(ledger: Ledger, secret: bytes, known: Sequence[Attachment]) -> Assignment:
             self._look_at(known)
-            assignment = choose(wanted, ledger, secret)
-            while found := self._local(assignment.addresses):
-                nodes.update(found)
-                assignment = choose(wanted, ledger, secret)
+            assignment = self._chosen(wanted, ledger, secret)
             reach(Moment.RESERVING)
             return assignment
 
@@ -227,9 +227,19 @@ class _Adding:
                 raise _Recorded(attachment)
         self._earlier = sum(attachment.state is not State.DYING for attachment in known)
 
-    def _local(self, addresses: Sequence[Address]) -> list[Address]:
-        with attach.translated():
-            return live.local(self._node.host, addresses)
+    def _chosen(self, wanted: Wanted, ledger: Ledger, secret: bytes) -> Assignment:
+        """Choose addresses that lead nowhere yet; raise BelongsToAnother when too many in a row do."""
+        for _ in range(_LOOKS):
+            assignment = choose(wanted, ledger, secret)
+            found = self._node.leading_elsewhere(assignment.addresses, self._intended.handed_out)
+            if not found:
+                return assignment
+            wanted.elsewhere.add(found)
+        *_, last = found.values()
+        raise BelongsToAnother(
+            f"{_LOOKS} addresses in a row lead elsewhere, the last one because {last}; delete what is in the way, or "
+            "exclude those addresses"
+        )
 
     def _plan(self, attachment: Attachment, priorities: Callable[[], set[int]]) -> Plan:
         mtu, earlier = self._conf.mtu or self._node.uplink_mtu(), self._earlier

@@ -9,6 +9,7 @@ import pytest
 from slash80 import intent
 from slash80.addressing.attachment import Assignment, Pod
 from slash80.addressing.choose import Wanted
+from slash80.addressing.elsewhere import Elsewhere
 from slash80.addressing.family import IPV4, IPV6
 from slash80.addressing.pool import Pool, Range
 from slash80.addressing.suffix import Suffix
@@ -36,7 +37,7 @@ def _wishes(runtime: Document | None = None, arguments: str = "") -> Wishes:
 
 
 def _wanted(conf: NetConf, wishes: Wishes) -> Wanted:
-    return intent.wanted(Intent(conf), wishes, attachment().key, boottime_ns=5, taken=lambda _: False)
+    return intent.wanted(Intent(conf), wishes, attachment().key, boottime_ns=5, elsewhere=Elsewhere())
 
 
 def _plan(conf: NetConf, *, earlier: int = 0, **changes: Any) -> Plan:  # noqa: ANN401 -- any field

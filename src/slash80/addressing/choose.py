@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol
 
 from slash80.addressing import suffix
 from slash80.addressing.attachment import Assignment, Key
+from slash80.addressing.elsewhere import Elsewhere
 from slash80.addressing.family import IPV4, IPV6, Address, Family
 from slash80.addressing.mac import Mac
 from slash80.addressing.pool import Pool, Range
@@ -24,7 +25,9 @@ from slash80.errors import BelongsToAnother, InvalidConfig, NoFreeAddress
 
 HARD_REST = 30.0
 _ATTEMPTS = 64  # hashes tried before a nearly full pool is searched in order
-_CANDIDATES = 256  # unused addresses tried; bounds the time under the store's lock when none of them fits
+# The choice is made under the store's lock, for which every call of the node waits.
+_CANDIDATES = 256  # unused addresses tried
+_LOOKS = 4096  # addresses looked at in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +52,14 @@ class Ledger(Protocol):
     def use(self, address: Address) -> Use | None:
         """Tell whether an address is held or was released; None if it is not known."""
 
-    def unused(self, within: Range) -> Iterator[Address]:
-        """Give the addresses that are not known at all, in order, lazily."""
+    def unused(self, within: Range, without: Sequence[Range] = ()) -> Iterator[Address]:
+        """Give the addresses that are not known at all and in none of the ranges `without`, in order, lazily."""
 
     def spent(self, within: Range) -> bool:
         """Whether the last search found that all are known."""
 
-    def released(self, family: Family) -> Iterable[tuple[Address, float]]:
-        """Give the released addresses with their boottime of release, longest ago first."""
+    def released(self, pool: Pool) -> Iterable[tuple[Address, float]]:
+        """Give the released addresses of a pool with their boottime of release, longest ago first."""
 
     def counts(self, pool: Pool, since: float) -> Counts:
         """Count what is allocated, and what was released after the boottime `since`."""
@@ -66,8 +69,8 @@ class Ledger(Protocol):
 class Wanted:
     """What an attachment needs: the pools of its families (in any order), the mode, and what was asked for.
 
-    `taken` says of an address that the ledger thinks free whether the node has other use for it, and so must be pure
-    within one choice. `boottime_ns` is the moment of the ADD.
+    `elsewhere` are addresses that lead somewhere already, whatever the ledger says. `boottime_ns` is the moment of the
+    ADD.
     """
 
     key: Key
@@ -77,7 +80,7 @@ class Wanted:
     cooldown: float
     mac: Mac | None = None
     requested: Mapping[Family, Address] = field(default_factory=dict)
-    taken: Callable[[Address], bool] = lambda _: False
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class _Choice:
 
 
 def choose(wanted: Wanted, ledger: Ledger, secret: bytes) -> Assignment:
-    """Decide addresses and MAC; raise NoFreeAddress, or BelongsToAnother for a requested address in use."""
+    """Decide addresses and MAC; raise NoFreeAddress, or BelongsToAnother where something else has the addresses."""
     return _Chooser(wanted, ledger, secret).decide()
 
 
@@ -97,8 +100,12 @@ class _Chooser:
     def __init__(self, wanted: Wanted, ledger: Ledger, secret: bytes) -> None:
         self._wanted, self._ledger, self._secret = wanted, ledger, secret
         self._now = wanted.boottime_ns / 1e9
+        self._elsewhere, self._looks = wanted.elsewhere, 0
 
     def decide(self) -> Assignment:
+        for family, pool in self._wanted.pools.items():
+            if family not in self._wanted.requested and self._elsewhere.ranges:
+                self._elsewhere.left_of(pool)
         ipv4 = self._ipv4() if IPV4 in self._wanted.pools else None
         ipv6, mac = (
             self._ipv6(ipv4.address if ipv4 else None) if IPV6 in self._wanted.pools else (None, self._hashed(0))
@@ -134,8 +141,9 @@ class _Chooser:
             return found
         if self._wanted.mode is Suffix.UNIQUE:
             return self._in_order(pool), self._hashed(0)
-        msg = f"the IPv6 address that '{self._wanted.mode}' asks for is in use or reserved in {pool}; ask for another"
-        raise BelongsToAnother(msg)
+        msg = f"the IPv6 address that '{self._wanted.mode}' asks for is in use or reserved in {pool}"
+        there = self._elsewhere.told(pool)
+        raise BelongsToAnother(f"{msg}{f' ({there})' if there else ''}; ask for another")
 
     def _suffixed(self, ipv4: Address | None) -> tuple[_Choice, Mac] | None:
         """Give the first free IPv6 that the suffix mode allows."""
@@ -171,22 +179,38 @@ class _Chooser:
             msg = f"requested address {address} cannot be given: {reason}; ask for another or extend the prefixes"
             raise InvalidConfig(msg)
         use = self._ledger.use(address)
-        if (use and use.holder) or self._wanted.taken(address):
-            holder = f"attachment {use.holder}" if use and use.holder else "the node"
-            msg = f"requested address {address} is in use by {holder}; delete that or ask for another address"
-            raise BelongsToAnother(msg)
+        if use and use.holder:
+            msg = f"requested address {address} is in use by attachment {use.holder}"
+            raise BelongsToAnother(f"{msg}; delete that or ask for another address")
+        if words := self._elsewhere.why(address):
+            msg = f"requested address {address} cannot be given: {words}"
+            raise BelongsToAnother(f"{msg}; delete what is in the way, or ask for another address")
         return _Choice(address, early=bool(use and self._now - use.released < self._wanted.cooldown))
 
     def _in_order(self, pool: Pool, fits: Callable[[Address], bool] = lambda _: True) -> _Choice:
         """Take the first address never used, else the one released longest ago that has had its rest."""
         short = pool
         for address, released in self._candidates(pool):
-            if pool.why_not(address) or self._wanted.taken(address):
+            if self._looked(pool) and (pool.why_not(address) or self._elsewhere.why(address)):
                 continue
             if fits(address):
                 return _Choice(address, early=self._now - released < self._wanted.cooldown)
             short = self._wanted.pools[IPV6]
-        raise NoFreeAddress(exhausted(short, self._ledger.counts(short, self._now - HARD_REST)))
+        raise self._none_free(short)
+
+    def _looked(self, pool: Pool) -> bool:
+        """Count an address that is looked at; raise NoFreeAddress when it is one too many."""
+        self._looks += 1
+        if self._looks > _LOOKS:
+            raise self._none_free(pool)
+        return True
+
+    def _none_free(self, pool: Pool) -> NoFreeAddress:
+        """Say that a pool is exhausted; raise BelongsToAnother when it is not pods that have it."""
+        self._elsewhere.left_of(pool)
+        msg = exhausted(pool, self._ledger.counts(pool, self._now - HARD_REST))
+        there = self._elsewhere.told(pool)
+        return NoFreeAddress(f"{msg}; besides, {there}" if there else msg)
 
     def _candidates(self, pool: Pool) -> Iterator[tuple[Address, float]]:
         """Give addresses with the boottime of their release, which for those never used is long ago.
@@ -196,23 +220,22 @@ class _Chooser:
         """
         spent = [within for within in pool.ranges if self._ledger.spent(within)]
         yield from self._fresh(within for within in pool.ranges if within not in spent)
-        for address, released in self._ledger.released(pool.family):
+        for address, released in self._ledger.released(pool):
             if self._now - released < HARD_REST:
                 break
             yield address, released
         yield from self._fresh(spent)
 
     def _fresh(self, ranges: Iterable[Range]) -> Iterator[tuple[Address, float]]:
-        unused = itertools.chain.from_iterable(self._ledger.unused(within) for within in ranges)
+        without = self._elsewhere.ranges
+        unused = itertools.chain.from_iterable(self._ledger.unused(within, without) for within in ranges)
         return ((address, -math.inf) for address in itertools.islice(unused, _CANDIDATES))
 
     def _free(self, pool: Pool, address: Address, rest: float) -> bool:
-        if pool.why_not(address):
+        if self._looked(pool) and (pool.why_not(address) or self._elsewhere.why(address)):
             return False
         use = self._ledger.use(address)
-        if use and (use.holder or self._now - use.released < rest):
-            return False
-        return not self._wanted.taken(address)
+        return not (use and (use.holder or self._now - use.released < rest))
 
 
 def exhausted(pool: Pool, counts: Counts) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +19,30 @@ class Range:
     def __contains__(self, address: Address) -> bool:
         """Whether an address of the same family lies inside."""
         return address.version == self.first.version and int(self.first) <= int(address) <= int(self.last)
+
+    @classmethod
+    def of(cls, network: Network) -> Range:
+        """Return all addresses of a network."""
+        return cls(network.network_address, network.broadcast_address)
+
+    def without(self, others: Iterable[Range]) -> list[Range]:
+        """Return what is left of it beside other ranges, in order."""
+        family = type(self.first)
+        taken = [(int(r.first), int(r.last)) for r in others if r.first.version == self.first.version]
+        found = free_parts(int(self.first), int(self.last), sorted(taken))
+        return [Range(family(first), family(last)) for first, last in found]
+
+
+def free_parts(first: int, last: int, taken: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Return what is left between two numbers beside the `taken` parts, which are sorted and may overlap."""
+    for low, high in taken:
+        if low > last:
+            break
+        if low > first:
+            yield first, low - 1
+        first = max(first, high + 1)
+    if first <= last:
+        yield first, last
 
 
 @dataclass(frozen=True)
@@ -61,17 +86,11 @@ class Pool:
             first += 1
         if self.family.version == 4 and self.reserve_edges:
             last -= 1
-        return [Range(self.family.address(a), self.family.address(b)) for a, b in self._holes(first, last)]
+        return Range(self.family.address(first), self.family.address(last)).without(self.exclude)
 
-    def _holes(self, first: int, last: int) -> list[tuple[int, int]]:
-        found = []
-        for low, high in sorted((int(r.first), int(r.last)) for r in self.exclude):
-            if high < first or low > last:
-                continue
-            if low > first:
-                found.append((first, low - 1))
-            first = max(first, high + 1)
-        return [*found, (first, last)] if first <= last else found
+    def left(self, elsewhere: Iterable[Range]) -> list[Range]:
+        """Return what may be handed out beside these ranges, in order of preference."""
+        return [part for whole in self.ranges for part in whole.without(elsewhere)]
 
     @property
     def total(self) -> int:

@@ -51,7 +51,9 @@ class Ipv6(Model):
     """Pods' IPv6 addresses; the family is off without prefixes."""
 
     prefixes: list[Prefix6] = Field(
-        [], max_length=256, description="Prefixes routed to this node, /64 to /120; the first is used first."
+        [],
+        max_length=256,
+        description="Prefixes routed to this node, /64 to /120, even inside its link's /64; the first is used first.",
     )
     suffix: Literal["unique", "ipv4", "hash", "mac"] = Field(
         "unique",
@@ -70,7 +72,9 @@ class Ipv4(Model):
     """Pods' IPv4 addresses; the family is off without prefixes."""
 
     prefixes: list[Prefix4] = Field(
-        [], max_length=256, description="Prefixes of this node, /8 to /30; the first is used first."
+        [],
+        max_length=256,
+        description="Prefixes of this node, /8 to /30, in no subnet of its links; the first is used first.",
     )
     exclude: list[Span4] = Field(
         [], description="Addresses, prefixes or ranges `first-last` that are never handed out."

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 
 from slash80.addressing.choose import Counts, Use
 from slash80.addressing.family import Address, Family, family_of
-from slash80.addressing.pool import Pool, Range
+from slash80.addressing.pool import Pool, Range, free_parts
+
+_ROWS = 65536  # of known addresses that one search walks over, 1 us each, while every call of the node waits
 
 
 class SqliteLedger:
@@ -27,43 +29,69 @@ class SqliteLedger:
         row = self._connection.execute(query, [address.version, address.packed]).fetchone()
         return row and Use(*row)
 
-    def unused(self, within: Range) -> Iterator[Address]:
+    def unused(self, within: Range, without: Sequence[Range] = ()) -> Iterator[Address]:
         """Give the addresses that are not known at all: the gaps between the known ones, in order.
 
         The search begins where the one before ended, and comes back to the start at the end: with a thousand pods it
-        would otherwise walk over all of them at each ADD.
+        would otherwise walk over all of them at each ADD. One that walks too far is cut short, and the next goes on.
         """
         first, last = int(within.first), int(within.last)
         start = self._reached.get(within) or first
-        family, found = family_of(within.first), False
+        self._reached[within] = None  # until one is found
+        taken = sorted((int(r.first), int(r.last)) for r in without if r.first.version == within.first.version)
         for low, high in ((start, last), (first, start - 1)):
-            for number in self._gaps(family, low, high):
-                self._reached[within], found = number, True
-                yield family.address(number)
-        if not found:
-            self._reached[within] = None
+            cut = yield from self._search(within, low, high, taken=taken)
+            if cut is not None:
+                self._reached[within] = cut
+                return
+
+    def _search(
+        self, within: Range, low: int, high: int, *, taken: Sequence[tuple[int, int]]
+    ) -> Generator[Address, None, int | None]:
+        """Give the unknown addresses between two numbers; return where it was cut short, or None."""
+        family = family_of(within.first)
+        for gap_low, gap_high in self._gaps(family, low, high):
+            if gap_low > gap_high:
+                return gap_low
+            for part_low, part_high in free_parts(gap_low, gap_high, taken):
+                for number in range(part_low, part_high + 1):
+                    self._reached[within] = number
+                    yield family.address(number)
+        return None
 
     def spent(self, within: Range) -> bool:
         """Whether the last search in there came to its end and found none."""
         return self._reached.get(within, 0) is None
 
-    def _gaps(self, family: Family, low: int, high: int) -> Iterator[int]:
+    def _gaps(self, family: Family, low: int, high: int) -> Iterator[tuple[int, int]]:
+        """Give the first and the last of each gap; an empty one where the search is cut short."""
         if low > high:
             return
-        query = "SELECT packed FROM address WHERE family = ? AND packed BETWEEN ? AND ? ORDER BY packed"
+        query = "SELECT packed FROM address WHERE family = ? AND packed BETWEEN ? AND ? ORDER BY packed LIMIT ?"
         bounds = [number.to_bytes(family.bits // 8, "big") for number in (low, high)]
-        candidate = low
-        for (packed,) in self._connection.execute(query, [family.version, *bounds]):
+        candidate, rows = low, 0
+        for (packed,) in self._connection.execute(query, [family.version, *bounds, _ROWS]):
             known = int.from_bytes(packed, "big")
-            yield from range(candidate, known)
-            candidate = known + 1
-        yield from range(candidate, high + 1)
+            if candidate < known:
+                yield candidate, known - 1
+            candidate, rows = known + 1, rows + 1
+        if candidate <= high:
+            yield candidate, high if rows < _ROWS else candidate - 1
 
-    def released(self, family: Family) -> Iterator[tuple[Address, float]]:
-        """Give the released addresses with their boottime of release, longest ago first."""
-        query = "SELECT packed, released FROM address WHERE family = ? AND holder IS NULL ORDER BY released, packed"
-        for packed, released in self._connection.execute(query, [family.version]):
-            yield family.address(int.from_bytes(packed, "big")), released
+    def released(self, pool: Pool) -> Iterator[tuple[Address, float]]:
+        """Give the released addresses of a pool with their boottime of release, longest ago first.
+
+        With the plus SQLite goes through the index of released addresses, whose order this is, and not through all
+        addresses of the prefix.
+        """
+        inside = " OR ".join(["+packed BETWEEN ? AND ?"] * len(pool.prefixes))
+        query = (
+            "SELECT packed, released FROM address WHERE family = ? AND holder IS NULL "  # noqa: S608 -- constants
+            f"AND ({inside}) ORDER BY released, packed"
+        )
+        bounds = [bound for prefix in pool.prefixes for bound in (prefix[0].packed, prefix[-1].packed)]
+        for packed, released in self._connection.execute(query, [pool.family.version, *bounds]):
+            yield pool.family.address(int.from_bytes(packed, "big")), released
 
     def counts(self, pool: Pool, since: float) -> Counts:
         """Count what is allocated, and what was released after the boottime `since`."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from slash80.addressing.attachment import Attachment, Key, State
 from slash80.addressing.choose import Counts, Ledger, Use
-from slash80.addressing.family import Address, Family, family_of
+from slash80.addressing.family import Address, family_of
 from slash80.addressing.pool import Pool, Range
 from slash80.store.api import Choose, T
 
@@ -101,19 +101,19 @@ class MemoryStore:
         """Tell whether an address is held or was released."""
         return self._uses.get(address)
 
-    def unused(self, within: Range) -> Iterator[Address]:
+    def unused(self, within: Range, without: Sequence[Range] = ()) -> Iterator[Address]:
         """Give the addresses that are not known at all, in order."""
         family = family_of(within.first)
-        numbers = range(int(within.first), int(within.last) + 1)
+        numbers = (n for part in within.without(without) for n in range(int(part.first), int(part.last) + 1))
         return (a for a in map(family.address, numbers) if a not in self._uses)
 
     def spent(self, within: Range) -> bool:
         """Whether there are none; nothing is remembered here."""
         return next(self.unused(within), None) is None
 
-    def released(self, family: Family) -> list[tuple[Address, float]]:
-        """Give the released addresses, longest ago first."""
-        resting = [(a, u.released) for a, u in self._uses.items() if u.holder is None and family_of(a) is family]
+    def released(self, pool: Pool) -> list[tuple[Address, float]]:
+        """Give the released addresses of a pool, longest ago first."""
+        resting = [(a, u.released) for a, u in self._uses.items() if u.holder is None and pool.prefix_of(a)]
         return sorted(resting, key=lambda pair: (pair[1], int(pair[0])))
 
     def counts(self, pool: Pool, since: float) -> Counts:

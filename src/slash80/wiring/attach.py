@@ -16,7 +16,7 @@ from slash80.addressing.family import IPV4, IPV6, Address, Network, family_of
 from slash80.errors import BelongsToAnother, CniError, Failure
 from slash80.moments import Moment, reach
 from slash80.netlink import NetlinkError, Socket
-from slash80.wiring import live, messages, netns, sysctl
+from slash80.wiring import live, messages, netns, sysctl, wording
 from slash80.wiring.plan import Plan
 
 _FAR = 1 << 20  # beyond the indexes that the kernel gives by itself
@@ -215,9 +215,8 @@ def _conflict(host: Socket, address: Address) -> CniError:
     route = live.way_to(host, address)
     if route is None or route.dst != ip_network(address):
         return Failure(f"the route to {address} was in the way and is gone now; try again")
-    link = next((link for link in live.links(host) if link.index == route.index), None)
+    link = live.link_at(host, route.index)
     if route.protocol == messages.PROTOCOL and link and is_ours(link):
         return AddressInUse(address, link.name)
-    where = f"dev {link.name}" if link else "without a link"
-    msg = f"route {route.dst} {where} proto {route.protocol} is in the way and not slash80's"
+    msg = f"route {wording.route(host, route)} is in the way and not slash80's"
     return BelongsToAnother(f"{msg}; delete it, or exclude {address}")

@@ -16,7 +16,7 @@ from slash80.wiring import messages
 
 _LINK, _ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBI")
 _ROUTE, _NEIGHBOUR = struct.Struct("=8BI"), struct.Struct("=BxxxiHBB")
-_IFF_UP, _PERMANENT = 1, 0x80
+_IFF_UP, _IFF_NOARP, _PERMANENT = 1, 0x80, 0x80
 _RTNLGRP_IPV6_IFADDR, RTM_NEWADDR = 9, 20
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_GROUP = 1, 3, 4, 5, 18, 20, 27
 _OF_A_LINK = frozenset({_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_GROUP})
@@ -26,6 +26,7 @@ _GENERAL = 4  # bytes of struct rtgenmsg, padded
 _INFO_KIND, _RTAX_MTU = 1, 2
 _LARGEST_MTU = 65535  # of a veth; loopback has one more
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_METRICS, _RTA_MULTIPATH = 1, 4, 5, 6, 8, 9
+_RTA_TABLE, _RTA_VIA, _VIA_FAMILY = 15, 18, 2  # bytes of the family in a struct rtvia
 # nobody's, so only a default route leads there
 _SOMEWHERE: dict[int, Address] = {
     4: IPv4Address("192.88.99.0"),
@@ -35,7 +36,10 @@ _SOMEWHERE: dict[int, Address] = {
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link of one namespace; `peer` is the index of a veth's other end, `mac` is None where there is none."""
+    """A link of one namespace; `peer` is the index of a veth's other end, `mac` is None where there is none.
+
+    `arp` is whether neighbours are asked for on it, as on no tunnel.
+    """
 
     index: int
     peer: int
@@ -46,6 +50,7 @@ class Link:
     alias: str
     kind: str
     up: bool
+    arp: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class AddressOn:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route; `kind` and `protocol` are the kernel's numbers, `index` is 0 where no link is named.
+    """A route; `kind`, `protocol` and `table` are the kernel's numbers, `index` is 0 where no link is named.
 
     Of one that leads several ways (`split`) it is the first link's.
     """
@@ -72,6 +77,7 @@ class Route:
     priority: int
     mtu: int
     split: bool = False
+    table: int = messages.TABLE_MAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,12 @@ def link(socket: Socket, name: str) -> Link | None:
             return None
         raise
     return link_of(parts[0])
+
+
+def link_at(socket: Socket, index: int) -> Link | None:
+    """Find a link by its index."""
+    answer = socket.exchange([messages.get_link_at(index)])[0] if index else None
+    return link_of(answer.parts[0]) if answer and not answer.errno else None
 
 
 def named(socket: Socket, names: Sequence[str]) -> list[Link]:
@@ -147,7 +159,7 @@ def routes(
         if error.errno == errno.ENOENT:  # a namespace has no main table before its first route
             return []
         raise
-    return [_route(part) for part in parts]
+    return [route_of(part) for part in parts]
 
 
 def priorities(pod: Socket) -> set[int]:
@@ -187,25 +199,20 @@ def usable(socket: Socket, index: int, wanted: Sequence[Address]) -> Iterator[No
 
 def way_to(socket: Socket, address: Address) -> Route | None:
     """Give the entry that decides which way the node takes to an address, of whatever table."""
-    answer = socket.exchange([messages.route_to(address, entry=True)])[0]
-    return None if answer.errno else _route(answer.parts[0])
+    return ways_to(socket, [address])[0]
 
 
-def local(socket: Socket, addresses: Sequence[Address]) -> list[Address]:
-    """Give those of the addresses that are the node's own."""
-    answers = socket.exchange([messages.route_to(address) for address in addresses])
-    return [
-        address
-        for address, answer in zip(addresses, answers, strict=True)
-        if not answer.errno and _route(answer.parts[0]).kind == messages.RTN_LOCAL
-    ]
+def ways_to(socket: Socket, addresses: Sequence[Address]) -> list[Route | None]:
+    """Give these entries for several addresses; None where there is none, or one that discards packets."""
+    answers = socket.exchange([messages.route_to(address, entry=True) for address in addresses])
+    return [None if answer.errno else route_of(answer.parts[0]) for answer in answers]
 
 
 def uplink_mtu(socket: Socket) -> int:
     """Give the MTU of the way out, the default route's or its link's, IPv6 first; 1500 without one."""
     for family in (IPV6, IPV4):
         answer = socket.exchange([messages.route_to(_SOMEWHERE[family.version])])[0]
-        if answer.errno or not (way := _route(answer.parts[0])).index:
+        if answer.errno or not (way := route_of(answer.parts[0])).index:
             continue
         return min(way.mtu or link_of(socket.ask(messages.get_link_at(way.index))[0]).mtu, _LARGEST_MTU)
     return 1500
@@ -232,6 +239,7 @@ def link_of(part: Part) -> Link:
         alias=_text(found.get(_IFLA_ALIAS, b"")),
         kind=_text(attributes(found.get(_IFLA_LINKINFO, b""), 0).get(_INFO_KIND, b"")),
         up=bool(flags & _IFF_UP),
+        arp=not flags & _IFF_NOARP,
     )
 
 
@@ -241,12 +249,13 @@ def _address_on(part: Part) -> AddressOn:
     return AddressOn(_packed(found.get(2) or found[1]), length, scope)
 
 
-def _route(part: Part) -> Route:
-    af, length, _, _, _, protocol, _, kind, _ = _ROUTE.unpack_from(part.body)
+def route_of(part: Part) -> Route:
+    """Read a route out of a message."""
+    af, length, _, _, table, protocol, _, kind, _ = _ROUTE.unpack_from(part.body)
     found = attributes(part.body, _ROUTE.size)
     family = next(family for family in FAMILIES if family.af == af)
     start = found.get(_RTA_DST, bytes(family.bits // 8))
-    gateway = found.get(_RTA_GATEWAY)
+    gateway = found.get(_RTA_GATEWAY) or found.get(_RTA_VIA, b"")[_VIA_FAMILY:]
     hops = found.get(_RTA_MULTIPATH, b"")
     return Route(
         dst=ip_network((start, length), strict=False),
@@ -257,6 +266,7 @@ def _route(part: Part) -> Route:
         priority=_number(found.get(_RTA_PRIORITY)),
         mtu=_number(attributes(found.get(_RTA_METRICS, b""), 0).get(_RTAX_MTU)),
         split=bool(hops),
+        table=_number(found.get(_RTA_TABLE)) or table,
     )
 
 

@@ -31,11 +31,12 @@ from slash80.wiring.plan import Plan, RouteSpec
 GROUP_ALIVE, GROUP_DYING = 21376, 21377
 PROTOCOL = 180  # of our routes; nobody else's number in iproute2's rt_protos
 LOWEST_PRIORITY = 0xFFFF_FFFF
-TABLE_MAIN, TABLE_ALL = 254, 0
-RTN_UNICAST, RTN_LOCAL, RTN_UNREACHABLE = 1, 2, 7
+TABLE_ALL, TABLE_MAIN, TABLE_LOCAL = 0, 254, 255
+RTN_UNICAST, RTN_LOCAL, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW = 1, 2, 6, 7, 8, 9
+RTPROT_KERNEL = 2
 _NODAD = 0x02
 _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_HOST = 0, 253, 254
-_FIB_MATCH = 0x2000
+_LOOKUP_TABLE, _FIB_MATCH = 0x1000, 0x2000
 _PERMANENT = 0x80
 _IFF_UP = 1
 _NONE = 1  # IN6_ADDR_GEN_MODE_NONE
@@ -276,8 +277,12 @@ def add_pod_route(name: str, index: int, route: RouteSpec) -> Step:
 
 
 def route_to(address: Address, *, entry: bool = False) -> Step:
-    """Ask which way the node takes to an address, or for the `entry` of its tables that decides it."""
-    fields = {"family": family_of(address).af, "dst_len": address.max_prefixlen, "flags": _FIB_MATCH if entry else 0}
+    """Ask which way the node takes to an address, or for the `entry` of its tables that decides it.
+
+    Of IPv4 the kernel names the entry's table only when asked to; of IPv6 it does, and refuses to be asked.
+    """
+    flags = (_FIB_MATCH if address.version == 6 else _FIB_MATCH | _LOOKUP_TABLE) if entry else 0
+    fields = {"family": family_of(address).af, "dst_len": address.max_prefixlen, "flags": flags}
     return _step(_GET_ROUTE, "ip route get %s", (address,), attributes=[("RTA_DST", address)], **fields)
 
 

@@ -1,7 +1,7 @@
 """The choice of addresses: by example, and for any node, any pods and any time."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from ipaddress import IPv4Address, ip_address, ip_network
 from pathlib import Path
@@ -11,10 +11,12 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from pytest_mock import MockerFixture
 
 from slash80.addressing import suffix
 from slash80.addressing.attachment import Assignment, Attachment, Key
 from slash80.addressing.choose import Wanted, choose
+from slash80.addressing.elsewhere import Elsewhere
 from slash80.addressing.family import IPV4, IPV6, Address, Family, Network, family_of
 from slash80.addressing.mac import Mac
 from slash80.addressing.pool import Pool, Range
@@ -29,6 +31,10 @@ from unit.builders import MAC, attachment
 POOL4 = Pool(IPV4, (ip_network("10.80.1.0/29"),))
 POOL6 = Pool(IPV6, (ip_network("2001:db8:0:1:1::/80"),))
 START = 1000.0
+
+
+def _elsewhere(addresses: Iterable[Address]) -> Elsewhere:
+    return Elsewhere({Range(address, address): "the node has it" for address in addresses})
 
 
 class Node:
@@ -135,12 +141,12 @@ def test_a_requested_address_need_not_have_rested() -> None:
         ("10.80.2.1", InvalidConfig, "outside 10.80.1.0/29"),
         ("2001:db8:0:1:1::", InvalidConfig, "anycast"),
         ("10.80.1.1", BelongsToAnother, "attachment s80"),
-        ("10.80.1.6", BelongsToAnother, "the node"),
+        ("10.80.1.6", BelongsToAnother, "the node has it"),
     ],
 )
 def test_a_requested_address_that_cannot_be_given_is_refused(address: str, kind: type[CniError], reason: str) -> None:
     """Outside or reserved is code 7; in use is code 102, naming the holder."""
-    node = Node(taken=lambda a: a == ip_address("10.80.1.6"))
+    node = Node(elsewhere=_elsewhere({ip_address("10.80.1.6")}))
     node.attach()
     wish = ip_address(address)
 
@@ -201,7 +207,7 @@ def test_an_ipv4_whose_ipv6_is_taken_is_passed_over(mode: Suffix) -> None:
 
     other = Node(
         mode=mode,
-        taken=lambda a: a in {first, suffix.address_of(POOL6.prefixes[0], suffix.embedded(IPv4Address("10.80.1.1")))},
+        elsewhere=_elsewhere({first, suffix.address_of(POOL6.prefixes[0], suffix.embedded(IPv4Address("10.80.1.1")))}),
     )
     assert ("10.80.1.2" if mode is Suffix.IPV4 else "10.80.1.1") == other.ipv4()
 
@@ -212,6 +218,63 @@ def test_the_second_prefix_serves_when_the_first_is_full() -> None:
 
     node = Node(pools={IPV4: pool})
     assert ["10.80.9.1", "10.80.9.2", "10.80.1.1"] == [node.ipv4() for _ in range(3)]
+
+
+ROUTE = "route 10.80.1.0/30 dev br0 proto kernel leads there"
+
+
+def test_what_leads_elsewhere_is_passed_over() -> None:
+    """A part of the prefix that another route has, at whichever end."""
+    for left_out, expected in (("10.80.1.0/30", (4, 5, 6)), ("10.80.1.4/30", (1, 2, 3))):
+        node = Node(elsewhere=Elsewhere({Range.of(ip_network(left_out)): ROUTE}))
+
+        assert [f"10.80.1.{last}" for last in expected] == [node.ipv4() for _ in expected]
+
+
+def test_a_prefix_that_leads_elsewhere_is_refused() -> None:
+    """With the route and the key, not as a pool that is exhausted; another prefix beside it serves."""
+    left_out = Elsewhere({Range.of(ip_network("10.80.1.0/29")): ROUTE})
+    with pytest.raises(BelongsToAnother, match=f"^no address of 10.80.1.0/29 .*{ROUTE}; .* change ipv4.prefixes$"):
+        Node(elsewhere=left_out).attach()
+
+    pool = Pool(IPV4, (ip_network("10.80.1.0/29"), ip_network("10.80.9.0/29")))
+    assert "10.80.9.1" == Node(elsewhere=left_out, pools={IPV4: pool}).ipv4()
+
+
+@pytest.mark.parametrize("mode", [Suffix.HASH, Suffix.IPV4, Suffix.UNIQUE])
+def test_a_large_prefix_that_leads_elsewhere_is_refused_at_once(mode: Suffix) -> None:
+    """Without a look at the addresses of either family: each would cost a question under the store's lock."""
+    node = Node(mode=mode, elsewhere=Elsewhere({Range.of(POOL6.prefixes[0]): "route local leads there"}))
+    with pytest.raises(BelongsToAnother, match=r"no address of 2001:db8:0:1:1::/80 .*ipv6\.prefixes"):
+        node.attach(pools={IPV4: Pool(IPV4, (ip_network("10.0.0.0/8"),)), IPV6: POOL6})
+
+
+def test_an_exhausted_pool_tells_what_leads_elsewhere() -> None:
+    """The counts alone would not add up."""
+    node = Node(elsewhere=Elsewhere({Range.of(ip_network("10.80.1.0/30")): ROUTE}))
+    for _ in range(3):
+        node.attach()
+
+    with pytest.raises(NoFreeAddress, match=f"3 allocated, 0 cooling .* 6 in total; .*; besides, {ROUTE}$"):
+        node.attach()
+
+
+def test_a_requested_address_that_leads_elsewhere_names_the_route() -> None:
+    """Though all of the prefix leads there."""
+    node = Node(elsewhere=Elsewhere({Range.of(POOL4.prefixes[0]): ROUTE}))
+    with pytest.raises(BelongsToAnother, match=f"requested address 10.80.1.2 cannot be given: {ROUTE}"):
+        node.attach(requested={IPV4: ip_address("10.80.1.2")})
+
+
+def test_a_choice_looks_at_so_many_addresses(mocker: MockerFixture) -> None:
+    """Whatever the ledger gives, and whatever the rest of the choice makes of it."""
+    mocker.patch("slash80.addressing.choose._LOOKS", 50)
+    node = Node(cooldown=30.0, pools={IPV4: Pool(IPV4, (ip_network("10.80.0.0/16"),))})
+    fresh = mocker.patch.object(MemoryStore, "unused", side_effect=lambda *_: iter([ip_address("10.9.0.1")] * 100))
+
+    with pytest.raises(NoFreeAddress):
+        node.attach()
+    assert fresh.called
 
 
 MACS = st.integers(0, 2**48 - 1).map(Mac.local)
@@ -268,7 +331,7 @@ class AnyNode(RuleBasedStateMachine):
         self.mode, self.pools = configuration
         prefixes = [prefix for pool in self.pools.values() for prefix in pool.prefixes]
         self.own = {prefix[n] for prefix in prefixes for n in own if n < prefix.num_addresses}
-        self.node = Node(pools=self.pools, mode=self.mode, cooldown=cooldown, taken=self.own.__contains__)
+        self.node = Node(pools=self.pools, mode=self.mode, cooldown=cooldown, elsewhere=_elsewhere(self.own))
         self.node.store = self.make_store()
         self.cooldown = cooldown
 
@@ -286,7 +349,7 @@ class AnyNode(RuleBasedStateMachine):
             except NoFreeAddress as error:
                 self.justify_full(error)
             except BelongsToAnother:
-                assert self.mode is Suffix.MAC
+                assert self.mode is Suffix.MAC or self.node_has_all()
             else:
                 self.judge(made, set())
 
@@ -350,6 +413,11 @@ class AnyNode(RuleBasedStateMachine):
             assert rests[given.ipv6] >= 30
         counted = [a for a, rest in rests.items() if rest < self.cooldown and self.counts_early(a, wished)]
         assert len(counted) == given.early
+
+    def node_has_all(self) -> bool:
+        """Whether of one family every address is the node's own."""
+        own = [sum(not pool.why_not(address) for address in self.own) for pool in self.pools.values()]
+        return any(pool.total <= count for pool, count in zip(self.pools.values(), own, strict=True))
 
     def counts_early(self, address: Address, wished: set[Address]) -> bool:
         """An IPv6 that follows from something else is no reuse that anybody could have put off."""

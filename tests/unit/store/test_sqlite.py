@@ -12,10 +12,12 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from lab.waiting import wait_until
 from slash80.addressing.attachment import Assignment, Attachment
 from slash80.addressing.choose import Ledger
+from slash80.addressing.pool import Range
 from slash80.errors import IoFailure, TryAgain
 from slash80.store.sqlite import SqliteStore
 from unit.builders import attachment
@@ -326,6 +328,17 @@ def test_long_rested_addresses_are_forgotten(make: MakeStore, directory: Path) -
     addresses = [*first.assignment.addresses[:1], *second.assignment.addresses[:1]]
     seen = store.read(lambda ledger: [ledger.use(address) for address in addresses])
     assert [True, False] == [found is None for found in seen]
+
+
+def test_a_search_that_walks_too_far_is_cut_short(make: MakeStore, mocker: MockerFixture) -> None:
+    """The next one goes on where it came to, and in the end each unknown address was found."""
+    mocker.patch("slash80.store.ledger._ROWS", 2)
+    store, within = make(), Range(ip_address("10.80.1.1"), ip_address("10.80.1.6"))
+    for number in (1, 2, 3, 4, 6):
+        store.keep(attachment(number))
+    found = [store.read(lambda ledger: list(map(str, ledger.unused(within)))) for _ in range(3)]
+
+    assert [[], [], ["10.80.1.5"]] == found
 
 
 def test_a_file_that_is_removed_in_mid_transaction_costs_that_call_only(make: MakeStore, directory: Path) -> None:

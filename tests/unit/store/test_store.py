@@ -201,20 +201,24 @@ def test_unused_addresses_are_the_gaps(store: Store) -> None:
     small, large = _range("10.80.1.1", "10.80.1.7"), _range("2001:db8::", "2001:db8:ffff::")
 
     assert [1, 3, 6, 7] == store.read(lambda ledger: [int(a) & 255 for a in ledger.unused(small)])
+    without = [_range("10.80.1.5", "10.80.1.6"), _range("10.80.1.0", "10.80.1.2"), large]
+    assert {3, 7} == set(store.read(lambda ledger: [int(a) & 255 for a in ledger.unused(small, without)]))
     assert ip_address("2001:db8::") == store.read(lambda ledger: next(iter(ledger.unused(large))))
 
 
 def test_released_addresses_come_longest_ago_first(store: Store, clock: Clock) -> None:
-    """Each family for itself, at the same moment in the addresses' own order."""
-    for number in (9, 200, 3, 7):
+    """Each pool for itself, at the same moment in the addresses' own order."""
+    for number in (9, 200, 3, 7, 100):
         store.keep(attachment(number))
-    for now, number in ((110, 9), (120, 200), (120, 3)):
+    for now, number in ((105, 100), (110, 9), (120, 200), (120, 3)):
         clock.now = now
         store.release(attachment(number).host_ifname)
 
     expected = [("10.80.1.9", 110.0), ("10.80.1.3", 120.0), ("10.80.1.200", 120.0)]
-    assert expected == [(str(a), at) for a, at in store.read(lambda ledger: list(ledger.released(IPV4)))]
-    assert 3 == len(store.read(lambda ledger: list(ledger.released(IPV6))))
+    four = Pool(IPV4, (ip_network("10.80.1.0/27"), ip_network("10.80.1.128/25")))
+    six = Pool(IPV6, (ip_network("2001:db8:0:1:1::/80"),))
+    assert expected == [(str(a), at) for a, at in store.read(lambda ledger: list(ledger.released(four)))]
+    assert 4 == len(store.read(lambda ledger: list(ledger.released(six))))
 
 
 def test_counts_are_of_the_pool(store: Store, clock: Clock) -> None:

@@ -97,8 +97,8 @@ def test_a_prefix_is_covered_once() -> None:
 CONFLICTS = {
     "another attachment's": ([route(f"{FOUR}/32")], [link("s80bbbbbbbbbbbb")], AddressInUse, "s80bbbbbbbbbbbb"),
     "another link's": ([route(f"{FOUR}/32")], [link("eth0", kind="")], BelongsToAnother, "dev eth0 proto 180"),
-    "another protocol's": ([route(f"{FOUR}/32", proto=3)], [link("s80bbbbbbbbbbbb")], BelongsToAnother, "proto 3"),
-    "nowhere": ([route(f"{FOUR}/32", index=0, kind=7)], [], BelongsToAnother, "without a link"),
+    "another protocol's": ([route(f"{FOUR}/32", proto=3)], [link("s80bbbbbbbbbbbb")], BelongsToAnother, "proto boot"),
+    "nowhere": ([route(f"{FOUR}/32", index=0, kind=7)], [], BelongsToAnother, "route unreachable 10.80.1.1/32 proto"),
     "gone": ([route("0.0.0.0/0")], [], Failure, "gone now; try again"),
 }
 
@@ -108,7 +108,9 @@ def test_it_is_told_whose_an_address_is(
     routes: list[bytes], links: list[bytes], kind: type[Exception], words: str
 ) -> None:
     """Another attachment's is chosen anew; somebody else's route is code 102, naming it."""
-    error = attach._conflict(Kernel({f"ip route get {FOUR}": routes, "ip link show": links}), FOUR)
+    error = attach._conflict(
+        Kernel({f"ip route get {FOUR}": routes, "ip link show (index 5)": links or errno.ENODEV}), FOUR
+    )
 
     assert (kind, True) == (type(error), words in str(error))
     assert str(FOUR) in str(error)

@@ -1,6 +1,7 @@
 """What the kernel has, read from its messages."""
 
 import errno
+import struct
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -93,16 +94,30 @@ def test_neighbours_without_a_mac_are_left_out() -> None:
     assert {Mac(0x020000000001)} == {n.mac for n in found}
 
 
-@pytest.mark.parametrize(
-    ("answer", "local"),
-    [([route("10.0.0.1/32", kind=2)], True), ([route("10.0.0.1/32")], False), (errno.ENETUNREACH, False)],
-)
-def test_the_nodes_own_addresses_are_local(answer: list[bytes] | int, local: bool) -> None:  # noqa: FBT001
-    """Whatever link has them; no way at all is not local either."""
-    kernel = Kernel({"ip route get 10.0.0.1": answer})
-    one, other = ip_address("10.0.0.1"), ip_address("10.0.0.2")
+@pytest.mark.parametrize("answer", [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL])
+def test_the_way_to_an_address_may_be_none(answer: int) -> None:
+    """There is no route, or one that discards packets."""
+    kernel = Kernel({"ip route get 10.0.0.1": [route("10.0.0.1/32", kind=2, table=255)], "ip route get ::1": answer})
+    way, none = live.ways_to(kernel, [ip_address("10.0.0.1"), ip_address("::1")])
 
-    assert [one] * local == live.local(kernel, [one, other])
+    assert way is not None
+    assert (2, 255, None) == (way.kind, way.table, none)
+
+
+def test_a_gateway_of_the_other_family_is_read() -> None:
+    """An IPv4 route may lead through a router's IPv6 address (RFC 5549)."""
+    via = struct.pack("=HH", 22, 18) + struct.pack("=H", 10) + ip_address("fe80::a").packed + bytes(2)
+    (found,) = live.routes(Kernel({"ip -4 route show": [route("10.0.0.0/8") + via]}), IPV4)
+
+    assert ip_address("fe80::a") == found.gateway
+
+
+@pytest.mark.parametrize(("flags", "arp"), [(1, True), (0x81, False)])
+def test_a_tunnel_asks_for_no_neighbours(flags: int, arp: bool) -> None:  # noqa: FBT001
+    """As the kernel's NOARP says."""
+    found = live.link_at(Kernel({AT: [link("wg0", up=flags)]}), 5)
+
+    assert (arp, None) == (found and found.arp, live.link_at(Kernel({}), 5))
 
 
 WAY6, WAY4, AT = "ip route get 2000::", "ip route get 192.88.99.0", "ip link show (index 5)"
