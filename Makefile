@@ -270,4 +270,4 @@ apt-runtime: apt-tools
 	$(call apt,busybox-static containerd podman runc)
 
 apt-cluster: apt-tools
-	$(call apt,aardvark-dns catatonit crun mmdebstrap netavark podman zstd)
+	$(call apt,aardvark-dns catatonit crun iptables mmdebstrap netavark podman zstd)

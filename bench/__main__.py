@@ -4,7 +4,6 @@ import argparse
 import os
 import platform
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from bench import chart, sections
 from bench.contenders import SETTINGS, programs
 from bench.figures import table
 from bench.sections import Extent, Results
+from lab.programs import run
 
 SECTIONS: dict[str, Callable[[Extent, Path, Results], Iterator[str]]] = {
     "calls": sections.calls,
@@ -48,9 +48,7 @@ def starts(root: Path) -> Iterator[str]:
         took = []
         for _ in range(50):
             started = time.perf_counter()
-            subprocess.run(
-                [path], env={"CNI_COMMAND": "VERSION"}, stdin=subprocess.DEVNULL, capture_output=True, check=True
-            )
+            run([path], environ={"CNI_COMMAND": "VERSION"})
             took.append((time.perf_counter() - started) * 1000)
         files = [path] if name == "launcher" else [file for file in path.resolve().parent.rglob("*") if file.is_file()]
         rows.append([name, statistics.median(took), sum(file.stat().st_size for file in files) / 1e6])

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from bench.figures import Sample
 from lab.agent import Agent
 from lab.namespaces import Namespace
+from lab.programs import run
 from lab.rig import configuration
 from lab.topology import Node, Site
 
@@ -35,7 +35,7 @@ def programs(folder: Path) -> Path:
             folder / name,
             _C / f"{name}.c",
         ]
-        subprocess.run(words, check=True)
+        run(words)
     return folder
 
 
@@ -60,10 +60,8 @@ class Contender:
         before = self._agent_cpu()
         lines = "".join(f"{container} {pod.path}\n" for container, pod in pods)
         words: list[str | Path] = [self.caller, str(callers), self.program, verb, self.conf]
-        done = self.node.namespace.run(subprocess.run, words, input=lines, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{self.name}: {done.stderr}")
-        sample = Sample.parse(done.stdout.splitlines())
+        said = self.node.namespace.run(run, words, stdin=lines)
+        sample = Sample.parse(said.splitlines())
         share = (self._agent_cpu() - before) // len(pods)
         return Sample(sample.took, tuple(cpu + share for cpu in sample.cpu), sample.span)
 
@@ -151,8 +149,6 @@ def contenders(site: Site, folder: Path, names: Sequence[str]) -> Iterator[list[
 def floor(node: Node, pods: Sequence[Namespace], how: str) -> dict[str, Sample]:
     """Have the kernel make and remove the same objects by raw netlink; `how` is `one` or `group`."""
     lines = "".join(f"{pod.path}\n" for pod in pods)
-    done = node.namespace.run(
-        subprocess.run, ["build/bench/floor", how], input=lines, capture_output=True, text=True, check=True
-    )
-    said, count = done.stdout.splitlines(), len(pods) + 1
+    said = node.namespace.run(run, ["build/bench/floor", how], stdin=lines).splitlines()
+    count = len(pods) + 1
     return {"ADD": Sample.parse(said[:count]), "DEL": Sample.parse(said[count:])}

@@ -12,6 +12,7 @@ from time import perf_counter_ns
 
 from bench.contenders import Contender, contenders, floor
 from bench.figures import Sample, table
+from lab import programs
 from lab.namespaces import Namespace
 from lab.topology import Node, Site
 
@@ -224,8 +225,7 @@ def _first(site: Site, contender: Contender, where: list[str]) -> float:
         container,
         pod.path,
     ]
-    done = contender.node.namespace.run(subprocess.run, words, capture_output=True, text=True, check=True)
-    return float(done.stdout)
+    return float(contender.node.namespace.run(programs.run, words))
 
 
 def _said(pod: Namespace, words: list[str]) -> list[float]:

@@ -110,4 +110,4 @@ def _is_elf(path: Path) -> bool:
 
 
 def _told(*command: str | Path) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout

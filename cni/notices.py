@@ -85,4 +85,6 @@ def _put(path: Path, text: str) -> None:
 
 
 def _told(*command: str, check: bool = True) -> str:
-    return subprocess.run(command, check=check, capture_output=True, text=True).stdout
+    # what a program says that fails is for whoever builds; one that may fail has nothing to say
+    stderr = None if check else subprocess.DEVNULL
+    return subprocess.run(command, check=check, stdout=subprocess.PIPE, stderr=stderr, text=True).stdout

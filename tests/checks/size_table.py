@@ -6,12 +6,13 @@ Lines of code are the lines that hold a token of code: no blank line, no comment
 import ast
 import io
 import statistics
-import subprocess
 import sys
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from lab import programs
 
 ROOT = Path(__file__).resolve().parents[2]
 BLANK = {tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
@@ -220,7 +221,7 @@ def measure_tests(table: Table, source: list[Module], tests: list[Module]) -> No
 def measure_root(table: Table) -> None:
     """Count what a visitor sees first: the entries of the root that git knows."""
     command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    listed = programs.run(command).splitlines()
     entries = {Path(line).parts[0] for line in listed if (ROOT / line).exists()}
     table.row("root entries", str(len(entries)), "", "16")
     table.limit(f"{' '.join(sorted(entries))}", "root entries", len(entries), 16)

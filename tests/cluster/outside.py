@@ -31,9 +31,8 @@ class Outside:
             self.run("ip", "address", "add", f"{address}/{ip_address(address).max_prefixlen}", "dev", "lo")
         self.learn()
         server: list[str | Path] = [kind.CLUSTER_TOOLS / "agnhost", "netexec", f"--http-port={PORT}", "--udp-port=-1"]
-        self._server = subprocess.Popen(
-            self._cluster.sandbox.entering(server), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with (self._cluster.sandbox.folder / "outside.log").open("wb") as log:
+            self._server = subprocess.Popen(self._cluster.sandbox.entering(server), stdout=log, stderr=log)
         self._cluster.eventually(lambda: self.ask(url("127.0.0.1", "clientip", PORT)), what="a server outside")
         return self
 

@@ -8,7 +8,7 @@ import pytest
 from cluster.pods import Pods
 from kind import __main__ as kind
 from kind.cluster import Cluster
-from kind.sandbox import SandboxError
+from lab.programs import ProgramFailed
 
 ACCOUNT = "system:serviceaccount:slash80-system:slash80"
 
@@ -84,5 +84,5 @@ def test_a_stolen_token_changes_no_other_node(cluster: Cluster) -> None:
 
     cluster.with_token(token, "annotate", "node", own, "slash80.io/probe=1")
     cluster.kubectl("annotate", "node", own, "slash80.io/probe-")
-    with pytest.raises(SandboxError, match="slash80 on one node may not change another node"):
+    with pytest.raises(ProgramFailed, match="slash80 on one node may not change another node"):
         cluster.with_token(token, "annotate", "node", other, "slash80.io/probe=1")

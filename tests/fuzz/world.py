@@ -6,12 +6,12 @@ The process moves into them itself, so whatever becomes of it, the kernel takes 
 import ctypes
 import os
 import socket
-import subprocess
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fuzz.cases import Case
+from lab import programs
 from lab.namespaces import CLONE_NEWNET, CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, _call
 from lab.state import attachments, held_addresses
 
@@ -38,7 +38,7 @@ class World:
     def __post_init__(self) -> None:
         _call("unshare", CLONE_NEWNET | CLONE_NEWNS)
         _protect(self.writable)
-        subprocess.run(["ip", "-batch", "-"], input=_UPLINK, text=True, check=True)
+        programs.run(["ip", "-batch", "-"], stdin=_UPLINK)
         self.pod = _sandbox()
 
     def place(self, case: Case) -> Case:

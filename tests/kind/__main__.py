@@ -10,7 +10,8 @@ from pathlib import Path
 
 from kind import nodeimage, ourimage
 from kind.cluster import Cluster, settle
-from kind.sandbox import Sandbox, SandboxError
+from kind.sandbox import Sandbox
+from lab.programs import ProgramFailed
 
 ROOT = Path(__file__).parents[2]
 TOOLS, CLUSTER_TOOLS = (Path(os.environ.get(name, "")) for name in ("SLASH80_TOOLS", "SLASH80_CLUSTER_TOOLS"))
@@ -43,6 +44,7 @@ def main() -> int:
             print(f"{ourimage.NAME} is {ours}")
             return 0
         image = nodeimage.ensure(TOOLS, CLUSTER_TOOLS, CACHE)
+        print("making the cluster", flush=True)
         sandbox.up()
         nodeimage.load(image, sandbox.entering([]))
         cluster.create(chosen.config)
@@ -51,7 +53,7 @@ def main() -> int:
         cluster.kubectl("apply", "-k", ROOT / "manifests/kind")
         settle(cluster)
         print(_HOW)
-    except SandboxError as error:
+    except ProgramFailed as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kind import nodeimage
-from kind.sandbox import Sandbox, SandboxError
+from kind.sandbox import Sandbox
+from lab.programs import ProgramFailed
 
 T = TypeVar("T")
 _PATIENCE = 120.0
@@ -26,11 +27,11 @@ class Cluster:
 
     def create(self, config: Path) -> None:
         """Make the cluster that a kind configuration describes, and wait for its control plane."""
-        self._kind("create", "cluster", "--image", nodeimage.NAME, "--config", config, "--retain", "-q")
+        self._kind("create", "cluster", "--image", nodeimage.NAME, "--config", config, "--retain")
 
     def delete(self) -> None:
         """Delete it."""
-        self._kind("delete", "cluster", "-q")
+        self._kind("delete", "cluster")
 
     def load(self, image: Path) -> None:
         """Load an image's archive into every node."""
@@ -40,7 +41,7 @@ class Cluster:
         """Run kubectl and give what it prints."""
         # by its name: several clusters share one file, and each new one is the current
         command = ["kubectl", "--context", f"kind-{self.name}", *words]
-        return self.sandbox.run(command, stdin=stdin.encode(), environ=self._environ, check=check)
+        return self.sandbox.run(command, stdin=stdin, environ=self._environ, check=check)
 
     def with_token(self, token: str, *words: str) -> str:
         """Run kubectl as whoever a token is for, and give what it prints."""
@@ -75,17 +76,17 @@ class Cluster:
         return self.sandbox.run(["podman", *words], environ=self._environ)
 
     def eventually(self, question: Callable[[], T], *, what: str, patience: float = _PATIENCE) -> T:
-        """Ask until the answer is true, and give it; raise SandboxError with the last answer when it never is."""
+        """Ask until the answer is true, and give it; raise TimeoutError with the last answer when it never is."""
         end = time.monotonic() + patience
         while True:
             try:
                 answer: object = (found := question())
                 if found:
                     return found
-            except (SandboxError, AssertionError, LookupError, ValueError) as error:
+            except (ProgramFailed, AssertionError, LookupError, ValueError) as error:
                 answer = error
             if time.monotonic() > end:
-                raise SandboxError(f"{what}: not within {patience:g} s; at last: {answer}")
+                raise TimeoutError(f"{what}: not within {patience:g} s; at last: {answer}")
             time.sleep(0.5)
 
     def _kind(self, *words: str | Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+
+from lab import programs
 
 _RELEASE = "bookworm"
 _SOURCES = ("/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list")
@@ -22,5 +23,4 @@ def bootstrap(target: Path, packages: Sequence[str] = ()) -> None:
     if packages:
         options.append(f"--include={','.join(packages)}")
     sources = [path for path in _SOURCES if Path(path).exists()]
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", *options, _RELEASE, str(target), *sources[:1]]
-    subprocess.run(command, check=True)
+    programs.run(["mmdebstrap", "--quiet", "--variant=minbase", *options, _RELEASE, str(target), *sources[:1]])

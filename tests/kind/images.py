@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from kind.archive import Image
+from lab.programs import ended
 
 AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:slash80"
 _XTABLES = "/usr/sbin/xtables-nft-multi"
@@ -58,7 +58,7 @@ def with_libraries(root: Path, programs: Iterable[str]) -> dict[str, Path]:
             continue
         found[name] = _resolved(root, name)
         # ldd fails for what needs none
-        told = subprocess.run(["chroot", root, "ldd", name], capture_output=True, text=True, check=False).stdout
+        told = ended(["chroot", root, "ldd", name]).stdout
         waiting += [word for word in told.split() if word.startswith("/")]
     return found
 

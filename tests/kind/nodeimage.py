@@ -18,6 +18,8 @@ from pathlib import Path
 
 from kind import archive, debian, images
 from kind.debian import bootstrap
+from lab import programs
+from lab.programs import ProgramFailed
 
 NAME = "localhost/slash80-node:dev"
 _CHANGES = ['ENTRYPOINT ["/usr/local/bin/entrypoint","/sbin/init"]', "ENV container=docker", "STOPSIGNAL SIGRTMIN+3"]
@@ -92,7 +94,7 @@ def ensure(tools: Path, cluster_tools: Path, cache: Path) -> Path:
             archive.write(image, work / f"{number}.tar")
         _import(root, sorted(work.glob("*.tar")), tools)
         new = work / "node.tar.zst"
-        subprocess.run(["tar", "-C", root, "-I", "zstd -T0 -3", "-cf", new, "."], check=True)
+        programs.run(["tar", "-C", root, "-I", "zstd -T0 -3", "-cf", new, "."])
         for old in cache.glob("node-*.tar.zst"):
             old.unlink()
         new.replace(path)
@@ -104,8 +106,8 @@ def ensure(tools: Path, cluster_tools: Path, cache: Path) -> Path:
 def load(path: Path, run: list[str]) -> None:
     """Load it into podman; `run` is the beginning of a command line that runs there."""
     changes = [word for change in _CHANGES for word in ("-c", change)]
-    with subprocess.Popen(["zstd", "-dc", path], stdout=subprocess.PIPE) as unpacked:
-        subprocess.run([*run, "podman", "import", "-q", *changes, "-", NAME], stdin=unpacked.stdout, check=True)
+    script = 'zstd -dc "$0" | "$@"'
+    programs.run(["bash", "-o", "pipefail", "-c", script, path, *run, "podman", "import", "-q", *changes, "-", NAME])
 
 
 def _key(tools: Path, cluster_tools: Path) -> str:
@@ -119,7 +121,7 @@ def _lay_out(root: Path, tools: Path, cluster_tools: Path) -> None:
     for pattern in _UNWANTED:
         for path in root.glob(pattern):
             path.unlink()
-    subprocess.run(["tar", "-C", root, "--no-same-owner", "-xf", cluster_tools / "kind-base.tar"], check=True)
+    programs.run(["tar", "-C", root, "--no-same-owner", "-xf", cluster_tools / "kind-base.tar"])
     for program in (*(root / "kind/bin").iterdir(), root / "usr/local/bin/entrypoint"):
         program.chmod(0o755)
     for folder in ("kind/manifests", "etc/kubernetes/manifests", "opt/cni/bin", "etc/cni/net.d"):
@@ -136,14 +138,13 @@ def _lay_out(root: Path, tools: Path, cluster_tools: Path) -> None:
     with (root / "etc/systemd/journald.conf").open("a") as settings:
         settings.write("ReadKMsg=no\n")
     for words in (["enable", "kubelet", "containerd", "undo-mount-hacks"], ["mask", "systemd-binfmt"]):
-        subprocess.run(["chroot", root, "systemctl", "-q", words[0], *(f"{w}.service" for w in words[1:])], check=True)
+        programs.run(["chroot", root, "systemctl", words[0], *(f"{w}.service" for w in words[1:])])
     _write_base_spec(root)
 
 
 def _write_base_spec(root: Path) -> None:
     """Write how containerd runs a container by default, with kind's hook, as kind's Dockerfile does with jq."""
-    told = subprocess.run(["chroot", root, "ctr", "oci", "spec"], capture_output=True, check=True).stdout
-    spec = json.loads(told)
+    spec = json.loads(programs.run(["chroot", root, "ctr", "oci", "spec"]))
     spec["hooks"] = {"createContainer": [{"path": "/kind/bin/mount-product-files.sh"}]}
     spec["process"].pop("rlimits", None)
     (root / "etc/containerd/cri-base.json").write_text(json.dumps(spec))
@@ -160,7 +161,7 @@ def _import(root: Path, archives: list[Path], tools: Path) -> None:
         for path in archives:
             words = ["images", "import", "--all-platforms", "--no-unpack", "--digests"]
             words += ["--label=io.cri-containerd.pinned=pinned", "--local", str(path)]
-            subprocess.run([tools / "ctr", "-a", socket, "-n", "k8s.io", *words], check=True, capture_output=True)
+            programs.run([tools / "ctr", "-a", socket, "-n", "k8s.io", *words])
 
 
 @contextmanager
@@ -176,9 +177,9 @@ def _containerd(store: Path, tools: Path) -> Iterator[Path]:
         daemon = subprocess.Popen([tools / "containerd", "-c", config], stdout=log, stderr=log)
     try:
         asking: list[str | Path] = [tools / "ctr", "-a", state / "socket", "version"]
-        while subprocess.run(asking, capture_output=True, check=False).returncode:
+        while programs.ended(asking).returncode:
             if daemon.poll() is not None:
-                raise RuntimeError(f"containerd did not start: {(state / 'log').read_text()}")
+                raise ProgramFailed(f"containerd did not start: {(state / 'log').read_text()}")
             time.sleep(0.1)
         yield state / "socket"
     finally:

@@ -10,10 +10,10 @@ import functools
 import hashlib
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 from kind.debian import bootstrap
+from lab import programs
 
 ROOT = Path(__file__).parents[2]
 NAME = "ghcr.io/slash80/slash80:dev"
@@ -61,7 +61,7 @@ class _Builder:
     def podman(self, *words: str | Path) -> None:
         storage: list[str | Path] = ["--root", self._folder / "storage", "--runroot", self._folder / "run"]
         storage += ["--storage-driver", "overlay"]
-        subprocess.run(["podman", *storage, "--cgroup-manager", "cgroupfs", *words], check=True)
+        programs.run(["podman", *storage, "--cgroup-manager", "cgroupfs", *words])
 
     def have_base(self) -> None:
         """Have a small Debian under the name of the base image."""
@@ -81,4 +81,4 @@ class _Builder:
         indexes = re.findall(r"^index-url.*$", machine, re.MULTILINE)
         pip.write_text("\n".join(["[global]", "cert = /run/ca.crt", *indexes, ""]))
         mounts = [f"--volume={pip}:/etc/pip.conf:ro", f"--volume={self._folder / 'ca.crt'}:/run/ca.crt:ro"]
-        self.podman("build", "-q", "--isolation=chroot", "--network=host", "--pull=never", *mounts, "-t", NAME, ROOT)
+        self.podman("build", "--isolation=chroot", "--network=host", "--pull=never", *mounts, "-t", NAME, ROOT)

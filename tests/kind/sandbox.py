@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lab import programs
 from lab.cgroups import Cgroups, hierarchies
+from lab.programs import ProgramFailed
 
 _CGROUPS = Path("/sys/fs/cgroup")
 # The kubelets set these, and they are the whole machine's.
@@ -75,10 +76,6 @@ exec sleep infinity
 """
 
 
-class SandboxError(Exception):
-    """A command in the sandbox failed, or it could not be made."""
-
-
 class Sandbox:
     """One sandbox; everything it writes lies in its folder, and what it makes elsewhere bears its name."""
 
@@ -115,7 +112,7 @@ class Sandbox:
         while not (self.folder / "up").exists():
             if outer.poll() is not None or time.monotonic() > end:
                 outer.kill()
-                raise SandboxError(f"the sandbox was not made: {(self.folder / 'log').read_text()}")
+                raise ProgramFailed(f"the sandbox was not made: {(self.folder / 'log').read_text()}")
             time.sleep(0.05)
         return int(Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()[0])
 
@@ -133,16 +130,15 @@ class Sandbox:
         self,
         command: Sequence[str | Path],
         *,
-        stdin: bytes | None = None,
+        stdin: str = "",
         environ: Mapping[str, str] | None = None,
         check: bool = True,
     ) -> str:
-        """Run a command inside and give what it prints; raise SandboxError with all that it said when it fails."""
-        done = subprocess.run(self.entering(command, environ), input=stdin, capture_output=True, check=False)
+        """Run a command inside and give what it prints; raise ProgramFailed when it fails and that must not be."""
+        done = programs.ended(self.entering(command, environ), stdin=stdin)
         if check and done.returncode:
-            said = (done.stdout + done.stderr).decode("utf-8", "replace").strip()
-            raise SandboxError(f"{shlex.join(map(str, command))}: exit code {done.returncode}: {said}")
-        return done.stdout.decode("utf-8", "replace")
+            programs.fail(subprocess.CompletedProcess([*map(str, command)], done.returncode, done.stdout, done.stderr))
+        return done.stdout
 
     def entering(self, command: Sequence[str | Path], environ: Mapping[str, str] | None = None) -> list[str]:
         """Give the command line that runs a command inside."""

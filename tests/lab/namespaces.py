@@ -9,12 +9,13 @@ import json
 import os
 import secrets
 import socket
-import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+
+from lab import programs
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -113,9 +114,9 @@ class Namespace:
     def command(self, *argv: str, stdin: str = "", check: bool = True) -> str:
         """Run a program inside and give its output; a failure raises with what it said."""
         # The child is forked by the thread that entered the namespace, so no nsenter is needed.
-        done = self.run(subprocess.run, argv, input=stdin, capture_output=True, text=True, check=False)
-        if check and done.returncode != 0:
-            raise RuntimeError(f"{' '.join(argv)} in {self.name}: {done.stderr.strip()} {stdin}")
+        done = self.run(programs.ended, argv, stdin=stdin)
+        if check and done.returncode:
+            programs.fail(done)
         return done.stdout
 
     def ip(self, *lines: str) -> None:

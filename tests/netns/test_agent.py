@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import snapshot, state
+from lab import programs, snapshot, state
 from lab.agent import Agent
 from lab.namespaces import Namespace
 from lab.plugin import Outcome, reap
@@ -72,7 +72,7 @@ def listed(rig: Rig) -> list[dict[str, object]]:
     """Give what `slash80 attachments` shows."""
     program = root() / "opt/cni/bin/slash80"
     words: list[str | Path] = [program, "attachments", "-o", "json", "--state-dir", rig.state_dir]
-    found: list[dict[str, object]] = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
+    found: list[dict[str, object]] = json.loads(programs.run(words))
     return found
 
 
@@ -334,8 +334,7 @@ def test_a_noted_removal_is_done_by_the_next_agent(node: Rig, agent: Agent, tmp_
     pod = node.site.pod()
     attachment = node.attach(pod)
     environ = {"CNI_COMMAND": "DEL", "CNI_CONTAINERID": pod.name, "CNI_IFNAME": "eth0", "CNI_PATH": "/"}
-    done = subprocess.run([bare], env=environ, input=json.dumps(node.conf).encode(), capture_output=True, check=True)
-    assert b"" == done.stdout
+    assert programs.run([bare], environ=environ, stdin=json.dumps(node.conf)) == ""
     if since == "after":
         node.detach(attachment)
         attachment = node.attach(pod)

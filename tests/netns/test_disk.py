@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import snapshot, state
+from lab import programs, snapshot, state
 from lab.probes import ping
 from lab.rig import Attachment, Rig, changed
 from lab.topology import INTERNET6
@@ -91,9 +91,9 @@ def test_newer_store(rig: Rig) -> None:
 def disk(rig: Rig) -> Iterator[Path]:
     """Put the state directory on a small disk of its own."""
     rig.state_dir.mkdir(mode=0o700)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "slash80-test", rig.state_dir], check=True)
+    programs.run(["mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "slash80-test", rig.state_dir])
     yield rig.state_dir
-    subprocess.run(["umount", "--lazy", rig.state_dir], check=True)
+    programs.run(["umount", "--lazy", rig.state_dir])
 
 
 def fill(disk: Path) -> Path:
@@ -133,7 +133,7 @@ def test_read_only_disk(rig: Rig, disk: Path) -> None:
     rig.cycle()
     before = snapshot.take(rig.host)
     attachment = rig.attach()
-    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    programs.run(["mount", "-o", "remount,ro", disk])
 
     codes = [rig.plugin.refuses(verb, rig.conf, netns=rig.site.pod())["code"] for verb in ("ADD", "STATUS")]
     rig.detach(attachment)

@@ -3,13 +3,12 @@
 import dataclasses
 import os
 import shutil
-import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 
-from lab import state
+from lab import programs, state
 from lab.plugin import Frozen
 from lab.rig import Rig
 
@@ -41,7 +40,7 @@ def install(engine: Path, root: Path) -> None:
     """Install a build as `make install` does."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
     command = ["make", "--silent", "-C", str(PROJECT), "install", f"DESTDIR={root}", f"ENGINE={engine}"]
-    subprocess.run(command, env=environ, check=True, capture_output=True)
+    programs.run(command, environ=environ)
 
 
 def test_calls_go_on_while_the_plugin_is_replaced(rig: Rig, builds: list[Path], tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import io
 import json
 import platform
 import shutil
-import subprocess
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+
+from lab import programs
 
 PAUSE = "slash80.invalid/pause:runtime"
 BUSYBOX = "slash80.invalid/busybox:runtime"
@@ -43,7 +44,7 @@ def compile_pause(directory: Path) -> Path:
     """Compile pause.c into a static executable."""
     out = directory / "pause"
     source = Path(__file__).with_name("pause.c")
-    subprocess.run(["gcc", "-static", "-Os", "-s", "-Wall", "-Wextra", "-o", out, source], check=True)
+    programs.run(["gcc", "-static", "-Os", "-s", "-Wall", "-Wextra", "-o", out, source])
     return out
 
 
@@ -64,7 +65,7 @@ def pause_archive(directory: Path, pause: Path) -> Path:
 def busybox_archive(directory: Path) -> Path:
     """Pack the busybox image, under its own name and under critest's."""
     binary = busybox()
-    applets = subprocess.run([binary, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    applets = programs.run([binary, "--list"]).split()
     links = {f"bin/{applet}": "busybox" for applet in applets if applet != "busybox"}
     files = {"bin/busybox": binary.read_bytes(), "www/cgi-bin/whoami": _WHOAMI.encode(), "www/index.html": b"hello\n"}
     return _archive(directory / "busybox.tar", {BUSYBOX: ["/bin/sleep", "3600"], **_CRITEST}, _layer(files, links))

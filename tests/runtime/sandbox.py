@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab import programs
 from lab.cgroups import Cgroups, cgroups, hierarchies, stale
 from lab.waiting import wait_until
 
@@ -84,10 +85,7 @@ class Sandbox:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, whatever its exit code; more than `seconds` it must not take."""
         environment = {"PATH": os.environ["PATH"], "TMPDIR": str(self.scratch / "tmp"), **(env or {})}
-        command = self.command(argv, netns)
-        return subprocess.run(
-            command, input=stdin, env=environment, capture_output=True, text=True, timeout=seconds, check=False
-        )
+        return programs.ended(self.command(argv, netns), stdin=stdin, environ=environment, seconds=seconds)
 
     def run(
         self,
@@ -100,8 +98,7 @@ class Sandbox:
         """Run a command that must succeed; give its output."""
         done = self.try_run(argv, netns=netns, stdin=stdin, env=env)
         if done.returncode:
-            words = shlex.join(map(str, argv))
-            raise AssertionError(f"{words}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+            programs.fail(subprocess.CompletedProcess([*map(str, argv)], done.returncode, done.stdout, done.stderr))
         return done.stdout
 
     @contextmanager

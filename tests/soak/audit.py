@@ -5,14 +5,13 @@ import fcntl
 import json
 import re
 import sqlite3
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from lab import snapshot
+from lab import programs, snapshot
 from soak.world import PODS, PREFIXES, SPOTS, Json, World
 
 GATEWAYS = {"169.254.1.1", "fe80::1"}
@@ -58,8 +57,7 @@ def take(world: World) -> Picture:
 
 def _ip(options: str, *questions: str) -> list[list[Json]]:
     command = ["ip", "-json", "-details", *options.split(), "-batch", "-"]
-    done = subprocess.run(command, input="\n".join(questions), capture_output=True, text=True, check=True)
-    decoder, found, text = json.JSONDecoder(), [], done.stdout.strip()
+    decoder, found, text = json.JSONDecoder(), [], programs.run(command, stdin="\n".join(questions)).strip()
     while text:
         answer, length = decoder.raw_decode(text)
         found.append([entry for entry in answer if entry])

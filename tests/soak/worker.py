@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from lab import programs
 from slash80 import engine, moments
 from soak.operations import Chooser, Operation
 from soak.world import SPOTS, Json, World
@@ -88,7 +89,7 @@ class Worker:
             if operation.kind == "renew":
                 self._world.renew(operation.pod)
             elif operation.kind == "flush":
-                subprocess.run(["nft", "flush", "ruleset"], check=True)
+                programs.run(["nft", "flush", "ruleset"])
             elif operation.kind == "lose":
                 database.unlink()
             elif operation.kind == "damage":

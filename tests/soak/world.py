@@ -4,13 +4,13 @@ import ctypes
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from lab import programs
 from lab.namespaces import CLONE_NEWNET, Namespace
 from lab.rig import configuration
 from lab.topology import Site
@@ -140,7 +140,7 @@ class World:
         namespace = self.pods[pod]
         namespace.delete()
         Namespace.create(namespace.name)
-        subprocess.run(["ip", "-n", namespace.name, "link", "set", "lo", "up"], check=True)
+        programs.run(["ip", "-n", namespace.name, "link", "set", "lo", "up"])
 
     def mend(self) -> list[int]:
         """Make the namespaces that a killed worker deleted and never made again; give their numbers."""

@@ -2,11 +2,11 @@
 
 import io
 import json
-import subprocess
 import sys
 
 import pytest
 
+from lab import programs
 from slash80.cni.versions import SUPPORTED
 from unit.builders import call, conf, environ
 
@@ -127,6 +127,4 @@ def test_neither_version_nor_an_error_pays_for_the_rooms(variables: dict[str, st
         f"{variables!r} and engine.run({variables!r}, io.BytesIO(), io.BytesIO())\n"
         f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
     )
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
-
-    assert [] == json.loads(done.stdout)
+    assert [] == json.loads(programs.run([sys.executable, "-c", script]))

@@ -1,10 +1,11 @@
 """The list of what the image is made of."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from lab import programs
 
 ROOT = Path(__file__).parents[2]
 
@@ -12,8 +13,7 @@ ROOT = Path(__file__).parents[2]
 def _sbom(lock: Path, engine: Path, packages: str) -> dict[str, Any]:
     (engine / "licenses").mkdir()
     (engine / "licenses/debian-packages").write_text(packages)
-    done = subprocess.run([sys.executable, ROOT / "cni/sbom.py", lock, engine], capture_output=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(programs.run([sys.executable, ROOT / "cni/sbom.py", lock, engine]))
     return found
 
 

@@ -125,15 +125,15 @@ def _try_out(program: Path, host_root: Path | None) -> None:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unfit(f"{program} does not run on this node: {error}") from error
-    said = done.stderr.decode("utf-8", "replace").strip()
+    words = (done.stdout.strip() + b" " + done.stderr).decode("utf-8", "replace").strip()
     if done.returncode:
-        raise Unfit(f"{program} does not run on this node: code {done.returncode} {said}")
+        raise Unfit(f"{program} does not run on this node: code {done.returncode} {words}")
     try:
         good = "supportedVersions" in json.loads(done.stdout)
     except (TypeError, ValueError):
         good = False
     if not good:
-        raise Unfit(f"{program} does not answer VERSION on this node: {done.stdout[:80]!r} {said}")
+        raise Unfit(f"{program} does not answer VERSION on this node: {words[:1000]}")
 
 
 def _enter(root: Path) -> None:

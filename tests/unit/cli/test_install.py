@@ -106,6 +106,9 @@ def test_what_a_program_says_is_told(image: Path, tmp_path: Path, capsys: pytest
     (image / ".slash80/1/engine").write_text("#!/bin/sh\necho no such loader >&2; exit 127\n")
     assert 1 == _install(tmp_path)
     assert "does not run on this node: code 127 no such loader" in capsys.readouterr().err
+    (image / ".slash80/1/engine").write_text('#!/bin/sh\necho \'{"msg": "why"}\'; echo more >&2; exit 1\n')
+    assert 1 == _install(tmp_path)
+    assert 'does not run on this node: code 1 {"msg": "why"} more' in capsys.readouterr().err
 
 
 def test_attributes_of_the_image_stay_there(image: Path, tmp_path: Path) -> None:
