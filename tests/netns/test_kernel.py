@@ -70,6 +70,19 @@ def test_read_only_settings_that_are_wrong(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("shape", ["frozen"], indirect=True)
+def test_read_only_settings_without_ipv6_for_new_links(rig: Rig) -> None:
+    """Where IPv6 is off for new links and cannot be switched on, ADD names the setting that new links get."""
+    rig.cycle()
+    rig.host.sysctl("ipv6/conf/default/disable_ipv6", 1)
+    error = call_behind(rig, pod := rig.site.pod(), READ_ONLY)
+
+    assert error["code"] == 999
+    assert "set net.ipv6.conf.default.disable_ipv6 to 0 on the node" in error["msg"]
+    assert not pod.has_link("eth0")
+    assert state.attachments(rig.state_dir) == 0
+
+
+@pytest.mark.parametrize("shape", ["frozen"], indirect=True)
 def test_read_only_settings_that_are_right(rig: Rig) -> None:
     """Where /proc/sys is read-only and everything is as it must be, ADD works."""
     rig.cycle()

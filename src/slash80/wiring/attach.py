@@ -7,7 +7,8 @@ that belongs to one attachment hangs on its host end, so deleting that link undo
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import ip_network
 from types import TracebackType
 
@@ -15,7 +16,7 @@ from slash80.addressing.attachment import DYING_PREFIX, HOST_PREFIX, dying_name,
 from slash80.addressing.family import IPV4, IPV6, Address, Network, family_of
 from slash80.errors import BelongsToAnother, CniError, Failure
 from slash80.moments import Moment, reach
-from slash80.netlink import NetlinkError, Socket
+from slash80.netlink import Answer, NetlinkError, Socket, Step
 from slash80.wiring import live, messages, netns, sysctl, wording
 from slash80.wiring.plan import Plan
 
@@ -176,38 +177,47 @@ def _wire_host_end(host: Socket, plan: Plan, index: int) -> None:
     name = plan.host_ifname
     steps = [messages.add_gateway(name, index, family) for family in plan.families]
     # its automatic link-local address would be nobody's, and making sure that it is unique is a tenth of an ADD
-    steps += [messages.no_link_local(name, index)] if IPV6 in plan.families else []
-    steps += [messages.set_up(name, index)]
+    steps += [messages.configure_host_end(name, index, plan.families), messages.set_up(name, index)]
     routes = {messages.add_host_route(name, index, address): address for address in plan.addresses}
-    every = [*steps, *routes]
-    for step, answer in zip(every, host.exchange(every), strict=True):
+    enable = partial(sysctl.enable_ipv6, name, advice="set net.ipv6.conf.default.disable_ipv6 to 0 on the node")
+    if refused := _refused(host, [*steps, *routes], enable):
+        step, answer = refused[0]
         if answer.errno == errno.EEXIST and step in routes:
             raise _conflict(host, routes[step])
-        if answer.errno:
-            raise NetlinkError(step, answer)
+        raise NetlinkError(step, answer)
 
 
 def _wire_pod_end(pod: Socket, plan: Plan, index: int, *, netns_fd: int) -> None:
-    """Give the pod's end what it needs; where some runtime has switched IPv6 off, switch it on and go on.
-
-    That is seen by what the kernel refuses. To ask before costs 10 us at each ADD, and more with every pod: the same
-    setting of all namespaces is in one chain of the kernel's cache (proc_sys_compare in fs/proc/proc_sysctl.c).
-    """
     name = plan.ifname
     steps = [messages.add_address(name, index, address) for address in plan.addresses]
-    steps += [messages.set_up(name, index)]
+    steps += [messages.set_up_pod_end(name, index, plan.families)]
     steps += [
         messages.add_neighbour(name, index, gateway=family.gateway, mac=plan.host_mac) for family in plan.families
     ]
     steps += [messages.add_gateway_route(name, index)] if IPV4 in plan.families else []
     steps += [messages.add_pod_route(name, index, route) for route in plan.routes]
     with live.usable(pod, index, plan.addresses):
-        refused = [(step, answer) for step, answer in zip(steps, pod.exchange(steps), strict=True) if answer.errno]
-        if refused and all(answer.errno != errno.EACCES for _, answer in refused):
+        # some runtimes switch it off for all of the pod, and loopback is its too
+        everywhere = partial(sysctl.enable_ipv6, "lo", "default", name)
+        if refused := _refused(pod, steps, lambda: netns.inside(netns_fd, everywhere)):
             raise NetlinkError(*refused[0])
-        if refused:
-            netns.inside(netns_fd, lambda: sysctl.enable_ipv6(name))
-            pod.run([step for step, _ in refused])
+
+
+def _refused(socket: Socket, steps: Sequence[Step], enable_ipv6: Callable[[], None]) -> list[tuple[Step, Answer]]:
+    """Do the steps and give those that were refused; where IPv6 is off, switch it on and do those again.
+
+    That is seen by what the kernel refuses. To ask before costs 10 us at each ADD, and more with every pod: the same
+    setting of all namespaces is in one chain of the kernel's cache (proc_sys_compare in fs/proc/proc_sysctl.c).
+    """
+    found = _failed(socket, steps)
+    if any(answer.errno == errno.EACCES for _, answer in found):
+        enable_ipv6()
+        found = _failed(socket, [step for step, _ in found])
+    return found
+
+
+def _failed(socket: Socket, steps: Sequence[Step]) -> list[tuple[Step, Answer]]:
+    return [(step, answer) for step, answer in zip(steps, socket.exchange(steps), strict=True) if answer.errno]
 
 
 def _conflict(host: Socket, address: Address) -> CniError:

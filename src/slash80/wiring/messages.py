@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyroute2.netlink.rtnl import (
     RTM_DELADDR,
     RTM_DELLINK,
@@ -17,14 +19,14 @@ from pyroute2.netlink.rtnl import (
     RTM_NEWROUTE,
 )
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from slash80.addressing.family import IPV4, Address, Family, Network, family_of
+from slash80.addressing.family import IPV4, IPV6, Address, Family, Network, family_of
 from slash80.addressing.mac import Mac
 from slash80.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL, Step
+from slash80.wiring.linkmessage import linkmsg
 from slash80.wiring.patching import Attributes, Templates, Verb
 from slash80.wiring.plan import Plan, RouteSpec
 
@@ -40,18 +42,19 @@ _LOOKUP_TABLE, _FIB_MATCH = 0x1000, 0x2000
 _PERMANENT = 0x80
 _IFF_UP = 1
 _NONE = 1  # IN6_ADDR_GEN_MODE_NONE
+_ARP_IGNORE_NOTHING = 9
 _MAKE = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
 _SKIP_STATISTICS = 8  # RTEXT_FILTER_SKIP_STATS
 _ONE_QUEUE: Attributes = [("IFLA_NUM_TX_QUEUES", 1), ("IFLA_NUM_RX_QUEUES", 1)]
 _OURS = {"table": TABLE_MAIN, "proto": PROTOCOL}
 _TEMPLATES = Templates()
 
-_NEW_LINK = Verb(ifinfmsg, RTM_NEWLINK, _MAKE | NLM_F_ECHO)
-_SET_LINK = Verb(ifinfmsg, RTM_NEWLINK, NLM_F_ACK)
-_DELETE_LINK = Verb(ifinfmsg, RTM_DELLINK, NLM_F_ACK)
-_GET_LINK = Verb(ifinfmsg, RTM_GETLINK, NLM_F_ACK)
+_NEW_LINK = Verb(linkmsg, RTM_NEWLINK, _MAKE | NLM_F_ECHO)
+_SET_LINK = Verb(linkmsg, RTM_NEWLINK, NLM_F_ACK)
+_DELETE_LINK = Verb(linkmsg, RTM_DELLINK, NLM_F_ACK)
+_GET_LINK = Verb(linkmsg, RTM_GETLINK, NLM_F_ACK)
 _GET_NETNS_ID = Verb(nsidmsg, RTM_GETNSID, NLM_F_ACK, "")
-_DUMP_LINKS = Verb(ifinfmsg, RTM_GETLINK, NLM_F_DUMP)
+_DUMP_LINKS = Verb(linkmsg, RTM_GETLINK, NLM_F_DUMP)
 _NEW_ADDRESS = Verb(ifaddrmsg, RTM_NEWADDR, _MAKE)
 _DELETE_ADDRESS = Verb(ifaddrmsg, RTM_DELADDR, NLM_F_ACK)
 _DUMP_ADDRESSES = Verb(ifaddrmsg, RTM_GETADDR, NLM_F_DUMP)
@@ -107,10 +110,40 @@ def set_up(name: str, index: int) -> Step:
     return _step(_SET_LINK, "ip link set %s up", (name,), index=index, flags=_IFF_UP, change=_IFF_UP)
 
 
-def no_link_local(name: str, index: int) -> Step:
-    """Have a link that is down make itself no IPv6 link-local address when it goes up."""
-    attributes: Attributes = [("IFLA_AF_SPEC", [("AF_INET6", [("IFLA_INET6_ADDR_GEN_MODE", _NONE)])])]
-    return _step(_SET_LINK, "ip link set %s addrgenmode none", (name,), attributes=attributes, index=index)
+def set_up_pod_end(name: str, index: int, families: Sequence[Family]) -> Step:
+    """Switch a pod's interface on, which answers who asks for its IPv4 address whatever `arp_ignore` is in the pod.
+
+    A new namespace inherits `all` and `default` of the machine, and with 2 or 8 would answer nobody, since the address
+    has no subnet. The kernel takes the larger of `all` and the link's own, and any number above 8 for 0 (arp_ignore in
+    net/ipv4/arp.c).
+    """
+    if IPV4 not in families:
+        return set_up(name, index)
+    values = (name, name, _ARP_IGNORE_NOTHING)
+    attributes: Attributes = [("IFLA_AF_SPEC", [_ipv4_setting("ARP_IGNORE", _ARP_IGNORE_NOTHING)])]
+    text = "ip link set %s up; sysctl -w net/ipv4/conf/%s/arp_ignore=%s"
+    return _step(_SET_LINK, text, values, attributes=attributes, index=index, flags=_IFF_UP, change=_IFF_UP)
+
+
+def configure_host_end(name: str, index: int, families: Sequence[Family]) -> Step:
+    """Have a link forward IPv4 though new links should not, and make itself no IPv6 link-local address as it goes up.
+
+    `net.ipv4.conf.default.forwarding` may be 0 where the node forwards.
+    """
+    settings: Attributes = []
+    commands = []
+    if IPV6 in families:
+        settings.append(("AF_INET6", [("IFLA_INET6_ADDR_GEN_MODE", _NONE)]))
+        commands.append("ip link set %s addrgenmode none")
+    if IPV4 in families:
+        settings.append(_ipv4_setting("FORWARDING", 1))
+        commands.append("sysctl -w net/ipv4/conf/%s/forwarding=1")
+    text, values = "; ".join(commands), (name,) * len(commands)
+    return _step(_SET_LINK, text, values, attributes=[("IFLA_AF_SPEC", settings)], index=index)
+
+
+def _ipv4_setting(name: str, value: int) -> tuple[str, Attributes]:
+    return ("AF_INET", [("IFLA_INET_CONF", [(f"IPV4_DEVCONF_{name}", value)])])
 
 
 def set_down(name: str, index: int) -> Step:

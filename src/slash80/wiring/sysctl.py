@@ -18,6 +18,7 @@ _writable: Path | None = None  # where settings are written, if not there
 _FORWARDING = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
 _ROUTES6 = Path("/proc/thread-self/net/ipv6_route")
 _LONGEST = 64  # bytes of a setting read here, a number
+_ADVICE = "set it on the node"
 _LEARNED = 0x0005_0000  # RTF_DEFAULT | RTF_ADDRCONF: what the kernel drops when it begins to forward
 
 
@@ -90,13 +91,13 @@ def guard_host_end(name: str) -> None:
         write(f"ipv6/conf/{name}/accept_ra", "0")
 
 
-def enable_ipv6(name: str) -> None:
-    """Switch IPv6 on for a link, for loopback and for links to come; for use inside a pod, where some switch it off."""
-    for link in ("lo", "default", name):
-        write(f"ipv6/conf/{link}/disable_ipv6", "0")
+def enable_ipv6(*links: str, advice: str = _ADVICE) -> None:
+    """Switch IPv6 on for links; `default` are those to come."""
+    for link in links:
+        write(f"ipv6/conf/{link}/disable_ipv6", "0", advice=advice)
 
 
-def write(key: str, value: str) -> None:
+def write(key: str, value: str, *, advice: str = _ADVICE) -> None:
     """Write a setting unless it is right already; raise Failure naming the key when that cannot be done."""
     if _read(key) == value:
         return
@@ -104,7 +105,7 @@ def write(key: str, value: str) -> None:
         ((_writable or _ROOT) / key).write_text(value)
     except OSError as error:
         name = "net." + key.replace("/", ".")
-        msg = f"cannot set {name} to {value}: {error.strerror}; set it on the node, or let this process write /proc/sys"
+        msg = f"cannot set {name} to {value}: {error.strerror}; {advice}, or let this process write /proc/sys"
         raise Failure(msg) from error
 
 

@@ -12,8 +12,8 @@ from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from slash80.addressing.family import IPV4, IPV6
-from slash80.netlink import Step
+from slash80.addressing.family import FAMILIES, IPV4, IPV6
+from slash80.netlink import Step, attribute
 from slash80.wiring import messages
 from slash80.wiring.plan import RouteSpec
 from unit.builders import MAC
@@ -65,9 +65,14 @@ MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
         "ip -4 address flush dev eth0",
     ),
     (
-        messages.no_link_local(NAME, 5),
-        *(LINK, 16, REQUEST | ACK, {"index": 5}),
-        "ip link set s80aaaaaaaaaaaa addrgenmode none",
+        messages.configure_host_end(NAME, 5, FAMILIES),
+        *(LINK, 16, REQUEST | ACK, {"index": 5, "flags": 0}),
+        "ip link set s80aaaaaaaaaaaa addrgenmode none; sysctl -w net/ipv4/conf/s80aaaaaaaaaaaa/forwarding=1",
+    ),
+    (
+        messages.set_up_pod_end("eth0", 5, FAMILIES),
+        *(LINK, 16, REQUEST | ACK, {"index": 5, "flags": 1, "change": 1}),
+        "ip link set eth0 up; sysctl -w net/ipv4/conf/eth0/arp_ignore=9",
     ),
     (messages.delete_link(NAME, 5), *(LINK, 17, REQUEST | ACK, {"index": 5}), "ip link del s80aaaaaaaaaaaa"),
     (messages.get_link(NAME), *(LINK, 18, REQUEST | ACK, {"IFLA_IFNAME": NAME}), "ip link show s80aaaaaaaaaaaa"),
@@ -222,3 +227,18 @@ def test_the_command_for_both_ends_has_all_of_it() -> None:
 def test_an_interface_name_may_be_any_letters() -> None:
     """The kernel takes them as UTF-8."""
     assert "ää".encode() + b"\0" in messages.get_link("ää").message
+
+
+def test_settings_of_a_link_are_nested_by_family() -> None:
+    """A host end forwards IPv4 and makes itself no IPv6 address, a pod's end answers ARP; also with one family."""
+    both, four, six = (
+        messages.configure_host_end(NAME, 5, families).message for families in (FAMILIES, (IPV4,), (IPV6,))
+    )
+    forwarding, quiet = attribute(2, attribute(1, attribute(1, b"\1\0\0\0"))), attribute(10, attribute(8, b"\1"))
+
+    assert [quiet + forwarding, forwarding, quiet] == [message[36:] for message in (both, four, six)]
+    assert (
+        attribute(2, attribute(1, attribute(19, b"\t\0\0\0")))
+        == messages.set_up_pod_end("eth0", 5, (IPV4,)).message[36:]
+    )
+    assert messages.set_up("eth0", 5).message == messages.set_up_pod_end("eth0", 5, (IPV6,)).message

@@ -71,8 +71,11 @@ def test_links(name: str, new: str, index: int, alias: str) -> None:
     same(lambda: messages.set_alias(name, index, alias))
     same(lambda: messages.rename(name, index, new=new))
     same(lambda: messages.put_aside(name, index, new=new))
-    for make in (messages.set_up, messages.set_down, messages.no_link_local, messages.delete_link):
+    for make in (messages.set_up, messages.set_down, messages.delete_link):
         same(lambda make=make: make(name, index))  # type: ignore[misc]
+    for families in (FAMILIES, FAMILIES[:1], FAMILIES[1:]):
+        same(lambda families=families: messages.configure_host_end(name, index, families))  # type: ignore[misc]
+        same(lambda families=families: messages.set_up_pod_end(name, index, families))  # type: ignore[misc]
     same(lambda: messages.delete_group(index))
     same(lambda: messages.get_link(name))
     same(lambda: messages.get_link_at(index))

@@ -116,12 +116,12 @@ def test_a_host_end_follows_no_router_of_a_pod(root: Path, found: str, left: str
     assert [left] == _values(root, "ipv6/conf/eth1/accept_ra")
 
 
-def test_ipv6_is_switched_on_in_the_pod(root: Path) -> None:
-    """For the interface, for those to come and for loopback; what else is there already is somebody else's."""
+def test_ipv6_is_switched_on_where_it_is_wanted(root: Path) -> None:
+    """For the links that are named; what else is there already is somebody else's."""
     for name in ("lo", "default", "eth0", "eth1"):
         (root / f"ipv6/conf/{name}").mkdir(exist_ok=True)
         (root / f"ipv6/conf/{name}/disable_ipv6").write_text("1")
-    sysctl.enable_ipv6("eth0")
+    sysctl.enable_ipv6("lo", "default", "eth0")
 
     names = ("lo", "default", "eth0", "eth1")
     assert ["0", "0", "0", "1"] == _values(root, *(f"ipv6/conf/{name}/disable_ipv6" for name in names))
