@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import re
 import shutil
 from pathlib import Path
 
-from kind.debian import bootstrap
+from kind import debian
 from lab import programs
 
 ROOT = Path(__file__).parents[2]
@@ -65,11 +66,14 @@ class _Builder:
 
     def have_base(self) -> None:
         """Have a small Debian under the name of the base image."""
-        packed = self._folder / "base.tar"
+        made_by = hashlib.sha256(inspect.getsource(debian).encode()).hexdigest()[:12]
+        packed = self._folder / f"base-{made_by}.tar"
         if packed.exists():
             return
+        for old in self._folder.glob("base*.tar"):
+            old.unlink()
         new = self._folder / "base.new.tar"
-        bootstrap(new)
+        debian.bootstrap(new)
         self.podman("import", "-q", new, _BASE)
         new.replace(packed)
 

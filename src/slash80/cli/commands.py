@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     _output(shown)
     _output(_command(commands, "prefixes", "list the prefixes of this node and where they are from", run=_prefixes))
     _of_install(commands)
+    _command(commands, "pause", "do nothing until stopped: for a container that only has to be there", run=_pause)
     _output(_command(commands, "version", "say which version this is", run=_version))
     return parser
 
@@ -151,6 +153,14 @@ def _uninstall(chosen: argparse.Namespace) -> int:
 
     sysctl.write_below(chosen.proc_sys_net)
     return uninstall(chosen)
+
+
+def _pause(_: argparse.Namespace) -> int:
+    # blocked first: where it is process 1 of a container the kernel would throw them away
+    ending = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    signal.sigwait(ending)
+    return 0
 
 
 def _version(chosen: argparse.Namespace) -> int:

@@ -1,6 +1,8 @@
 """The command line: what it prints, and its exit codes."""
 
 import json
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,17 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     text, document = capsys.readouterr().out.splitlines()
     assert f"slash80 {__version__}, CNI 0.1.0 to 1.1.0" == text
     assert __version__ == json.loads(document)["version"]
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_a_pause_ends_well_when_it_is_stopped(ending: signal.Signals) -> None:
+    """A signal that came before it began to wait counts too."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        signal.pthread_kill(threading.get_ident(), ending)
+        assert 0 == commands.main(["pause"])
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @pytest.mark.parametrize("words", [[], ["hugo"], ["attachments", "-o", "xml"], ["attachments", "x"]])

@@ -1,0 +1,46 @@
+"""What the manifests demand of a node and of the image."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from slash80.cli import commands
+
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+
+
+def _pods() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the pods of every DaemonSet."""
+    for path in sorted(MANIFESTS.rglob("*.yaml")):
+        for one in yaml.safe_load_all(path.read_text()):
+            if one.get("kind") == "DaemonSet":
+                yield str(path.relative_to(MANIFESTS)), one["spec"]["template"]["spec"]
+
+
+PODS = dict(_pods())
+
+
+@pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
+def test_selinux_lets_it_write_on_the_node(pod: dict[str, Any]) -> None:
+    """What mounts paths of the node has a privileged container's type, and leaves no categories on its files."""
+    assert any("hostPath" in volume for volume in pod["volumes"])
+    assert {"type": "spc_t", "level": "s0"} == pod["securityContext"]["seLinuxOptions"]
+    for container in (*pod["initContainers"], *pod["containers"]):
+        assert "seLinuxOptions" not in container["securityContext"]
+
+
+@pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
+def test_only_machines_that_there_is_an_image_for_are_chosen(pod: dict[str, Any]) -> None:
+    """A node of another kind keeps waiting for its network, which is told, instead of failing to start a container."""
+    assert {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"} == pod["nodeSelector"]
+
+
+@pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
+def test_containers_run_what_the_image_has(pod: dict[str, Any]) -> None:
+    """A command of slash80: the image has no other program and no shell."""
+    for container in (*pod["initContainers"], *pod["containers"]):
+        assert "command" not in container
+        assert callable(commands._parser().parse_args(container["args"]).run)
