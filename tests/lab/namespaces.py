@@ -57,8 +57,8 @@ def _prepare_directory() -> None:
 
 
 def unique_name() -> str:
-    """Give the beginning of the names of one test's namespaces."""
-    return f"s80t-{secrets.token_hex(3)}"
+    """Give the beginning of the names of one test's namespaces; the number is this process's."""
+    return f"s80t-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 @dataclass(frozen=True)

@@ -204,8 +204,8 @@ def test_what_dies_is_shown_and_closed_and_goes(node: Rig, agent: Agent) -> None
         assert "UP" not in link["flags"]
         addresses = [info["local"] for link in attachment.pod.query("addr show") for info in link["addr_info"]]
         assert not set(attachment.addresses) & set(addresses)
-        wait_until(lambda: not node.host.has_link(dying), seconds=10)
-        wait_until(lambda: listed(node) == [], seconds=10)
+        wait_until(lambda: not node.host.has_link(dying), seconds=20)
+        wait_until(lambda: listed(node) == [], seconds=20)
 
 
 @pytest.mark.parametrize("netns", [None, ""])
@@ -219,7 +219,7 @@ def test_a_repeated_removal_leaves_the_dying_to_the_reaper(node: Rig, agent: Age
 
         assert ["dying"] == [row["state"] for row in listed(node)]
         assert before == [link["ifindex"] for link in node.host.query("link show") if link["ifname"].startswith("x80")]
-        wait_until(lambda: listed(node) == [], seconds=10)
+        wait_until(lambda: listed(node) == [], seconds=20)
 
 
 def test_a_removal_that_names_another_namespace_spares_it(node: Rig, agent: Agent) -> None:
@@ -243,7 +243,7 @@ def test_a_restarted_agent_finishes_what_was_dying(node: Rig, agent: Agent) -> N
         assert ["dying"] == [row["state"] for row in listed(node)]
         agent.start()
 
-        wait_until(lambda: listed(node) == [], seconds=10)
+        wait_until(lambda: listed(node) == [], seconds=20)
         assert not node.host.has_link(attachment.host_ifname.replace("s80", "x80"))
 
 
@@ -342,7 +342,7 @@ def test_a_noted_removal_is_done_by_the_next_agent(node: Rig, agent: Agent, tmp_
     (notes / "1-1").write_bytes(b"damaged")
 
     with agent:
-        wait_until(lambda: not list(notes.iterdir()), seconds=10)
+        wait_until(lambda: not list(notes.iterdir()), seconds=20)
         assert (since == "after") == node.host.has_link(attachment.host_ifname)
         node.detach(attachment)
     notes.rmdir()

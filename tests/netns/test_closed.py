@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 
 import pytest
@@ -148,8 +149,10 @@ def test_second_network_with_other_settings_is_refused(routed: Rig, attacker: At
 def test_echo_from_outside_is_limited_by_source(routed: Rig, family: str) -> None:
     """One host gets about ten echo replies a second and no more; another host is not hurt by that."""
     server = routed.attach()
+    begun = time.monotonic()
+    answered = ping(routed.site.internet, getattr(server, family), count=100)
 
-    assert 5 <= ping(routed.site.internet, getattr(server, family), count=100) <= 30
+    assert 5 <= answered <= 20 + 10 * (time.monotonic() - begun)
     assert ping(routed.site.attacker, getattr(server, family)) == 1
 
 

@@ -125,7 +125,7 @@ class Node:
         An agent's reaper takes some seconds for that; nobody else does.
         """
         with suppress(TimeoutError):
-            wait_until(lambda: not self.has_agent() or not self._remains(), seconds=15)
+            wait_until(lambda: not self.has_agent() or not self._remains(), seconds=20)
         return self._remains()
 
     def has_agent(self) -> bool:

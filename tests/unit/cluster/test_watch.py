@@ -26,7 +26,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _until(question: Callable[[], object]) -> None:
-    wait_until(lambda: bool(question()), seconds=10)
+    wait_until(lambda: bool(question()), seconds=20)
 
 
 def _started(api: Api, **more: Any) -> tuple[Watch[str], list[int]]:  # noqa: ANN401 -- handed on
