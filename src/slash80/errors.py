@@ -110,7 +110,7 @@ class Degraded(CniError):
 
 
 class NoFreeAddress(CniError):
-    """Every address of a family is allocated, cooling down or reserved."""
+    """Every address of a family is allocated or reserved."""
 
     code = 100
 

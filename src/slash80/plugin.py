@@ -11,10 +11,9 @@ from pathlib import Path
 
 from slash80 import intent
 from slash80.addressing.attachment import Assignment, Attachment, Key, State, alias_of, hashed, read_alias
-from slash80.addressing.choose import HARD_REST, Counts, Ledger, Wanted, choose, exhausted
+from slash80.addressing.choose import Ledger, Wanted, choose
 from slash80.addressing.elsewhere import Elsewhere
 from slash80.addressing.family import Address
-from slash80.addressing.pool import Pool
 from slash80.cni import claims
 from slash80.cni import conf as configuration
 from slash80.cni import request as requests
@@ -37,7 +36,7 @@ from slash80.errors import (
 from slash80.firewall import conntrack, nft, rules
 from slash80.intent import Intent
 from slash80.moments import Moment, reach
-from slash80.node import Means, Node, UndoOnFailure, boottime
+from slash80.node import Means, Node, UndoOnFailure
 from slash80.wiring import attach, live, netns, survey, sysctl, verify
 from slash80.wiring.plan import Plan
 
@@ -109,7 +108,10 @@ def gc(request: Request, means: Means) -> None:
 
 
 def status(request: Request, means: Means) -> None:
-    """Raise NotReady or Degraded with the reason when no pod can be attached; change nothing."""
+    """Raise NotReady or Degraded with the reason when this node cannot attach pods; change nothing.
+
+    A full pool is no such reason: the runtime would call the node not ready, and its healthy pods would be evicted.
+    """
     wishing.refuse_ipam(request.conf)
     try:
         intended = intent.read(request.conf)
@@ -121,7 +123,7 @@ def status(request: Request, means: Means) -> None:
         try:
             _require_node(intended)
             node.refuse_conflicts(tuple(intended.pools.values()))
-            attached = _require_free(node, intended)
+            attached = _has_attachments(node, conf.state_dir)
         except CniError as error:
             raise NotReady(error.msg, error.details) from error
         try:
@@ -368,17 +370,7 @@ def _require_node(intended: Intent) -> None:
         raise Failure(f"the state directory {folder} cannot be written; mount {existing} writable or change stateDir")
 
 
-def _require_free(node: Node, intended: Intent) -> bool:
-    """Raise NoFreeAddress when a family has no address left; tell whether there are attachments."""
-    if not os.path.exists(intended.conf.state_dir / "state.db"):  # noqa: PTH110 -- Path.exists raises for a name that is too long
-        return False  # nothing was ever attached, and looking must not make anything
-    pools = list(intended.pools.values())
-    found = node.store.read(partial(_counts, pools, boottime() - HARD_REST))
-    for pool, counts in zip(pools, found, strict=True):
-        if counts.allocated + counts.cooling >= pool.total:
-            raise NoFreeAddress(exhausted(pool, counts))
-    return any(counts.allocated for counts in found)
-
-
-def _counts(pools: list[Pool], since: float, ledger: Ledger) -> list[Counts]:
-    return [ledger.counts(pool, since) for pool in pools]
+def _has_attachments(node: Node, state_dir: Path) -> bool:
+    """Whether anything is attached; looking must not make a store."""
+    path = state_dir / "state.db"
+    return os.path.exists(path) and bool(node.store.attachments())  # noqa: PTH110 -- Path.exists raises for a name that is too long

@@ -20,6 +20,13 @@ def held_addresses(state_dir: Path) -> int:
     return _count(state_dir, "address WHERE holder IS NOT NULL")
 
 
+def early_reuse(state_dir: Path) -> int:
+    """Tell how many addresses were given before they had rested as long as they should."""
+    with contextlib.closing(sqlite3.connect(f"file:{state_dir / 'state.db'}?mode=ro", uri=True)) as database:
+        (count,) = database.execute("SELECT value FROM setting WHERE name = 'early_reuse'").fetchone()
+        return int(count)
+
+
 def forget(state_dir: Path, *host_ifnames: str) -> None:
     """Take attachments out of the store, though their links are there."""
     with contextlib.closing(sqlite3.connect(state_dir / "state.db")) as database, database:

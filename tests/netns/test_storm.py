@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from lab import snapshot, state
-from lab.probes import Server, source_seen
+from lab.probes import Server, ping, source_seen
 from lab.rig import Rig
+from lab.topology import INTERNET4
 
 # threads, processes and an agent's processes meet in different places
 pytestmark = pytest.mark.every_shape
@@ -90,7 +91,7 @@ def test_one_container_added_by_many_at_once(rig: Rig) -> None:
 
 
 def test_exhausted_pool(rig: Rig) -> None:
-    """With no address left ADD says 100 with family and counts and leaves nothing, and STATUS says 50."""
+    """With no address left ADD says 100 with family and counts and leaves nothing; STATUS is well, as the pods are."""
     rig = rig.having(cniVersion="1.1.0", ipv4={"prefixes": ["10.80.1.0/30"]})
     for _ in range(2):
         rig.attach()
@@ -103,7 +104,25 @@ def test_exhausted_pool(rig: Rig) -> None:
     assert "IPv4" in error["msg"]
     assert "10.80.1.0/30" in error["msg"]
     assert re.search(r"\b2\b", error["msg"])
-    assert rig.plugin.refuses("STATUS", rig.conf)["code"] == 50
+    rig.plugin.status(rig.conf)
     assert snapshot.difference(before, snapshot.take(rig.host)) == []
     assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (2, 4)
     assert not pod.has_link("eth0")
+
+
+def test_addresses_that_rest_are_given_when_no_other_is_left(rig: Rig) -> None:
+    """On a full node those removed longest ago come first, each is counted, and STATUS is well all the time."""
+    rig = rig.having(cniVersion="1.1.0", ipv4={"prefixes": ["10.80.1.0/29"]})
+    pods = [rig.attach() for _ in range(6)]
+    rig.plugin.status(rig.conf)
+    removed = [pods[index] for index in (4, 0, 2)]
+    for pod in removed:
+        rig.detach(pod)
+    rig.plugin.status(rig.conf)
+
+    again = [rig.attach() for _ in range(3)]
+
+    assert [pod.ipv4 for pod in removed] == [pod.ipv4 for pod in again]
+    assert state.early_reuse(rig.state_dir) == 3
+    rig.plugin.check(again[0].pod, rig.conf, again[0].result)
+    assert ping(again[0].pod, INTERNET4) == 1

@@ -19,8 +19,8 @@ Json = dict[str, Any]
 PODS = 24
 MAIN, SECOND, TINY = "main", "second", "tiny"
 PREFIXES: dict[str, dict[str, str]] = {
-    MAIN: {"ipv4": "10.96.0.0/21", "ipv6": "2001:db8:0:1:1::/80"},
-    SECOND: {"ipv4": "10.97.0.0/22", "ipv6": "2001:db8:0:1:2::/80"},
+    MAIN: {"ipv4": "10.96.0.0/19", "ipv6": "2001:db8:0:1:1::/80"},  # more than are given within 30 s
+    SECOND: {"ipv4": "10.97.0.0/19", "ipv6": "2001:db8:0:1:2::/80"},
     TINY: {"ipv4": "10.98.0.0/29"},
 }
 REQUESTABLE = [f"10.96.7.{number}" for number in range(200, 216)]  # asked for by name; the others come in order

@@ -2,7 +2,7 @@
 
 IPv4 is handed out in order: addresses never used first, then those released longest ago. IPv6 follows the suffix mode.
 An address that another pod had is wanted back by late packets and stale caches, so it rests: `cooldown` seconds if
-there is a choice, HARD_REST seconds in any case.
+there is a choice, HARD_REST seconds as long as any other is left. To refuse a pod would be worse than a short rest.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class _Chooser:
         return _Choice(address, early=bool(use and self._now - use.released < self._wanted.cooldown))
 
     def _in_order(self, pool: Pool, fits: Callable[[Address], bool] = lambda _: True) -> _Choice:
-        """Take the first address never used, else the one released longest ago that has had its rest."""
+        """Take the first address never used, else the one released longest ago."""
         short = pool
         for address, released in self._candidates(pool):
             if self._looked(pool) and (pool.why_not(address) or self._elsewhere.why(address)):
@@ -215,16 +215,19 @@ class _Chooser:
     def _candidates(self, pool: Pool) -> Iterator[tuple[Address, float]]:
         """Give addresses with the boottime of their release, which for those never used is long ago.
 
-        A range in which all are known is searched last: that takes 1 us for each of them, at each ADD, and it takes an
-        hour until one is unknown again.
+        A range in which all are known is searched after those that have had their rest: that takes 1 us for each
+        address in it, at each ADD, and it takes an hour until one is unknown again.
         """
         spent = [within for within in pool.ranges if self._ledger.spent(within)]
         yield from self._fresh(within for within in pool.ranges if within not in spent)
-        for address, released in self._ledger.released(pool):
-            if self._now - released < HARD_REST:
+        released, resting = iter(self._ledger.released(pool)), []
+        for address, since in released:
+            if self._now - since < HARD_REST:
+                resting.append((address, since))
                 break
-            yield address, released
+            yield address, since
         yield from self._fresh(spent)
+        yield from itertools.chain(resting, released)
 
     def _fresh(self, ranges: Iterable[Range]) -> Iterator[tuple[Address, float]]:
         without = self._elsewhere.ranges

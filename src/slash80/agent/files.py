@@ -58,11 +58,15 @@ def is_ours(found: dict[str, Any]) -> bool:
 
 def earlier_than_ours(folder: Path) -> list[str]:
     """Name the configurations that a runtime takes before ours, since it takes the first one only."""
+    return [path.name for path in configurations(folder) if path.name < CONFLIST]
+
+
+def configurations(folder: Path) -> list[Path]:
+    """Give the network configurations that a runtime finds in a folder, in its order; none where it is not there."""
     try:
-        names = sorted(path.name for path in folder.iterdir() if path.suffix in _SUFFIXES)
+        return sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
     except OSError:
         return []
-    return [name for name in names if name < CONFLIST]
 
 
 def text(document: dict[str, Any]) -> str:

@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument(
         "--cluster", action="store_true", help="ask the Kubernetes API, as kubectl does, about all nodes"
     )
+    _path(shown, "--conf-dir", "/etc/cni/net.d", text="where the network configurations are")
     _output(shown)
     _output(_command(commands, "prefixes", "list the prefixes of this node and where they are from", run=_prefixes))
     _of_install(commands)

@@ -17,8 +17,9 @@ from typing import Any
 from slash80 import handover
 from slash80.addressing.attachment import State
 from slash80.agent import files, mark
-from slash80.cli import tables
+from slash80.cli import pools, tables
 from slash80.cli.attachments import known
+from slash80.cli.pools import PoolLine
 from slash80.cluster import account, objects
 from slash80.cluster.api import Api, Refused, Unreachable
 from slash80.cluster.objects import UNAVAILABLE, NodeSeen
@@ -67,14 +68,16 @@ def _node(chosen: argparse.Namespace) -> int:
     report = files.read(state_dir / files.REPORT) or {}
     states = Counter(one.state.value for one in known(state_dir))
     serving = (state_dir / handover.SOCKET_NAME).exists()
+    found, problems = pools.lines(chosen.conf_dir, state_dir)
     document: dict[str, Any] = {
         "node": report.get("node", ""),
         "ready": bool(report.get("ready")) and serving,
         "agent": serving,
         "attachments": {state.value: states[state.value] for state in State},
+        "pools": [asdict(line) for line in found],
         "prefixes": [asdict(line) for line in _lines(state_dir)],
         "routes": report.get("routes", []),
-        "problems": report.get("problems", []),
+        "problems": report.get("problems", []) + problems,
     }
     if chosen.output == "json":
         print(json.dumps(document, indent=2))
@@ -90,6 +93,8 @@ def _show_node(document: dict[str, Any], *, of_kubernetes: bool) -> None:
         print(f"node       {document['node']}, {'ready' if document['ready'] else 'not ready'}")
         print(f"routes     {len(document['routes'])} to other nodes")
     print(f"pods       {counted}")
+    for pool in document["pools"]:
+        print(f"addresses  {PoolLine(**pool)}")
     for problem in document["problems"]:
         print(f"problem    {problem}")
     if document["prefixes"]:

@@ -86,7 +86,10 @@ class Ipv4(Model):
         [], description="Destinations that see the pod's own address, beside `firewall.clusterPrefixes`."
     )
     cooldown: float = Field(
-        130, ge=30, le=86400, description="Seconds that a released address should rest; never under 30."
+        130,
+        ge=30,
+        le=86400,
+        description="Seconds that a released address should rest; one that rested less is given when no other is left.",
     )
     reserve_edges: bool = Field(default=True, description="Keep the network and the broadcast address of each prefix.")
 

@@ -30,15 +30,21 @@ def state_dir(tmp_path: Path) -> Path:
     return folder
 
 
+def of(state_dir: Path) -> list[str]:
+    """Give the arguments that name a node's state directory, and a folder for configurations beside it."""
+    return ["--state-dir", str(state_dir), "--conf-dir", str(state_dir.with_name("net.d"))]
+
+
 def test_a_node_for_people(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In a few lines: agent, node, routes, pods, problems, prefixes."""
-    assert 0 == commands.main(["status", "--state-dir", str(state_dir)])
+    assert 0 == commands.main(["status", *of(state_dir)])
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert [
         "agent answers calls",
         "node a, ready",
         "routes 1 to other nodes",
         "pods 1 ready",
+        f"addresses IPv6 {V6}: 1 addresses in use",
         "problem one thing is odd",
         "",
         "PREFIX FAMILY STATE SOURCE PODS",
@@ -49,7 +55,7 @@ def test_a_node_for_people(state_dir: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_a_node_for_programs(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same as a document."""
-    assert 0 == commands.main(["status", "-o", "json", "--state-dir", str(state_dir)])
+    assert 0 == commands.main(["status", "-o", "json", *of(state_dir)])
     found = json.loads(capsys.readouterr().out)
     assert ("a", True, True, {"pending": 0, "ready": 1, "dying": 0}) == (
         found["node"],
@@ -65,8 +71,41 @@ def test_a_node_for_programs(state_dir: Path, capsys: pytest.CaptureFixture[str]
 def test_a_node_whose_agent_is_gone_is_not_well(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its calls are done all the same."""
     (state_dir / "cni.sock").unlink()
-    assert 1 == commands.main(["status", "--state-dir", str(state_dir)])
+    assert 1 == commands.main(["status", *of(state_dir)])
     assert "does not run: calls start the engine" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("pods", "length", "said"),
+    [
+        (1, 24, "1 of 254 addresses in use"),
+        (228, 24, "228 of 254 addresses in use"),
+        (229, 24, "229 of 254 addresses in use, almost full: delete pods or add a prefix"),
+        (5, 29, "5 of 6 addresses in use"),
+        (6, 29, "6 of 6 addresses in use, full: delete pods or add a prefix"),
+    ],
+)
+def test_a_pool_that_is_full_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pods: int, length: int, said: str
+) -> None:
+    """Which no STATUS says; the prefixes are in the configurations that a runtime finds, of this state directory."""
+    folder, store = tmp_path / "net.d", store_in(tmp_path / "state", timeout=5)
+    for number in range(1, pods + 1):
+        store.keep(attachment(number, since=boottime()))
+    folder.mkdir()
+    prefix = f"10.80.1.0/{length}"
+    ours = {"type": "slash80", "stateDir": str(tmp_path / "state"), "ipv4": {"prefixes": [prefix]}}
+    other = ours | {"stateDir": "/elsewhere", "ipv4": {"prefixes": ["10.99.0.0/30"]}}
+    listed = {"cniVersion": "1.0.0", "name": "net", "plugins": [ours, {"type": "tuning"}]}
+    (folder / "10-ours.conflist").write_text(json.dumps(listed))
+    (folder / "20-another.conf").write_text(json.dumps(other | {"name": "other"}))
+    (folder / "30-bad.conf").write_text("{")
+    commands.main(["status", *of(tmp_path / "state")])
+    lines = capsys.readouterr().out.splitlines()
+
+    assert [f"addresses  IPv4 {prefix}: {said}"] == [line for line in lines if line.startswith("addresses")]
+    (problem,) = [line for line in lines if line.startswith("problem")]
+    assert f"{folder}/30-bad.conf is no JSON object" in problem
 
 
 def test_prefixes(state_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,80 @@
+"""How many addresses of this node are in use: of each pool of the networks that runtimes are told of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from slash80.addressing.pool import Pool
+from slash80.agent import files
+from slash80.cni import conf as configuration
+from slash80.cni import document as documents
+from slash80.cni import nodefile
+from slash80.cni.conf import RemovalConf
+from slash80.cni.document import Document
+from slash80.errors import CniError
+
+_ALMOST = 10  # of a hundred addresses so many are left, or fewer
+_COUNTABLE = 1 << 32  # addresses; of more nobody wants to read the number
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLine:
+    """A family's prefixes of one network, and how many of their addresses pods have."""
+
+    family: str
+    prefixes: list[str]
+    allocated: int
+    total: int
+
+    @property
+    def left(self) -> int:
+        """How many addresses may still be handed out, those that rest among them."""
+        return self.total - self.allocated
+
+    def __str__(self) -> str:
+        """Say it to people."""
+        of = f" of {self.total}" if self.total < _COUNTABLE else ""
+        text = f"{self.family} {', '.join(self.prefixes)}: {self.allocated}{of} addresses in use"
+        if self.left > self.total * _ALMOST // 100:
+            return text
+        return f"{text}, {'almost ' if self.left else ''}full: delete pods or add a prefix"
+
+
+def lines(conf_dir: Path, state_dir: Path) -> tuple[list[PoolLine], list[str]]:
+    """Give the pools of this node, and what is wrong with its configurations; looking must not make anything."""
+    from slash80.node import store_in  # noqa: PLC0415 -- the store, which not every command needs
+
+    pools: dict[str, Pool] = {}
+    problems = []
+    for path in files.configurations(conf_dir):
+        document = files.read(path)
+        if document is None:
+            problems.append(f"{path} is no JSON object, so no runtime can use it; correct it or remove it")
+            continue
+        try:
+            pools |= {f"{pool.family} {pool}": pool for pool in _pools(document, state_dir)}
+        except CniError as error:
+            problems.append(f"{path}: {error.msg}")
+    if not pools and (state_dir / nodefile.NAME).exists():  # not where the conflist is, but where the agent's state is
+        pools = {f"{pool.family} {pool}": pool for pool in _pools(files.conflist(state_dir), state_dir)}
+    every = list(pools.values())
+    if not (state_dir / "state.db").exists():
+        return [_line(pool, 0) for pool in every], problems
+    counted = store_in(state_dir, timeout=5).read(lambda ledger: [ledger.counts(pool, 0).allocated for pool in every])
+    return list(map(_line, every, counted)), problems
+
+
+def _line(pool: Pool, allocated: int) -> PoolLine:
+    return PoolLine(str(pool.family), list(map(str, pool.prefixes)), allocated, pool.total)
+
+
+def _pools(document: Document, state_dir: Path) -> Iterator[Pool]:
+    """Give the pools of the plugins of ours that a configuration has, of this state directory."""
+    from slash80 import intent  # noqa: PLC0415 -- the same
+
+    listed = documents.objects(document, "plugins") or [document]
+    for plugin in (plugin for plugin in listed if documents.get(plugin, "type") == "slash80"):
+        if configuration.parse(RemovalConf, plugin).state_dir == state_dir:
+            yield from intent.read(plugin).pools.values()
