@@ -11,7 +11,7 @@ from pathlib import Path
 
 from slash80 import intent
 from slash80.addressing.attachment import Assignment, Attachment, Key, State, alias_of, hashed, read_alias
-from slash80.addressing.choose import Ledger, Wanted, choose
+from slash80.addressing.choose import AddressHeld, Ledger, Wanted, choose
 from slash80.addressing.elsewhere import Elsewhere
 from slash80.addressing.family import Address
 from slash80.cni import claims
@@ -192,12 +192,11 @@ class _Adding:
         reach(Moment.ANSWERED)
 
     def _reserve(self) -> Attachment:
-        """Reserve addresses; if there are none, those of dead attachments are released and it is tried once more."""
+        """Reserve addresses; if they are held, release those of dead attachments and try again."""
         try:
             return self._reserve_once()
-        except NoFreeAddress:
-            if not self._node.release_dead():
-                raise
+        except (NoFreeAddress, AddressHeld):
+            self._node.release_dead()  # what an agent has put aside waits for others for seconds
             return self._reserve_once()
 
     def _reserve_once(self) -> Attachment:

@@ -259,6 +259,24 @@ def test_an_add_that_meets_its_own_dying_link_works(node: Rig, agent: Agent) -> 
         node.detach(again)
 
 
+@pytest.mark.parametrize("wish", ["ips", "mac"])
+def test_what_a_removed_pod_had_can_be_asked_for_at_once(node: Rig, agent: Agent, wish: str) -> None:
+    """Though its link still waits to be deleted, as the engine would have deleted it; others that wait go with it."""
+    rig = node.having(ipv6={"suffix": "mac"}, runtimeConfig={"mac": "02:00:5e:00:53:99"})
+    with agent:
+        first = rig.attach()
+        if wish == "ips":
+            rig = node.having(runtimeConfig={"ips": list(first.addresses)})
+        other = node.attach()
+        node.detach(other)
+        node.detach(first)
+        again = rig.attach()
+
+        assert first.ipv6 == again.ipv6
+        assert ping(again.pod, INTERNET6) == 1
+        node.detach(again)
+
+
 def test_one_agent_serves_a_state_directory(node: Rig, agent: Agent) -> None:
     """A second one waits for the first, then takes over; until then it takes nothing away."""
     other = Agent(node.host, root(), node.state_dir)

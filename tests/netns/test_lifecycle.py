@@ -9,6 +9,7 @@ from lab import snapshot, state
 from lab.probes import Server, ask, source_seen
 from lab.rig import Attachment, Rig, changed, requesting
 from lab.topology import INTERNET6
+from lab.waiting import wait_until
 
 # a removal is read by the launcher, the agent or the engine, and leaves the link to whoever has time for it
 pytestmark = pytest.mark.every_shape
@@ -216,6 +217,19 @@ def test_late_del_spares_the_next_holder_of_the_address(rig: Rig) -> None:
     rig.plugin.check(new.pod, rig.conf, new.result)
     with Server(new.pod):
         assert rig.node.ipv6 == source_seen(rig.host, new.ipv6)
+
+
+def test_what_a_dead_pod_had_can_be_asked_for(rig: Rig) -> None:
+    """Its namespace is gone with its link, and no DEL came: nobody has the address any more."""
+    old = rig.attach()
+    old.pod.delete()
+    wait_until(lambda: not rig.host.has_link(old.host_ifname))
+
+    new = rig.attach(conf=requesting(rig.conf, *old.addresses))
+
+    assert old.addresses == new.addresses
+    rig.plugin.check(new.pod, rig.conf, new.result)
+    assert state.attachments(rig.state_dir) == 1
 
 
 def test_del_of_one_pod_leaves_the_others(rig: Rig) -> None:

@@ -30,6 +30,10 @@ _CANDIDATES = 256  # unused addresses tried
 _LOOKS = 4096  # addresses looked at in all
 
 
+class AddressHeld(BelongsToAnother):
+    """An attachment has what was asked for; it may be one that is dying."""
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """What the ledger knows of an address: held by a host end, or released at a boottime in seconds."""
@@ -143,7 +147,7 @@ class _Chooser:
             return self._in_order(pool), self._hashed(0)
         msg = f"the IPv6 address that '{self._wanted.mode}' asks for is in use or reserved in {pool}"
         there = self._elsewhere.told(pool)
-        raise BelongsToAnother(f"{msg}{f' ({there})' if there else ''}; ask for another")
+        raise AddressHeld(f"{msg}{f' ({there})' if there else ''}; ask for another")
 
     def _suffixed(self, ipv4: Address | None) -> tuple[_Choice, Mac] | None:
         """Give the first free IPv6 that the suffix mode allows."""
@@ -181,7 +185,7 @@ class _Chooser:
         use = self._ledger.use(address)
         if use and use.holder:
             msg = f"requested address {address} is in use by attachment {use.holder}"
-            raise BelongsToAnother(f"{msg}; delete that or ask for another address")
+            raise AddressHeld(f"{msg}; delete that or ask for another address")
         if words := self._elsewhere.why(address):
             msg = f"requested address {address} cannot be given: {words}"
             raise BelongsToAnother(f"{msg}; delete what is in the way, or ask for another address")
