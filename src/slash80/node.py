@@ -141,6 +141,13 @@ class Node:
         self.forward(families)
         attach.cover(self.host, prefixes)
 
+    def restore(
+        self, ruleset: Ruleset, network: str, *, families: tuple[Family, ...], prefixes: tuple[Network, ...]
+    ) -> None:
+        """Have firewall, forwarding and covers as ADD left them, also where they were so a moment ago."""
+        self.enclose(ruleset, network)
+        self._prepare(families, prefixes)
+
     def forward(self, families: tuple[Family, ...]) -> None:
         """Let the node forward packets, and remember what it was set to before: the uninstaller sets it back."""
         sysctl.forward(families, self._remember)

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-from slash80 import intent
-from slash80.addressing.attachment import Assignment, Attachment, Key, State, alias_of, hashed, read_alias
+from slash80 import checking, intent
+from slash80.addressing.attachment import Assignment, Attachment, Key, State, hashed, read_alias
 from slash80.addressing.choose import AddressHeld, Ledger, Wanted, choose
 from slash80.addressing.elsewhere import Elsewhere
 from slash80.addressing.family import Address
@@ -18,7 +18,6 @@ from slash80.cni import claims
 from slash80.cni import conf as configuration
 from slash80.cni import request as requests
 from slash80.cni import wishes as wishing
-from slash80.cni.claims import Claims
 from slash80.cni.conf import RemovalConf
 from slash80.cni.document import Document
 from slash80.cni.request import Request
@@ -33,11 +32,11 @@ from slash80.errors import (
     NotReady,
     TryAgain,
 )
-from slash80.firewall import conntrack, nft, rules
+from slash80.firewall import conntrack, nft
 from slash80.intent import Intent
 from slash80.moments import Moment, reach
 from slash80.node import Means, Node, UndoOnFailure
-from slash80.wiring import attach, live, netns, survey, sysctl, verify
+from slash80.wiring import attach, live, netns, survey, sysctl
 from slash80.wiring.plan import Plan
 
 _LOOKS = 128  # choices, 0.2 ms each, that may lead elsewhere: every call of the node waits meanwhile
@@ -74,7 +73,7 @@ def delete(request: Request, means: Means) -> None:
 
 
 def check(request: Request, means: Means) -> None:
-    """Hold a chain's final result against the kernel; raise Failure naming all that is missing or wrong."""
+    """Hold a chain's final result against the kernel; raise a CniError naming what is missing or wrong."""
     intended, key = intent.read(request.conf), _key(request)
     wishing.refuse_ipam(request.conf)
     previous = requests.previous(request)
@@ -87,9 +86,7 @@ def check(request: Request, means: Means) -> None:
         node.locks.held(key.host_ifname),
         attach.translated(),
     ):
-        problems = list(_problems(node, intended, key, claimed=claimed, netns_fd=netns_fd))
-    if problems:
-        raise Failure(f"{key} is not as it was made: {'; '.join(problems)}; delete the pod to have it made anew")
+        checking.check(node, intended, key, claimed=claimed, network=request.network, netns_fd=netns_fd)
 
 
 def gc(request: Request, means: Means) -> None:
@@ -285,37 +282,6 @@ def _clear(node: Node, known: Attachment) -> None:
             f"{known.key} is attached already; it is left untouched, and only a DEL makes room for another ADD"
         )
     node.remove(known.host_ifname)
-
-
-def _problems(node: Node, intended: Intent, key: Key, *, claimed: Claims, netns_fd: int) -> Iterator[str]:
-    known = node.store.get(key.host_ifname)
-    if known is None or known.state is not State.READY:
-        yield f"no attachment of {key} is recorded in {intended.conf.state_dir}"
-        return
-    reserved = known.assignment.addresses
-    told = {interface.ip for interface in claimed.addresses}
-    yield from (f"address {address} is reserved but not in prevResult" for address in reserved if address not in told)
-    with netns.socket_inside(netns_fd) as pod:
-        yield from verify.differences(node.host, pod, _expected(intended, known, claimed))
-    for family in sysctl.not_forwarding(intended.families):
-        yield f"the node does not forward {family}"
-    if not node.base.is_whole(intended.ruleset):
-        yield f"table inet {rules.TABLE} is missing or was changed"
-
-
-def _expected(intended: Intent, known: Attachment, claimed: Claims) -> verify.Expected:
-    return verify.Expected(
-        host_ifname=known.host_ifname,
-        host_mac=known.key.host_mac,
-        alias=alias_of(known.key, known.network),
-        ifname=known.key.ifname,
-        mac=claimed.mac.lower(),
-        our_mac=known.assignment.mac,
-        addresses=known.assignment.addresses,
-        routes=tuple((route.dst, route.gateway) for route in claimed.routes),
-        prefixes=intended.prefixes,
-        only_ours=True,
-    )
 
 
 def _collect(node: Node, network: str, containers: set[str]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from slash80.addressing.family import IPV4, IPV6, Address, Network, family_of
 from slash80.errors import BelongsToAnother, CniError, Failure
 from slash80.moments import Moment, reach
 from slash80.netlink import Answer, NetlinkError, Socket, Step
-from slash80.wiring import live, messages, netns, sysctl, wording
+from slash80.wiring import live, messages, netns, sysctl, ways, wording
 from slash80.wiring.plan import Plan
 
 _FAR = 1 << 20  # beyond the indexes that the kernel gives by itself
@@ -78,7 +78,7 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
 
     The kernel acknowledges every step, and EXCL sees to it that it was this call that made the thing. Raise
     AddressInUse when another link of ours has an address, HostEndLeft when one has the host end's name,
-    BelongsToAnother when somebody else's route or link has it.
+    BelongsToAnother when somebody else's route or link has it, or a rule leads the pod's packets another way.
     """
     if IPV6 in plan.families and plan.mtu < _LEAST_MTU:
         raise Failure(
@@ -92,9 +92,14 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
             _wire_host_end(host, plan, index)
             reach(Moment.HOST_WIRED)
             _wire_pod_end(pod, plan, peer, netns_fd=netns_fd)
-        # Last, so that a link that says whose it is has all its wires: when the store is lost nothing else tells. And
-        # it takes the rtnl lock, under which the kernel makes an address's local route right after it tells of it.
-        host.run([messages.set_alias(plan.host_ifname, index, plan.alias)])
+        # The alias is last, so that a link that says whose it is has all its wires: when the store is lost nothing else
+        # tells. And it takes the rtnl lock, under which the kernel makes an address's local route right after it tells
+        # of it.
+        asked = ways.questions(plan.host_ifname, index, plan.addresses)
+        *answers, named = host.exchange([*asked, step := messages.set_alias(plan.host_ifname, index, plan.alias)])
+        if named.errno:
+            raise NetlinkError(step, named)
+        ways.judge(host, plan.host_ifname, index, addresses=plan.addresses, answers=answers)
         reach(Moment.POD_WIRED)
 
 

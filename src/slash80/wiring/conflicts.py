@@ -18,7 +18,6 @@ from slash80.addressing.pool import Pool, Range
 from slash80.netlink import Socket
 from slash80.wiring import live, messages, wording
 
-DISCARDING = frozenset({messages.RTN_BLACKHOLE, messages.RTN_UNREACHABLE, messages.RTN_PROHIBIT, messages.RTN_THROW})
 _LOOKS = 16  # addresses of a pool that are tried
 _LEVELS = 16  # by which a subnet may be wider than a prefix in it, if everything nearby is routed
 _HOSTS = (int("5" * 32, 16), int("a" * 32, 16))  # bits of addresses that hardly anybody has
@@ -65,7 +64,7 @@ def refuse(host: Socket, pools: Sequence[Pool]) -> None:
 def _takes(host: Socket, way: live.Route, prefix: Network) -> bool:
     """Whether a route, found by an address of the prefix, leads that elsewhere."""
     if way.kind != messages.RTN_UNICAST:
-        return way.kind not in DISCARDING
+        return way.kind not in messages.DISCARDING
     if way.protocol == messages.PROTOCOL and not way.gateway and way.dst.prefixlen == way.dst.max_prefixlen:
         return False  # to a pod; whose that is shows when a second route is refused
     if way.dst.prefixlen >= prefix.prefixlen:

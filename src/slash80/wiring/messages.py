@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 from pyroute2.netlink.rtnl import (
     RTM_DELADDR,
@@ -13,11 +14,13 @@ from pyroute2.netlink.rtnl import (
     RTM_GETNEIGH,
     RTM_GETNSID,
     RTM_GETROUTE,
+    RTM_GETRULE,
     RTM_NEWADDR,
     RTM_NEWLINK,
     RTM_NEWNEIGH,
     RTM_NEWROUTE,
 )
+from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
@@ -33,9 +36,12 @@ from slash80.wiring.plan import Plan, RouteSpec
 GROUP_ALIVE, GROUP_DYING = 21376, 21377
 PROTOCOL = 180  # of our routes; nobody else's number in iproute2's rt_protos
 LOWEST_PRIORITY = 0xFFFF_FFFF
-TABLE_ALL, TABLE_MAIN, TABLE_LOCAL = 0, 254, 255
+TABLE_ALL, TABLE_DEFAULT, TABLE_MAIN, TABLE_LOCAL = 0, 253, 254, 255
 RTN_UNICAST, RTN_LOCAL, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW = 1, 2, 6, 7, 8, 9
+DISCARDING = frozenset({RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW})
 RTPROT_KERNEL = 2
+FR_ACT_TO_TBL, FR_ACT_GOTO = 1, 2
+RULES_DISCARDING = {6: "blackhole", 7: "unreachable", 8: "prohibit"}  # of a rule's actions
 _NODAD = 0x02
 _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_HOST = 0, 253, 254
 _LOOKUP_TABLE, _FIB_MATCH = 0x1000, 0x2000
@@ -47,6 +53,7 @@ _MAKE = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
 _SKIP_STATISTICS = 8  # RTEXT_FILTER_SKIP_STATS
 _ONE_QUEUE: Attributes = [("IFLA_NUM_TX_QUEUES", 1), ("IFLA_NUM_RX_QUEUES", 1)]
 _OURS = {"table": TABLE_MAIN, "proto": PROTOCOL}
+_SOMEWHERE: dict[int, Address] = {4: ip_address("192.88.99.0"), 6: ip_address("2000::")}
 _TEMPLATES = Templates()
 
 _NEW_LINK = Verb(linkmsg, RTM_NEWLINK, _MAKE | NLM_F_ECHO)
@@ -62,6 +69,7 @@ _NEW_ROUTE = Verb(rtmsg, RTM_NEWROUTE, _MAKE, "")
 _DELETE_ROUTE = Verb(rtmsg, RTM_DELROUTE, NLM_F_ACK, "")
 _GET_ROUTE = Verb(rtmsg, RTM_GETROUTE, NLM_F_ACK, "")
 _DUMP_ROUTES = Verb(rtmsg, RTM_GETROUTE, NLM_F_DUMP, "")
+_DUMP_RULES = Verb(fibmsg, RTM_GETRULE, NLM_F_DUMP, "")
 _NEW_NEIGHBOUR = Verb(ndmsg, RTM_NEWNEIGH, _MAKE, "ifindex")
 _DUMP_NEIGHBOURS = Verb(ndmsg, RTM_GETNEIGH, NLM_F_DUMP, "ifindex")
 
@@ -309,6 +317,11 @@ def add_pod_route(name: str, index: int, route: RouteSpec) -> Step:
     return _step(_NEW_ROUTE, text + " proto %s", (*values, PROTOCOL), attributes=attributes, **fields, **_OURS)
 
 
+def somewhere(family: Family) -> Address:
+    """Return an address that nobody has, so that only a default route leads there."""
+    return _SOMEWHERE[family.version]
+
+
 def route_to(address: Address, *, entry: bool = False) -> Step:
     """Ask which way the node takes to an address, or for the `entry` of its tables that decides it.
 
@@ -319,10 +332,24 @@ def route_to(address: Address, *, entry: bool = False) -> Step:
     return _step(_GET_ROUTE, "ip route get %s", (address,), attributes=[("RTA_DST", address)], **fields)
 
 
+def way_out(name: str, index: int, address: Address) -> Step:
+    """Ask which way packets of a pod's address take that come in by its host end and go to somewhere."""
+    family = family_of(address)
+    fields = {"family": family.af, "dst_len": family.bits, "src_len": family.bits}
+    attributes: Attributes = [("RTA_DST", somewhere(family)), ("RTA_SRC", address), ("RTA_IIF", index)]
+    values = (somewhere(family), address, name)
+    return _step(_GET_ROUTE, "ip route get %s from %s iif %s", values, attributes=attributes, **fields)
+
+
+def all_rules(family: Family) -> Step:
+    """Ask for the rules by which tables are chosen."""
+    return _step(_DUMP_RULES, f"ip -{family.version} rule show", (), family=family.af)
+
+
 def all_routes(family: Family | None, *, index: int = 0, kind: int = 0, table: int = TABLE_MAIN) -> Step:
     """Ask for the routes of a table; of one link if an index is given, of one kind (RTN_*) if that is given."""
     text = f"ip -{family.version} route show" if family else "ip -4 route show; ip -6 route show"
-    text += "" if table == TABLE_MAIN else " table all"
+    text += "" if table == TABLE_MAIN else f" table {table or 'all'}"
     attributes: Attributes = [("RTA_TABLE", table)] if table else []
     attributes += [("RTA_OIF", index)] if index else []
     fields = {"family": family.af if family else 0, "table": table, "type": kind}

@@ -76,9 +76,11 @@ def restore(remembered: Iterable[tuple[str, str]]) -> list[str]:
     return done
 
 
-def not_forwarding(families: tuple[Family, ...]) -> list[Family]:
-    """Give the families of these whose packets the node does not forward."""
-    return [family for family in families if _read(_FORWARDING[family.version]) == "0"]
+def keeps_from_forwarding(family: Family, name: str) -> str:
+    """Name the setting by which packets that come in by a link are not forwarded; empty when they are."""
+    keys = [_FORWARDING[family.version], *([f"ipv4/conf/{name}/forwarding"] if family.version == 4 else [])]
+    found = next((key for key in keys if _read(key) == "0"), "")
+    return f"net/{found}" if found else ""
 
 
 def guard_host_end(name: str) -> None:

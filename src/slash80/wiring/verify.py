@@ -10,7 +10,7 @@ from slash80.addressing.attachment import read_alias
 from slash80.addressing.family import FAMILIES, Address, Family, Network, family_of
 from slash80.addressing.mac import Mac
 from slash80.netlink import Socket
-from slash80.wiring import live, messages
+from slash80.wiring import live, messages, ways
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,6 @@ class Expected:
     our_mac: Mac | None
     addresses: tuple[Address, ...]
     routes: tuple[tuple[Network, Address | None], ...]
-    prefixes: tuple[Network, ...] = ()
     only_ours: bool = False
 
     @property
@@ -41,7 +40,10 @@ class Expected:
 
 
 def differences(host: Socket, pod: Socket, expected: Expected) -> list[str]:
-    """Say what is missing or wrong; empty when all is well. Without its host end nothing else is left of it."""
+    """Say what of the pod is missing or wrong; empty when all is well. Without its host end nothing else is left of it.
+
+    What a rule of the node does to its packets is not the pod's (`ways.misled`).
+    """
     link = live.link(host, expected.host_ifname)
     if link is None:
         return [f"host end {expected.host_ifname} is missing"]
@@ -60,11 +62,11 @@ def _host_side(host: Socket, link: live.Link, expected: Expected) -> Iterator[st
         yield f"host end {name} is down"
     yield from _gateways(host, expected, link.index)
     for address in expected.addresses:
-        if wrong := _wrong_way(live.way_to(host, address), address, link.index):
+        wrong = _wrong_way(live.way_to(host, address), address, link.index)
+        if wrong and not ways.is_misled(host, address):
             yield f"host route {address}/{address.max_prefixlen} dev {name} {wrong}"
     if expected.only_ours:
         yield from _doubled(host, expected, link.index)
-    yield from _uncovered(host, expected)
 
 
 def _doubled(host: Socket, expected: Expected, index: int) -> Iterator[str]:
@@ -88,13 +90,6 @@ def _wrong_way(way: live.Route | None, address: Address, index: int) -> str:
     if way.index != index or way.split or way.kind != messages.RTN_UNICAST:
         return f"is overridden by one of protocol {way.protocol}"
     return "" if way.protocol == messages.PROTOCOL else f"has protocol {way.protocol} instead of {messages.PROTOCOL}"
-
-
-def _uncovered(host: Socket, expected: Expected) -> Iterator[str]:
-    for family in FAMILIES:
-        if prefixes := [prefix for prefix in expected.prefixes if family_of(prefix) is family]:
-            covered = {route.dst for route in live.routes(host, family, kind=messages.RTN_UNREACHABLE)}
-            yield from (f"route unreachable {prefix} is missing" for prefix in prefixes if prefix not in covered)
 
 
 def _pod_side(pod: Socket, expected: Expected) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from ipaddress import ip_network
 from typing import Any
 
+from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
@@ -14,7 +15,14 @@ from slash80.addressing.family import IPV4, IPV6, family_of
 from slash80.wiring.plan import Plan, RouteSpec
 from unit.builders import MAC, SANDBOX, attachment
 
-KINDS = {"link": ifinfmsg, "address": ifaddrmsg, "route": rtmsg, "neighbour": ndmsg, "namespace": nsidmsg}
+KINDS = {
+    "rule": fibmsg,
+    "link": ifinfmsg,
+    "address": ifaddrmsg,
+    "route": rtmsg,
+    "neighbour": ndmsg,
+    "namespace": nsidmsg,
+}
 ATTACHMENT = attachment()
 PLAN = Plan(
     host_ifname=ATTACHMENT.host_ifname,
@@ -65,6 +73,19 @@ def route(dst: str, *, index: int = 5, gateway: str = "", proto: int = 180, kind
     attrs += [(f"RTA_{key.upper()}", value) for key, value in more.items()]
     af = family_of(network).af
     return body("route", attrs, family=af, dst_len=network.prefixlen, proto=proto, type=kind, table=254)
+
+
+def rule(priority: int, table: int = 254, *, src: str = "", dst: str = "", action: int = 1, **more: Any) -> bytes:  # noqa: ANN401
+    """Show a rule."""
+    attrs: list[tuple[str, Any]] = [("FRA_PRIORITY", priority), ("FRA_TABLE", table)]
+    lengths = {}
+    for name, value in (("src", src), ("dst", dst)):
+        network = ip_network(value) if value else None
+        lengths[f"{name}_len"] = network.prefixlen if network else 0
+        attrs += [(f"FRA_{name.upper()}", str(network.network_address))] if network else []
+    fields = {"flags": more.pop("flags", 0), "tos": more.pop("tos", 0)}
+    attrs += [(f"FRA_{key.upper()}", value) for key, value in more.items()]
+    return body("rule", attrs, family=10 if ":" in src + dst else 2, action=action, **lengths, **fields)
 
 
 def neighbour(value: str, mac: str, state: int = 128) -> bytes:

@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
+from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.ndmsg import ndmsg
@@ -21,7 +22,7 @@ from unit.wiring.plans import PLAN
 
 REQUEST, ACK, ECHO, EXCL, CREATE, DUMP = 0x1, 0x4, 0x8, 0x200, 0x400, 0x300
 MAKE = REQUEST | ACK | EXCL | CREATE
-LINK, ADDRESS, ROUTE, NEIGHBOUR, NSID = ifinfmsg, ifaddrmsg, rtmsg, ndmsg, nsidmsg
+LINK, ADDRESS, ROUTE, NEIGHBOUR, NSID, RULE = ifinfmsg, ifaddrmsg, rtmsg, ndmsg, nsidmsg, fibmsg
 IP4, IP6 = ip_address("10.80.1.5"), ip_address("2001:db8::5")
 NET6 = ip_network("2001:db8:5::/48")
 NAME = "s80aaaaaaaaaaaa"
@@ -154,6 +155,22 @@ MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
         messages.all_routes(IPV4, index=5, kind=1, table=messages.TABLE_ALL),
         *(ROUTE, 26, REQUEST | DUMP, {"family": 2, "table": 0, "type": 1, "RTA_TABLE": None, "RTA_OIF": 5}),
         "ip -4 route show table all",
+    ),
+    (
+        messages.way_out(NAME, 5, IP4),
+        *(
+            ROUTE,
+            26,
+            REQUEST | ACK,
+            {"dst_len": 32, "src_len": 32, "RTA_DST": "192.88.99.0", "RTA_SRC": "10.80.1.5", "RTA_IIF": 5},
+        ),
+        "ip route get 192.88.99.0 from 10.80.1.5 iif s80aaaaaaaaaaaa",
+    ),
+    (messages.all_rules(IPV6), *(RULE, 34, REQUEST | DUMP, {"family": 10, "table": 0}), "ip -6 rule show"),
+    (
+        messages.all_routes(IPV6, table=52),
+        *(ROUTE, 26, REQUEST | DUMP, {"family": 10, "table": 52, "RTA_TABLE": 52}),
+        "ip -6 route show table 52",
     ),
     (
         messages.add_neighbour("eth0", 5, gateway=IPV6.gateway, mac=MAC),

@@ -51,6 +51,19 @@ def test_what_was_set_can_be_set_back(root: Path) -> None:
     assert ["1", "2", "0"] == _values(root, accept, forward4, forward6)
 
 
+def test_the_setting_that_keeps_a_link_from_forwarding_is_named(root: Path) -> None:
+    """With slashes, since a link's name may have dots; IPv6 has one for all links only."""
+    (root / "ipv4/ip_forward").write_text("1")
+    (root / "ipv4/conf/s80a.b").mkdir(parents=True)
+    (root / "ipv4/conf/s80a.b/forwarding").write_text("0")
+
+    assert "net/ipv4/conf/s80a.b/forwarding" == sysctl.keeps_from_forwarding(IPV4, "s80a.b")
+    assert "net/ipv6/conf/all/forwarding" == sysctl.keeps_from_forwarding(IPV6, "s80a.b")
+    for key in ("ipv4/conf/s80a.b/forwarding", "ipv6/conf/all/forwarding"):
+        (root / key).write_text("1")
+    assert ["", ""] == [sysctl.keeps_from_forwarding(family, "s80a.b") for family in FAMILIES]
+
+
 def test_settings_are_written_where_they_can_be(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A container's own /proc/sys is read-only, another mount of it is not."""
     other = tmp_path_factory.mktemp("other")
