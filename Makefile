@@ -43,6 +43,9 @@ export SLASH80_TOOLS = $(TOOLS)
 export SLASH80_FUZZ = $(FUZZ)/bin/python
 export SLASH80_CLUSTER_TOOLS = $(CLUSTER_TOOLS)
 export SLASH80_CACHE = $(CACHE)
+# How many examples hypothesis tries: `ci`, the same ones every time, or `nightly`, many and others.
+PROFILE ?= ci
+export SLASH80_PROFILE = $(PROFILE)
 
 # What is built here has steps in common, and takes all processors by itself. `test` has its own way to do two things at once.
 .NOTPARALLEL:

@@ -16,6 +16,9 @@ from cluster.pods import Pods, url
 from kind.cluster import Cluster
 from kind.images import AGNHOST
 
+# which family comes first makes no difference here
+pytestmark = pytest.mark.parametrize("cluster", ["dual"], indirect=True)
+
 NAMESPACE = ("-n", "slash80-system")
 PROBED = f"""
 apiVersion: v1
@@ -99,13 +102,6 @@ def _churning(cluster: Cluster, node: str) -> Iterator[None]:
         thread.join()
         cluster.kubectl("rollout", "status", "deploy/churn", "--timeout=120s")
         cluster.kubectl("delete", "deploy", "churn")
-
-
-@pytest.fixture(autouse=True)
-def _once(primary: int) -> None:
-    """Live through it on one of the clusters: which family comes first makes no difference here."""
-    if primary == 6:
-        pytest.skip("seen on the IPv4-first cluster")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from launcher.fakes import ENVIRON, Launcher
+from profiles import of_this_run
 from slash80 import handover
 from slash80.cni import document as documents
 from slash80.cni import versions
@@ -189,7 +190,7 @@ MEMBERS = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(of_this_run(), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(MEMBERS, st.text('/aü😀\x7f"\\', max_size=8), st.booleans(), st.sampled_from([None, 1, "\t"]))
 def test_the_launcher_reads_what_the_engine_reads(
     launcher: Launcher,

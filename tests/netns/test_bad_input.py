@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz import inputs, oracle
@@ -20,14 +20,9 @@ from lab.namespaces import Namespace
 from lab.plugin import InProcess, Json, Outcome
 from lab.rig import Rig, changed, configuration
 from lab.topology import Site
+from profiles import examples, of_this_run
 
-EXAMPLES = settings(
-    max_examples=80,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+EXAMPLES = settings(of_this_run(), max_examples=examples(80))
 # Paths that lead nowhere, so that no example can write outside of the test's own directory.
 NO_FOLDERS = ["/proc/nowhere", "/dev/null", "/etc/passwd/x", "/" + "x" * 300, "/" + "y/" * 3000, "relative", "/a\ud800"]
 DEEP = [300, 700, *range(900, 1000, 11)]

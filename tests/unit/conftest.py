@@ -1,7 +1,8 @@
-"""Settings of hypothesis: the machine may be slow, and the same commit gives the same verdict."""
+"""Hypothesis tries what the profile of this run says."""
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
-slow = [HealthCheck.too_slow]
-settings.register_profile("unit", deadline=None, derandomize=True, database=None, suppress_health_check=slow)
-settings.load_profile("unit")
+from profiles import PROFILE, of_this_run
+
+settings.register_profile(f"slash80-{PROFILE}", of_this_run())
+settings.load_profile(f"slash80-{PROFILE}")

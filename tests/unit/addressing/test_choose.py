@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from pytest_mock import MockerFixture
 
+from profiles import examples
 from slash80.addressing import suffix
 from slash80.addressing.attachment import Assignment, Attachment, Key
 from slash80.addressing.choose import Wanted, choose
@@ -489,6 +490,6 @@ class AnySqliteNode(AnyNode):
 
 
 TestAnyNode = AnyNode.TestCase
-TestAnyNode.settings = settings(max_examples=100, stateful_step_count=30)
+TestAnyNode.settings = settings(max_examples=examples(100), stateful_step_count=30)
 TestAnySqliteNode = AnySqliteNode.TestCase
-TestAnySqliteNode.settings = settings(max_examples=15, stateful_step_count=30)
+TestAnySqliteNode.settings = settings(max_examples=examples(15), stateful_step_count=30)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz import inputs, oracle
+from profiles import examples
 from slash80 import engine
 from unit.builders import conf, environ
 
@@ -62,7 +63,7 @@ def adding(**changes: str | None) -> dict[str, str]:
     return environ("ADD", **{"NETNS": "/nowhere/at/all", **changes})
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(100))
 @given(data=st.data())
 def test_an_environment_is_judged_as_the_go_library_does(judge: Judge, data: st.DataObject) -> None:
     """Variables are judged before standard input, malformed and missing ones are code 4, and nothing is made."""
@@ -73,7 +74,7 @@ def test_an_environment_is_judged_as_the_go_library_does(judge: Judge, data: st.
         assert judge.code(variables, broken) == (expected or 0)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=examples(250))
 @given(data=st.data())
 def test_standard_input_is_judged_as_the_go_library_does(judge: Judge, data: st.DataObject) -> None:
     """The first mistake in the library's order is told; what has none ends at the configuration or the sandbox."""
@@ -85,7 +86,7 @@ def test_standard_input_is_judged_as_the_go_library_does(judge: Judge, data: st.
     assert found in ({2, 6, 7, 999} if expected is None else {expected})
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(75))
 @given(data=st.data())
 @pytest.mark.parametrize("verb", ["GC", "STATUS", "DEL", "HUGO"])
 def test_other_verbs_are_judged_in_the_same_order(judge: Judge, verb: str, data: st.DataObject) -> None:
@@ -130,7 +131,7 @@ def arguments_are_wrong(text: str) -> bool:
     return ignore in {"0", "false"} and any(key not in {"IP", "MAC", "K8S_POD_NAME"} for key in named)
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(125))
 @given(text=inputs.ARGUMENTS.filter(lambda text: not any(part.startswith("=") for part in text.split(";"))))
 def test_arguments_are_judged_as_the_go_library_does(judge: Judge, text: str) -> None:
     """A malformed segment, an unknown key or a bad IgnoreUnknown is code 4; a wish that is none is code 6 or 7."""
@@ -139,7 +140,7 @@ def test_arguments_are_judged_as_the_go_library_does(judge: Judge, text: str) ->
     assert found == 4 if arguments_are_wrong(text) else found in {6, 7, 999}
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(125))
 @given(wishes=inputs.objects(inputs.VALUES), where=st.sampled_from(["runtimeConfig", "args", "prevResult"]))
 def test_wishes_and_previous_results_are_refused_or_pass(judge: Judge, wishes: Json, where: str) -> None:
     """Any object there is refused as unsupported, undecodable or unusable, or the call goes on to the sandbox."""
