@@ -26,12 +26,18 @@
 
 extern char **environ;
 
-enum { PATH_BYTES = 4096 };
+enum { PATH_BYTES = 4096, FIRST_ROOM = 1 << 14 };
+
+struct buffer {
+    char *data;
+    size_t size, room;
+};
 
 static struct {
     const char *verb;
-    char input[INPUT_BYTES + 1], variables[ENVIRONMENT_BYTES + sizeof MAGIC + 1], answer[ANSWER_BYTES + 2];
-    size_t input_size, variables_size;
+    char variables[ENVIRONMENT_BYTES + sizeof MAGIC + 1];
+    size_t variables_size;
+    struct buffer input, answer;
     int input_read, complete; /* whether standard input was read; whether every variable is there that the verb needs */
     struct conf conf;
     struct timespec deadline;
@@ -77,6 +83,18 @@ static int write_all(int descriptor, const char *data, size_t size)
         data += done, size -= (size_t)done;
     }
     return 0;
+}
+
+/* Has room for a further byte, of `most` in all; gives 0, or -1 with errno. */
+static int grow(struct buffer *buffer, size_t most)
+{
+    if (buffer->size < buffer->room)
+        return 0;
+    size_t room = buffer->room ? 4 * buffer->room : FIRST_ROOM;
+    char *data = realloc(buffer->data, room = room < most ? room : most);
+    if (data)
+        buffer->data = data, buffer->room = room;
+    return data ? 0 : -1;
 }
 
 static int complain(const char *sentence)
@@ -138,21 +156,22 @@ static int gather(void)
 /* Reads standard input to its end or one byte beyond what is allowed, which the agent and the engine will refuse. */
 static const char *read_input(void)
 {
+    struct buffer *input = &call.input;
     expire_in(INPUT_SECONDS);
-    while (call.input_size < sizeof call.input) {
+    while (!grow(input, INPUT_BYTES + 1)) {
         ssize_t done = -1;
         if (!wait_for(0, POLLIN))
-            done = read(0, call.input + call.input_size, sizeof call.input - call.input_size);
-        if (!done)
-            break;
+            done = read(0, input->data + input->size, input->room - input->size);
+        if (!done || (done > 0 && (input->size += (size_t)done) == INPUT_BYTES + 1)) {
+            call.input_read = 1;
+            return 0;
+        }
         if (done < 0 && errno == ETIMEDOUT)
             return SAY_LATE_INPUT;
         if (done < 0 && errno != EINTR && errno != EAGAIN)
-            return strerror(errno);
-        call.input_size += done > 0 ? (size_t)done : 0;
+            break;
     }
-    call.input_read = 1;
-    return 0;
+    return strerror(errno);
 }
 
 /* Opens the pod's namespace; -1 where there is none. Anything else is not opened, which might have effects. */
@@ -211,7 +230,7 @@ static int connect_to_agent(void)
 /* Sends the whole request; gives 0, or -1 with errno. An agent that hangs up may have answered before. */
 static int send_request(int agent, int netns)
 {
-    struct iovec parts[2] = {{call.variables, call.variables_size}, {call.input, call.input_size}};
+    struct iovec parts[2] = {{call.variables, call.variables_size}, {call.input.data, call.input.size}};
     union {
         struct cmsghdr header;
         char room[CMSG_SPACE(sizeof(int))];
@@ -243,51 +262,49 @@ static int send_request(int agent, int netns)
     return 0;
 }
 
-/* Receives the answer to its end; gives its size, at most one byte too many, or -1 with errno. */
-static ssize_t receive_answer(int agent)
+/* Receives the answer to its end, or one byte too many; gives 0, or -1 with errno. */
+static int receive_answer(int agent)
 {
-    size_t size = 0;
-    while (size < sizeof call.answer) {
-        ssize_t done = recv(agent, call.answer + size, sizeof call.answer - size, MSG_DONTWAIT);
-        if (!done)
+    struct buffer *answer = &call.answer;
+    while (!grow(answer, ANSWER_BYTES + 2)) {
+        ssize_t done = recv(agent, answer->data + answer->size, answer->room - answer->size, MSG_DONTWAIT);
+        if (!done || (done > 0 && (answer->size += (size_t)done) == ANSWER_BYTES + 2))
+            return 0;
+        if (done < 0 && (errno == EAGAIN ? wait_for(agent, POLLIN) : errno != EINTR))
             break;
-        if (done > 0)
-            size += (size_t)done;
-        else if (errno == EAGAIN ? wait_for(agent, POLLIN) : errno != EINTR)
-            return -1;
     }
-    return (ssize_t)size;
+    return -1;
 }
 
 /* Says what is wrong with an answer; nothing if it can be handed on: an exit code and one document, or none. */
-static const char *wrong_with(ssize_t size)
+static const char *wrong_with(const struct buffer *answer)
 {
-    const char *text = call.answer + 1;
-    if (size < 0)
-        return errno == ETIMEDOUT ? "it did not come in time" : strerror(errno);
+    const char *text = answer->data + 1;
+    size_t size = answer->size;
     if (!size)
         return "it hung up";
     if (size > ANSWER_BYTES + 1)
         return "it is too long";
-    if (call.answer[0] != 0 && call.answer[0] != 1)
+    if (answer->data[0] != 0 && answer->data[0] != 1)
         return "its exit code is neither 0 nor 1";
     if (size == 1)
-        return call.answer[0] || !strcmp(call.verb, "ADD") ? "it was cut short" : 0;
-    if (text[0] != '{' || memchr(text, 0, (size_t)size - 1))
+        return answer->data[0] || !strcmp(call.verb, "ADD") ? "it was cut short" : 0;
+    if (text[0] != '{' || memchr(text, 0, size - 1))
         return "it is no JSON document";
-    return size < 4 || memcmp(call.answer + size - 2, "}\n", 2) ? "it was cut short" : 0;
+    return size < 4 || memcmp(answer->data + size - 2, "}\n", 2) ? "it was cut short" : 0;
 }
 
 static int hand_over(int agent)
 {
     int netns = strstr(" ADD CHECK DEL ", call.verb) ? open_namespace() : -1;
-    ssize_t size = send_request(agent, netns) ? -1 : receive_answer(agent);
-    const char *wrong = wrong_with(size);
+    if (send_request(agent, netns) || receive_answer(agent))
+        return unavailable(SAY_UNANSWERED, errno == ETIMEDOUT ? "it did not come in time" : strerror(errno));
+    const char *wrong = wrong_with(&call.answer);
     if (wrong)
         return unavailable(SAY_UNANSWERED, wrong);
-    if (write_all(1, call.answer + 1, (size_t)size - 1))
+    if (write_all(1, call.answer.data + 1, call.answer.size - 1))
         return complain(SAY_UNWRITABLE);
-    return call.answer[0];
+    return call.answer.data[0];
 }
 
 /* Becomes the engine, which finds standard input as it was; comes back only if that is impossible, with errno. */
@@ -301,7 +318,7 @@ static void become_engine(char **arguments)
         return;
     if (call.input_read) {
         int copy = memfd_create("stdin", MFD_CLOEXEC);
-        if (copy < 0 || write_all(copy, call.input, call.input_size) || lseek(copy, 0, SEEK_SET) || dup2(copy, 0) < 0)
+        if (copy < 0 || write_all(copy, call.input.data, call.input.size) || lseek(copy, 0, SEEK_SET) || dup2(copy, 0) < 0)
             return;
     }
     signal(SIGPIPE, SIG_DFL);
@@ -322,7 +339,7 @@ static int leave_note(void)
     int note = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (note < 0)
         return -1;
-    int failed = write_all(note, call.variables, call.variables_size) || write_all(note, call.input, call.input_size);
+    int failed = write_all(note, call.variables, call.variables_size) || write_all(note, call.input.data, call.input.size);
     failed = close(note) || failed || rename(new, path);
     if (!failed)
         return 0;
@@ -378,7 +395,7 @@ int main(int count, char **arguments)
         const char *reason = read_input();
         if (reason)
             return fail(IO_FAILURE, SAY_UNREADABLE, reason);
-        read_conf(call.input, call.input_size, &call.conf);
+        read_conf(call.input.data, call.input.size, &call.conf);
     }
     int limit = 0;
     while (LIMITS[limit].verb && strcmp(LIMITS[limit].verb, call.verb))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from slash80.cni import document, environment, request, versions
 from slash80.cni.document import Document
-from slash80.errors import CniError, Failure
+from slash80.errors import CniError, Failure, InvalidConfig
+from slash80.handover import ANSWER_BYTES
 
 if TYPE_CHECKING:
     from slash80.cni.request import Request
@@ -66,9 +67,14 @@ class _Caller:
         self._reply, self.told = reply, False
 
     def tell(self, code: int, document: Document | None = None) -> None:
-        self.told = True
+        """Raise InvalidConfig, with nobody told, when the answer is larger than a launcher takes from an agent."""
         # ASCII: an environment may hold bytes that are no UTF-8
-        self._reply(code, b"" if document is None else json.dumps(document).encode("ascii") + b"\n")
+        text = b"" if document is None else json.dumps(document).encode("ascii") + b"\n"
+        if len(text) > ANSWER_BYTES:
+            msg = f"'prevResult' makes the answer {len(text)} bytes long, but it may have {ANSWER_BYTES}"
+            raise InvalidConfig(f"{msg}; see which plugin of the list has given it")
+        self.told = True
+        self._reply(code, text)
 
 
 def _perform(call: Request, means: Means | None, caller: _Caller) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 MAGIC = b"slash80/1"
 ENVIRONMENT_BYTES = 64 << 10
-ANSWER_BYTES = 1 << 20
+ANSWER_BYTES = 4 << 20
 BACKLOG = 1024
 SOCKET_NAME, NOTES = "cni.sock", "notes"
 STATE_DIR = "/run/slash80"
@@ -42,22 +42,20 @@ def read(request: bytes) -> tuple[dict[str, str], bytes]:
 
     Of two equal variables the first counts, as it does for getenv(3).
     """
-    magic, _, rest = request.partition(b"\0")
-    if magic != MAGIC:
-        raise ValueError(
-            f"the request begins with {magic[:20]!r} instead of {MAGIC!r}; is the launcher of this version?"
-        )
+    start = len(MAGIC) + 1
+    if (begin := request[:20].partition(b"\0")[0]) != MAGIC:
+        raise ValueError(f"the request begins with {begin!r} instead of {MAGIC!r}; is the launcher of this version?")
     environ: dict[str, str] = {}
-    start = 0
-    while (end := rest.find(b"\0", start, ENVIRONMENT_BYTES)) > start:
-        name, equals, value = rest[start:end].partition(b"=")
+    limit = start + ENVIRONMENT_BYTES
+    while (end := request.find(b"\0", start, limit)) > start:
+        name, equals, value = request[start:end].partition(b"=")
         if not equals or not name.startswith(b"CNI_"):
-            raise ValueError(f"the request has {rest[start:end][:40]!r} where a CNI_ variable should be")
+            raise ValueError(f"the request has {request[start:end][:40]!r} where a CNI_ variable should be")
         environ.setdefault(os.fsdecode(name), os.fsdecode(value))
         start = end + 1
     if end < 0:
         raise ValueError(f"the request's environment does not end within {ENVIRONMENT_BYTES} bytes")
-    return environ, rest[end + 1 :]
+    return environ, request[end + 1 :]
 
 
 def write(environ: Mapping[str, str], stdin: bytes) -> bytes:

@@ -22,7 +22,7 @@ _NEEDS = {  # in the order of the specification; who needs which variable
 }
 VERBS = ("ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION")
 _SINCE = {"CHECK": "0.4.0", "GC": "1.1.0", "STATUS": "1.1.0"}
-_INPUT_BYTES = 1 << 20
+_INPUT_BYTES = 4 << 20
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from launcher.fakes import ENVIRON, Behaviour, Call, Launcher, agent, answering, reachable, receive
 from slash80 import handover
+from slash80.cni.document import INPUT_BYTES
 
 RESULT = b'{"cniVersion": "1.0.0", "ips": []}\n'
 ERROR = b'{"cniVersion": "1.0.0", "code": 7, "msg": "no"}\n'
@@ -68,6 +69,19 @@ def test_an_answer_is_handed_on_as_it_is(launcher: Launcher, answer: tuple[int, 
     assert answer == (done.returncode, done.stdout)
 
 
+def test_the_largest_call_and_answer_go_through(launcher: Launcher) -> None:
+    """What fits is handed on to the byte; of what does not, one byte too many is enough for the agent to refuse it."""
+    stdin = json.dumps(launcher.conf()).encode().ljust(INPUT_BYTES + 5)
+    answer = b'{"a": "' + b"x" * (handover.ANSWER_BYTES - 10) + b'"}\n'
+    assert handover.ANSWER_BYTES == len(answer)
+    with agent(launcher.socket, answering(handover.answer(0, answer))) as calls:
+        for size in (INPUT_BYTES, INPUT_BYTES + 5):
+            done = launcher.run("ADD", stdin[:size])
+            assert (0, answer) == (done.returncode, done.stdout)
+
+        assert [stdin[:INPUT_BYTES], stdin[: INPUT_BYTES + 1]] == [call.stdin for call in calls]
+
+
 def _hang_up(_connection: socket.socket, _call: Call) -> None:
     """Close at once, with the request unread."""
 
@@ -87,7 +101,7 @@ MISBEHAVIOURS: dict[str, tuple[Behaviour, str]] = {
     "two answers": (answering(b"\1" + ERROR + b"\0" + RESULT), "no JSON"),
     "half": (answering(b"\0" + RESULT[:-10]), "cut short"),
     "without its end": (answering(b"\0" + RESULT[:-1]), "cut short"),
-    "huge": (answering(b"\0{" + b"x" * (1 << 20) + b"}\n"), "too long"),
+    "huge": (answering(b"\0{" + b"x" * handover.ANSWER_BYTES + b"}\n"), "too long"),
 }
 
 

@@ -412,6 +412,21 @@ def test_memory_stays_what_it_was(node: Rig, agent: Agent) -> None:
     node.host.ip("route del unreachable 10.96.0.0/16 metric 4294967295")  # covers the prefix, and stays by itself
 
 
+def test_large_calls_leave_no_memory_behind(node: Rig, agent: Agent) -> None:
+    """What 3 MiB of annotations took is given back by each process and each of its threads."""
+    annotations = {"io.kubernetes.cri.pod-annotations": {"a": "<" * (1 << 19)}}
+    rig = node.having(runtimeConfig=annotations)
+    escaped = json.dumps(rig.conf).replace("<", "\\u003c").encode()
+    assert len(escaped) > 3 << 20
+    calls = [{"CNI_COMMAND": "DEL", "CNI_CONTAINERID": f"c{n}", "CNI_IFNAME": "e", "CNI_PATH": "/"} for n in range(60)]
+    with agent, ThreadPoolExecutor(8) as pool:
+        quiet = json.dumps(node.conf).encode()
+        assert {0} == {done.code for done in pool.map(lambda call: node.plugin.execute(call, quiet), calls)}
+        before = agent.own_memory()
+        assert {0} == {done.code for done in pool.map(lambda call: node.plugin.execute(call, escaped), calls)}
+        assert agent.own_memory() - before < 3 << 10
+
+
 def test_a_node_full_of_pods_fits_into_memory(node: Rig, agent: Agent) -> None:
     """With 110 pods the agent has less than 64 MiB."""
     with agent, ThreadPoolExecutor(16) as pool:

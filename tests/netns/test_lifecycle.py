@@ -1,5 +1,6 @@
 """The life of attachments: duplicates, second interfaces, and DEL in every shape that runtimes send."""
 
+import json
 import shutil
 from collections.abc import Callable
 
@@ -267,3 +268,30 @@ def test_a_previous_result_that_nobody_could_use(rig: Rig) -> None:
     rig.plugin.delete(pod, nonsense)
     assert snapshot.difference(before, snapshot.take(rig.host)) == []
     assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (0, 0)
+
+
+@pytest.mark.parametrize(("size", "code"), [(180 << 10, 0), (256 << 10, 0), (700 << 10, 6)])
+def test_annotations_may_be_as_large_as_kubernetes_allows(rig: Rig, size: int, code: int) -> None:
+    """Go writes each `<` as six bytes, so 256 KiB become 1.5 MiB; of more than any pod can have they are named."""
+    annotations = {"io.kubernetes.cri.pod-annotations": {"a": "<" * size}}
+    stdin = json.dumps(changed(rig.conf, runtimeConfig=annotations)).replace("<", "\\u003c").encode()
+    pod = rig.site.pod()
+    environ = {
+        "CNI_COMMAND": "ADD",
+        "CNI_CONTAINERID": pod.name,
+        "CNI_NETNS": str(pod.path),
+        "CNI_IFNAME": "eth0",
+        "CNI_PATH": "/opt/cni/bin",
+    }
+    outcome = rig.plugin.execute(environ, stdin)
+
+    assert code == (outcome.json["code"] if outcome.code else 0)
+    if code:
+        assert (
+            "standard input has more than 4194304 bytes; the usual cause is the pod's annotations"
+            in outcome.json["msg"]
+        )
+    else:
+        rig.plugin.check(pod, rig.conf, outcome.json)
+        assert 0 == rig.plugin.execute(environ | {"CNI_COMMAND": "DEL"}, stdin).code
+    assert state.attachments(rig.state_dir) == 0

@@ -7,7 +7,10 @@ import sys
 import pytest
 
 from lab import programs
+from slash80 import engine
 from slash80.cni.versions import SUPPORTED
+from slash80.errors import InvalidConfig
+from slash80.handover import ANSWER_BYTES
 from unit.builders import call, conf, environ
 
 HEAVY = ("pydantic", "pyroute2", "sqlite3", "asyncio", "netaddr", "subprocess", "slash80.plugin")
@@ -128,3 +131,13 @@ def test_neither_version_nor_an_error_pays_for_the_rooms(variables: dict[str, st
         f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
     )
     assert [] == json.loads(programs.run([sys.executable, "-c", script]))
+
+
+def test_an_answer_that_no_launcher_takes_is_an_error_instead() -> None:
+    """Before anybody has heard of it, so that what was made is taken back; the engine by itself says the same."""
+    heard: list[tuple[int, bytes]] = []
+    caller = engine._Caller(lambda code, text: heard.append((code, text)))
+    with pytest.raises(InvalidConfig, match="'prevResult' makes the answer"):
+        caller.tell(0, {"x": "\u00fc" * (ANSWER_BYTES // 6)})
+
+    assert ([], False) == (heard, caller.told)

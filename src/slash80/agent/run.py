@@ -33,6 +33,8 @@ _NOTES_EVERY = 10.0
 _PROCESSES = 2
 _PR_SET_PDEATHSIG = 1
 _GARBAGE = 10_000  # objects that are new since the collector last looked
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
+_LARGE = 256 << 10  # bytes; what a usual call needs is less
 _ENDING = {signal.SIGTERM, signal.SIGINT}
 _log = logging.getLogger("slash80.agent")
 
@@ -144,6 +146,7 @@ def run(state_dir: Path, controller: Callable[[], None] | None = None) -> int:
         private(state_dir).chmod(0o700)  # whoever mounted it may have made it, readable for all
         with FileLock(state_dir / LOCK).held(_PREDECESSOR):
             agent = Agent(state_dir, controller)
+            _give_memory_back()
             # what was loaded stays to the end: the collector need not walk over it again
             gc.collect()
             gc.freeze()
@@ -156,6 +159,16 @@ def run(state_dir: Path, controller: Callable[[], None] | None = None) -> int:
     except OSError as error:
         _log.error("%s cannot be served: %s", state_dir, error)
     return 1
+
+
+def _give_memory_back() -> None:
+    """Have what a large call took given back to the kernel.
+
+    By itself the C library learns from the first large piece that is freed to keep as much, in each thread's arena.
+    """
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
+    libc.mallopt(_M_TRIM_THRESHOLD, 4 * _LARGE)
 
 
 def _tell_systemd(state: str) -> None:

@@ -16,7 +16,9 @@ from pydantic.alias_generators import to_camel
 
 from slash80.cni import values
 from slash80.cni.document import Document
+from slash80.errors import Undecodable
 
+_BYTES = 1 << 20
 Network = IPv4Network | IPv6Network
 Network4 = Annotated[IPv4Network, BeforeValidator(partial(values.network, version=4))]
 Network6 = Annotated[IPv6Network, BeforeValidator(partial(values.network, version=6))]
@@ -210,9 +212,15 @@ def parse(model: type[Conf], conf: Document) -> Conf:
 
 
 def text_of(model: type[RemovalConf], conf: Document) -> str:
-    """Give what the model reads of a configuration as JSON: the same for every call of a network."""
+    """Give what the model reads of a configuration as JSON: the same for every call of a network.
+
+    Raise Undecodable when that is too much: it is kept, and what a runtime adds to it, which may be more, is not.
+    """
     names = _names(model)
-    return json.dumps({key: value for key, value in conf.items() if key.lower() in names})
+    text = json.dumps({key: value for key, value in conf.items() if key.lower() in names})
+    if len(text) > _BYTES:
+        raise Undecodable(f"the network configuration has {len(text)} bytes, but may have {_BYTES}; give fewer entries")
+    return text
 
 
 def from_text(model: type[Conf], text: str) -> Conf:

@@ -11,7 +11,7 @@ from slash80.errors import IoFailure, Undecodable, shown
 from slash80.handover import SENTENCES
 
 Document = dict[str, Any]
-INPUT_BYTES = 1 << 20
+INPUT_BYTES = 4 << 20  # Kubernetes allows 256 KiB of annotations, of which Go writes each `<` as six bytes
 _DEPTH = 64
 
 
@@ -28,7 +28,8 @@ def read(stdin: BinaryIO) -> Document:
 def decode(raw: bytes) -> Document:
     """Decode a JSON object; raise Undecodable. `null` gives an empty one, as it does in Go."""
     if len(raw) > INPUT_BYTES:
-        msg = f"standard input has more than {INPUT_BYTES} bytes; a network configuration is smaller"
+        msg = f"standard input has more than {INPUT_BYTES} bytes; the usual cause is the pod's annotations, which the"
+        msg += " runtime adds to the network configuration: make those smaller"
         raise Undecodable(msg)
     try:
         document = _DECODER.decode(raw.decode("utf-8"))

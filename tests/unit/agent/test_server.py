@@ -116,7 +116,7 @@ def test_the_socket_is_roots_alone(server: Running, tmp_path: Path) -> None:
         (b"slash80/1\0CNI_A=1", 0, b"does not end"),
         (REQUEST, 2, b"more descriptors"),
         (REQUEST, 9, b"more descriptors"),
-        (REQUEST + bytes(3 << 20), 0, b"has more than"),
+        (REQUEST + bytes(5 << 20), 0, b"has more than"),
     ],
 )
 def test_a_bad_request_gets_an_error_document(

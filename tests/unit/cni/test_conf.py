@@ -8,7 +8,7 @@ import pytest
 
 from slash80.cni.conf import NetConf, RemovalConf, parse
 from slash80.cni.document import Document
-from slash80.errors import CniError, InvalidConfig, UnsupportedField
+from slash80.errors import CniError, InvalidConfig, Undecodable, UnsupportedField
 from unit.builders import PREFIX6, conf
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -125,3 +125,12 @@ def test_the_message_of_an_unknown_key_says_what_to_do() -> None:
 
     expected = "configuration key 'firewall.metadata' with value 'closed' is not supported; remove it"
     assert expected == caught.value.msg
+
+
+def test_a_configuration_may_be_large_only_by_what_is_added_to_it() -> None:
+    """It is kept between calls, and annotations are not."""
+    annotations = {"runtimeConfig": {"io.kubernetes.cri.pod-annotations": {"a": "x" * (2 << 20)}}}
+    parse(NetConf, conf(**annotations))
+
+    with pytest.raises(Undecodable, match=r"the network configuration has \d+ bytes, but may have 1048576"):
+        parse(NetConf, conf(routes=[{"dst": "2001:db8::/32"}] * 50_000))

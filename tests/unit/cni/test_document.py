@@ -36,7 +36,7 @@ def test_what_is_no_json_object_cannot_be_decoded(raw: bytes) -> None:
     assert len(caught.value.msg) < 200
 
 
-def test_a_document_may_have_a_mebibyte() -> None:
+def test_a_document_may_have_four_mebibytes() -> None:
     """The limit itself is allowed."""
     raw = b'{"a": 1}'.ljust(document.INPUT_BYTES)
 
