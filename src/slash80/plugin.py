@@ -13,7 +13,7 @@ from slash80 import checking, intent
 from slash80.addressing.attachment import Assignment, Attachment, Key, State, hashed, read_alias
 from slash80.addressing.choose import AddressHeld, Ledger, Wanted, choose
 from slash80.addressing.elsewhere import Elsewhere
-from slash80.addressing.family import Address
+from slash80.addressing.family import IPV6, Address
 from slash80.cni import claims
 from slash80.cni import conf as configuration
 from slash80.cni import request as requests
@@ -187,6 +187,8 @@ class _Adding:
             reach(Moment.KEPT)
             answer(result)
         reach(Moment.ANSWERED)
+        if IPV6 in plan.families:  # for which nobody need wait
+            netns.inside(self._netns_fd, partial(sysctl.keep_ipv6, plan.ifname))
 
     def _reserve(self) -> Attachment:
         """Reserve addresses; if they are held, release those of dead attachments and try again."""

@@ -1,4 +1,6 @@
-"""What others do with a pod's interfaces: replay their routes, move the default route, have such routes themselves."""
+"""What others do with a pod's interfaces: replay and move their routes, have such routes too, switch them off."""
+
+from pathlib import Path
 
 import pytest
 
@@ -6,9 +8,8 @@ from lab.namespaces import Namespace
 from lab.probes import Server, ping, source_seen
 from lab.rig import Rig
 from lab.topology import INTERNET4, INTERNET6
-
-# the way of calling cannot matter
-pytestmark = pytest.mark.parametrize("shape", ["inprocess"], indirect=True)
+from lab.waiting import wait_until
+from slash80.wiring.procfs import OwnProcfs
 
 INTERNET = {"ipv6": INTERNET6, "ipv4": INTERNET4}
 GATEWAY = {"ipv6": "fe80::1", "ipv4": "169.254.1.1"}
@@ -90,3 +91,33 @@ def test_another_plugin_with_the_same_gateway(rig: Rig, *, ours_first: bool) -> 
 
     rig.plugin.check(pod, rig.conf, attachment.result)
     assert ping(pod, INTERNET4, source=attachment.ipv4) == 1
+
+
+@pytest.mark.every_shape
+def test_an_interface_that_goes_down_keeps_its_addresses(rig: Rig) -> None:
+    """Switched off and on, a pod's interface has both, as ptp's have; with its routes added again all is as before."""
+    pod = rig.attach()
+    # it is set when the answer is out already
+    wait_until(lambda: pod.pod.sysctl("ipv6/conf/eth0/keep_addr_on_down") == "1")
+    before = {family: routes(pod.pod, family) for family in WORDS}
+    pod.pod.ip("link set eth0 down", "link set eth0 up")
+    found = [info["local"] for info in pod.pod.query("addr show eth0")[0]["addr_info"] if info["scope"] == "global"]
+    for family, lines in before.items():
+        do(pod.pod, family, *(f"add {line}" for line in lines if "proto kernel" not in line))
+    wait_until(lambda: ping(rig.host, pod.ipv6) == 1)  # the kernel's link watch
+
+    assert set(found) == set(pod.addresses)
+    assert [ping(pod.pod, address) for address in INTERNET.values()] == [1, 1]
+
+
+def test_settings_of_many_pods_are_written(rig: Rig) -> None:
+    """By a procfs of its own, of which a process takes a new one now and then and keeps none open."""
+    with OwnProcfs() as procfs:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        pods = [rig.site.pod() for _ in range(3)]
+        for value in range(100):
+            for pod in pods:
+                pod.run(procfs.write, "ipv4/conf/lo/medium_id", str(value))
+
+        assert ["99"] * 3 == [pod.sysctl("ipv4/conf/lo/medium_id") for pod in pods]
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1

@@ -10,9 +10,6 @@ from lab.probes import ping
 from lab.rig import Attachment, Rig
 from lab.topology import INTERNET4, INTERNET6
 
-# the way of calling cannot matter
-pytestmark = pytest.mark.parametrize("shape", ["inprocess"], indirect=True)
-
 LEVEL = pytest.mark.parametrize("level", ["all", "default"])
 # What hardening guides say, and what each of these can be at most.
 HARDENED = {

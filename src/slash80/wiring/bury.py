@@ -49,9 +49,8 @@ def is_buried(host: Socket, key: Key) -> bool:
 
 def _take(pod: Socket, ifname: str, index: int, *, new: str) -> None:
     """Take the pod's end from it; it cannot be deleted alone."""
-    # its IPv6 addresses go as it goes down
     steps = [messages.set_down(ifname, index), messages.delete_ipv4(ifname, index)]
-    steps += [messages.rename(ifname, index, new=new)]
+    steps += [messages.rename_without_ipv6(ifname, index, new=new)]
     for step, answer in zip(steps, pod.exchange(steps), strict=True):
         if answer.errno not in {0, errno.EADDRNOTAVAIL}:
             raise NetlinkError(step, answer)

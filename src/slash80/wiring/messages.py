@@ -49,6 +49,7 @@ _PERMANENT = 0x80
 _IFF_UP = 1
 _NONE = 1  # IN6_ADDR_GEN_MODE_NONE
 _ARP_IGNORE_NOTHING = 9
+_TOO_SMALL_FOR_IPV6 = 1279  # RFC 8200, section 5
 _MAKE = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
 _SKIP_STATISTICS = 8  # RTEXT_FILTER_SKIP_STATS
 _ONE_QUEUE: Attributes = [("IFLA_NUM_TX_QUEUES", 1), ("IFLA_NUM_RX_QUEUES", 1)]
@@ -155,13 +156,19 @@ def _ipv4_setting(name: str, value: int) -> tuple[str, Attributes]:
 
 
 def set_down(name: str, index: int) -> Step:
-    """Switch a link off, which takes its routes and IPv6 addresses away."""
+    """Switch a link off, which takes its routes away, and its IPv6 addresses unless it keeps them."""
     return _step(_SET_LINK, "ip link set %s down", (name,), index=index, flags=0, change=_IFF_UP)
 
 
-def rename(name: str, index: int, *, new: str) -> Step:
-    """Give a link another name; it must be down (Linux before 6.2)."""
-    return _step(_SET_LINK, "ip link set %s name %s", (name, new), attributes=[("IFLA_IFNAME", new)], index=index)
+def rename_without_ipv6(name: str, index: int, *, new: str) -> Step:
+    """Give a link that is down another name, and take the IPv6 addresses that it keeps while it is down.
+
+    Only links that are down can be renamed before Linux 6.2. A link whose MTU is too small for IPv6 loses all that it
+    has of it (addrconf_notify in net/ipv6/addrconf.c), and nobody need ask which addresses those are.
+    """
+    attributes: Attributes = [("IFLA_IFNAME", new), ("IFLA_MTU", _TOO_SMALL_FOR_IPV6)]
+    values = (name, new, _TOO_SMALL_FOR_IPV6)
+    return _step(_SET_LINK, "ip link set %s name %s mtu %s", values, attributes=attributes, index=index)
 
 
 def put_aside(name: str, index: int, *, new: str) -> Step:

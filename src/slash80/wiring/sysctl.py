@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from slash80.addressing.family import FAMILIES, Family
 from slash80.errors import Failure
+from slash80.wiring.procfs import OwnProcfs
 
 _ROOT = Path("/proc/sys/net")
 _writable: Path | None = None  # where settings are written, if not there
+_own_procfs = OwnProcfs()
 _FORWARDING = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
 _ROUTES6 = Path("/proc/thread-self/net/ipv6_route")
 _LONGEST = 64  # bytes of a setting read here, a number
@@ -97,6 +100,19 @@ def enable_ipv6(*links: str, advice: str = _ADVICE) -> None:
     """Switch IPv6 on for links; `default` are those to come."""
     for link in links:
         write(f"ipv6/conf/{link}/disable_ipv6", "0", advice=advice)
+
+
+def keep_ipv6(name: str) -> None:
+    """Let a link keep its IPv6 addresses while it is down, as it keeps those of IPv4; for use inside a pod.
+
+    Where that cannot be written the pod works all the same.
+    """
+    key = f"ipv6/conf/{name}/keep_addr_on_down"
+    try:
+        _own_procfs.write(key, "1")
+    except OSError:  # as where nothing may be mounted
+        with suppress(OSError):
+            ((_writable or _ROOT) / key).write_text("1")
 
 
 def write(key: str, value: str, *, advice: str = _ADVICE) -> None:

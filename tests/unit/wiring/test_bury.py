@@ -15,7 +15,7 @@ ALL = "ip link show"
 GROUP = "ip link del group 21377"
 LOOK = [f"{ALL} {NAME}", "ip netns list-id"]
 DOWN, ASIDE = f"ip link set {NAME} down", f"ip link set {NAME} name {DYING} group 21377"
-GONE = ["ip link set eth0 down", "ip -4 address flush dev eth0", f"ip link set eth0 name {DYING}"]
+GONE = ["ip link set eth0 down", "ip -4 address flush dev eth0", f"ip link set eth0 name {DYING} mtu 1279"]
 
 
 def buried(host: Kernel, pod: Kernel) -> bool:

@@ -46,9 +46,9 @@ MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
         "ip link set s80aaaaaaaaaaaa down",
     ),
     (
-        messages.rename("eth0", 5, new="x80aaaaaaaaaaaa"),
+        messages.rename_without_ipv6("eth0", 5, new="x80aaaaaaaaaaaa"),
         *(LINK, 16, REQUEST | ACK, {"index": 5, "change": 0, "IFLA_IFNAME": "x80aaaaaaaaaaaa"}),
-        "ip link set eth0 name x80aaaaaaaaaaaa",
+        "ip link set eth0 name x80aaaaaaaaaaaa mtu 1279",
     ),
     (
         messages.put_aside(NAME, 5, new="x80aaaaaaaaaaaa"),
