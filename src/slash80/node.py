@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, TypeVar, cast
@@ -20,9 +21,10 @@ from slash80.firewall.base import Base
 from slash80.firewall.rules import Ruleset
 from slash80.moments import Moment, reach
 from slash80.netlink import Socket
+from slash80.store.api import Register
 from slash80.store.locks import Absent, AttachmentLocks, unusable
 from slash80.store.sqlite import SqliteStore
-from slash80.wiring import attach, bury, conflicts, live, netns, survey, sysctl
+from slash80.wiring import attach, bury, conflicts, covers, live, netns, survey, sysctl
 
 T = TypeVar("T")
 _LATELY = 0.1  # seconds
@@ -139,7 +141,34 @@ class Node:
 
     def _prepare(self, families: tuple[Family, ...], prefixes: tuple[Network, ...]) -> None:
         self.forward(families)
-        attach.cover(self.host, prefixes)
+        with attach.translated():
+            covers.cover(self.host, prefixes)
+
+    def keep_covered(self, network: str, prefixes: tuple[Network, ...]) -> list[str]:
+        """Have the covers of a network that may have no pods; return the commands that had to be done."""
+        with attach.translated():
+            done = covers.cover(self.host, prefixes)
+        self.store.read(lambda register: register.note(network, prefixes, boottime()))
+        return done + self.uncover()
+
+    def uncover(self, alive: Collection[str] = ()) -> list[str]:
+        """Remove the covers that no network and no pod needs; return the commands that had to be done.
+
+        Networks that are `alive`, since one of their pods was just removed, are remembered for longer. Needed or not
+        is decided and done under the store's lock: what is given out of a prefix afterwards has its cover made again.
+        """
+        with attach.translated():
+            found = covers.covered(self.host)
+            return self.store.read(partial(self._uncover, found, alive)) if found else []
+
+    def _uncover(self, found: Sequence[Network], alive: Collection[str], register: Register) -> list[str]:
+        now = boottime()
+        register.refresh(alive, now)
+        if not (networks := register.networks(now)):
+            return []  # after the store was lost nobody has said yet which there are
+        needed = {prefix for prefixes in networks.values() for prefix in prefixes}
+        stale = [prefix for prefix in found if prefix not in needed and not register.holds(prefix)]
+        return covers.uncover(self.host, stale)
 
     def restore(
         self, ruleset: Ruleset, network: str, *, families: tuple[Family, ...], prefixes: tuple[Network, ...]
@@ -224,6 +253,7 @@ class Node:
                     self.store.doom(host_ifname)
                     raise
             self.store.release(host_ifname)
+            self.uncover({known.network} if known else ())
         reach(Moment.RELEASED)
 
     def reap(self) -> int:
@@ -240,6 +270,7 @@ class Node:
         if gone := [one for one in doomed if one.dying_name not in left]:
             conntrack.forget(self.store.held(gone))
             self.store.forget(gone)
+        self.uncover({one.network for one in gone})
         return count
 
     def is_made(self, known: Attachment) -> bool:

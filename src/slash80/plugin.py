@@ -35,7 +35,8 @@ from slash80.errors import (
 from slash80.firewall import conntrack, nft
 from slash80.intent import Intent
 from slash80.moments import Moment, reach
-from slash80.node import Means, Node, UndoOnFailure
+from slash80.node import Means, Node, UndoOnFailure, boottime
+from slash80.store.api import Register
 from slash80.wiring import attach, live, netns, survey, sysctl
 from slash80.wiring.plan import Plan
 
@@ -148,6 +149,7 @@ class _Adding:
         self._conf = intended.conf
         self._node, self._netns_fd = node, netns_fd
         self._earlier = 0  # interfaces of ours that the container has already
+        self._changed = False  # whether the network had other prefixes before
 
     def attach(self, previous: Document | None, answer: Callable[[Document], None]) -> None:
         """Attach with the first choice of addresses that nobody else turns out to have, and answer."""
@@ -181,6 +183,8 @@ class _Adding:
             self._node.enclose(self._intended.ruleset, self._request.network)
             reach(Moment.CLOSED)
             self._node.prepare(self._intended.families, self._intended.prefixes)
+            if self._changed:
+                self._node.uncover()
             reach(Moment.FORWARDED)
             attach.attach(self._node.host, pod, plan, netns_fd=self._netns_fd)
             self._node.store.keep(attachment)  # which matters only if the store was lost since
@@ -204,9 +208,10 @@ class _Adding:
         around = self._node.around(self._intended.handed_out)
         wanted = intent.wanted(self._intended, self._wishes, self._key, boottime_ns=now, elsewhere=Elsewhere(around))
 
-        def decide(ledger: Ledger, secret: bytes, known: Sequence[Attachment]) -> Assignment:
+        def decide(register: Register, secret: bytes, known: Sequence[Attachment]) -> Assignment:
             self._look_at(known)
-            assignment = self._chosen(wanted, ledger, secret)
+            assignment = self._chosen(wanted, register, secret)
+            self._changed = register.note(self._request.network, self._intended.prefixes, boottime())
             reach(Moment.RESERVING)
             return assignment
 

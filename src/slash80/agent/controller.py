@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from slash80 import intent
-from slash80.addressing.family import Address
 from slash80.agent import files, mark
 from slash80.agent.decide import Decision, Situation, decide
 from slash80.agent.health import Health
@@ -110,7 +109,7 @@ class Controller:
             if self._decision:
                 found.problems += self._decision.problems
             with found.part():
-                self._enforce(node, situation.in_use, found)
+                self._enforce(node, found)
             if self._decision:
                 ipv4 = (prefix for prefix in self._decision.others if prefix.version == 4)
                 found.unrouted = [str(prefix) for prefix in ipv4 if not between.has_way(node.host, prefix)]
@@ -148,7 +147,7 @@ class Controller:
         path = self._state_dir / nodefile.NAME
         return nodefile.parse(nodefile.read(self._state_dir)) if path.exists() else None
 
-    def _enforce(self, node: Node, in_use: Sequence[Address], found: _Round) -> None:
+    def _enforce(self, node: Node, found: _Round) -> None:
         """Have the node as decided. The conflist is written last: from then on pods are sent here."""
         if not self._decision and not (self._state_dir / nodefile.NAME).exists():
             found.problems.append("the API server has not said yet which prefixes this node has")
@@ -160,8 +159,11 @@ class Controller:
         sysctl.require(intended.families)
         node.forward(intended.families)
         with found.part():
-            routes = self._decision.routes if self._decision else None
-            result = between.reconcile(node.host, routes, covers=intended.prefixes, in_use=in_use)
+            for command in node.keep_covered(files.NETWORK, intended.prefixes):
+                _log.info("%s", command)
+        with found.part():
+            # while it is not known which there should be, those that there are stay
+            result = between.reconcile(node.host, self._decision.routes) if self._decision else between.Reconciled()
             found.problems += result.problems
             for command in result.done:
                 _log.info("%s", command)

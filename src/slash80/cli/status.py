@@ -17,8 +17,9 @@ from typing import Any
 from slash80 import handover
 from slash80.addressing.attachment import State
 from slash80.agent import files, mark
-from slash80.cli import pools, tables
+from slash80.cli import covers, pools, tables
 from slash80.cli.attachments import known
+from slash80.cli.covers import CoverLine
 from slash80.cli.pools import PoolLine
 from slash80.cluster import account, objects
 from slash80.cluster.api import Api, Refused, Unreachable
@@ -75,6 +76,7 @@ def _node(chosen: argparse.Namespace) -> int:
         "agent": serving,
         "attachments": {state.value: states[state.value] for state in State},
         "pools": [asdict(line) for line in found],
+        "covers": [asdict(line) for line in covers.lines(state_dir)],
         "prefixes": [asdict(line) for line in _lines(state_dir)],
         "routes": report.get("routes", []),
         "problems": report.get("problems", []) + problems,
@@ -95,6 +97,8 @@ def _show_node(document: dict[str, Any], *, of_kubernetes: bool) -> None:
     print(f"pods       {counted}")
     for pool in document["pools"]:
         print(f"addresses  {PoolLine(**pool)}")
+    for cover in document["covers"]:
+        print(f"cover      {CoverLine(**cover)}")
     for problem in document["problems"]:
         print(f"problem    {problem}")
     if document["prefixes"]:

@@ -18,7 +18,7 @@ from slash80.errors import CniError, Failure
 from slash80.firewall import nft
 from slash80.node import OWN, SYSCTLS, Node
 from slash80.store.locks import FileLock, private
-from slash80.wiring import attach, between, survey, sysctl
+from slash80.wiring import attach, between, covers, survey, sysctl
 
 
 def uninstall(chosen: argparse.Namespace) -> int:
@@ -46,7 +46,9 @@ def _remove(chosen: argparse.Namespace) -> list[str]:
         for link in survey.host_ends(node.host):
             attach.detach(node.host, link.name)
             done.append(f"link {link.name}")
-        done += between.reconcile(node.host, (), covers=(), in_use=()).done
+        done += between.reconcile(node.host, ()).done
+        with attach.translated():
+            done += covers.uncover(node.host, covers.covered(node.host))
         nft.remove()
         done.append("table inet slash80")
         done += sysctl.restore(_remembered(chosen.state_dir))

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
 from slash80.addressing.attachment import Assignment, Attachment, Key
 from slash80.addressing.choose import Ledger
-from slash80.addressing.family import Address
+from slash80.addressing.family import Address, Network
 
 T = TypeVar("T")
-Choose = Callable[[Ledger, bytes, Sequence[Attachment]], Assignment]
+
+
+class Register(Ledger, Protocol):
+    """The ledger, and which prefixes each network has: `now` is the boottime in seconds."""
+
+    def note(self, network: str, prefixes: Sequence[Network], now: float) -> bool:
+        """Remember which prefixes a network has; tell whether it had others before, or none."""
+
+    def refresh(self, networks: Collection[str], now: float) -> None:
+        """Remember these networks, named as attachments name them, for longer."""
+
+    def networks(self, now: float) -> dict[str, tuple[Network, ...]]:
+        """Give the prefixes of the networks that were noted lately: within an hour."""
+
+    def holds(self, prefix: Network) -> bool:
+        """Whether an address of a prefix is held."""
+
+
+Choose = Callable[[Register, bytes, Sequence[Attachment]], Assignment]
 
 
 class Store(Protocol):
@@ -50,5 +68,5 @@ class Store(Protocol):
     def forget(self, dead: Sequence[Attachment]) -> None:
         """Release those of these attachments that are dying still and were not made anew meanwhile."""
 
-    def read(self, question: Callable[[Ledger], T]) -> T:
+    def read(self, question: Callable[[Register], T]) -> T:
         """Ask the ledger."""

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
+from ipaddress import ip_network
 
+from slash80.addressing.attachment import hashed
 from slash80.addressing.choose import Counts, Use
-from slash80.addressing.family import Address, Family, family_of
+from slash80.addressing.family import Address, Family, Network, family_of
 from slash80.addressing.pool import Pool, Range, free_parts
 
 _ROWS = 65536  # of known addresses that one search walks over, 1 us each, while every call of the node waits
+
+
+# A network without pods that nobody has called for so long was renamed or removed, of which nobody is told.
+_REMEMBERED = 3600.0  # seconds
+_REFRESHED = 600.0  # seconds after which a note is written again, and not at each ADD
+_NOTE = "prefixes of "  # and the network's name: a setting
 
 
 class SqliteLedger:
@@ -92,6 +101,40 @@ class SqliteLedger:
         bounds = [bound for prefix in pool.prefixes for bound in (prefix[0].packed, prefix[-1].packed)]
         for packed, released in self._connection.execute(query, [pool.family.version, *bounds]):
             yield pool.family.address(int.from_bytes(packed, "big")), released
+
+    def note(self, network: str, prefixes: Sequence[Network], now: float) -> bool:
+        """Remember which prefixes a network has; tell whether it had others before, or none."""
+        listed = sorted(map(str, prefixes))
+        before, since = self._notes().get(network, (None, 0.0))
+        if before != listed or now - since > _REFRESHED:
+            self._write_note(network, listed, now)
+        return before != listed
+
+    def refresh(self, networks: Collection[str], now: float) -> None:
+        """Remember these networks, named as attachments name them, for longer."""
+        for name, (listed, _) in self._notes().items():
+            if name in networks or hashed(name) in networks:
+                self._write_note(name, listed, now)
+
+    def networks(self, now: float) -> dict[str, tuple[Network, ...]]:
+        """Give the prefixes of the networks that were noted lately."""
+        lately = {name: found for name, found in self._notes().items() if now - found[1] <= _REMEMBERED}
+        return {name: tuple(map(ip_network, listed)) for name, (listed, _) in lately.items()}
+
+    def holds(self, prefix: Network) -> bool:
+        """Whether an address of a prefix is held."""
+        query = "SELECT 1 FROM address WHERE family = ? AND packed BETWEEN ? AND ? AND holder IS NOT NULL LIMIT 1"
+        bounds = [prefix.version, prefix.network_address.packed, prefix.broadcast_address.packed]
+        return self._connection.execute(query, bounds).fetchone() is not None
+
+    def _notes(self) -> dict[str, tuple[list[str], float]]:
+        query = "SELECT substr(name, ?), value FROM setting WHERE name BETWEEN ? AND ?"
+        rows = self._connection.execute(query, [len(_NOTE) + 1, _NOTE, _NOTE + "\U0010ffff"])
+        return {name: (note["prefixes"], note["since"]) for name, note in ((n, json.loads(v)) for n, v in rows)}
+
+    def _write_note(self, network: str, listed: list[str], now: float) -> None:
+        value = json.dumps({"prefixes": listed, "since": now})
+        self._connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", [_NOTE + network, value])
 
     def counts(self, pool: Pool, since: float) -> Counts:
         """Count what is allocated, and what was released after the boottime `since`."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
-from slash80.addressing.attachment import Attachment, Key, State
-from slash80.addressing.choose import Counts, Ledger, Use
-from slash80.addressing.family import Address, family_of
+from slash80.addressing.attachment import Attachment, Key, State, hashed
+from slash80.addressing.choose import Counts, Use
+from slash80.addressing.family import Address, Network, family_of
 from slash80.addressing.pool import Pool, Range
-from slash80.store.api import Choose, T
+from slash80.store.api import Choose, Register, T
 
 
 class MemoryStore:
@@ -23,6 +23,7 @@ class MemoryStore:
         self._secret = secrets.token_bytes(16)
         self._attachments: dict[str, Attachment] = {}
         self._uses: dict[Address, Use] = {}
+        self._notes: dict[str, tuple[frozenset[Network], float]] = {}
         self._lock = threading.Lock()
 
     def get(self, host_ifname: str) -> Attachment | None:
@@ -93,7 +94,7 @@ class MemoryStore:
             released = self._uses[address].released if address in self._uses else 0.0
             self._uses[address] = Use(kept.host_ifname, released)
 
-    def read(self, question: Callable[[Ledger], T]) -> T:
+    def read(self, question: Callable[[Register], T]) -> T:
         """Ask the ledger."""
         return question(self)
 
@@ -115,6 +116,25 @@ class MemoryStore:
         """Give the released addresses of a pool, longest ago first."""
         resting = [(a, u.released) for a, u in self._uses.items() if u.holder is None and pool.prefix_of(a)]
         return sorted(resting, key=lambda pair: (pair[1], int(pair[0])))
+
+    def note(self, network: str, prefixes: Sequence[Network], now: float) -> bool:
+        """Remember which prefixes a network has."""
+        before = self._notes.get(network)
+        self._notes[network] = frozenset(prefixes), now
+        return before is None or before[0] != frozenset(prefixes)
+
+    def refresh(self, networks: Collection[str], now: float) -> None:
+        """Remember these networks for longer."""
+        alive = {name: found for name, found in self._notes.items() if {name, hashed(name)} & set(networks)}
+        self._notes |= {name: (prefixes, now) for name, (prefixes, _) in alive.items()}
+
+    def networks(self, now: float) -> dict[str, tuple[Network, ...]]:
+        """Give the prefixes of the networks that were noted within an hour."""
+        return {name: tuple(prefixes) for name, (prefixes, since) in self._notes.items() if now - since <= 3600}
+
+    def holds(self, prefix: Network) -> bool:
+        """Whether an address of a prefix is held."""
+        return any(use.holder is not None and address in prefix for address, use in self._uses.items())
 
     def counts(self, pool: Pool, since: float) -> Counts:
         """Count what is allocated, and what was released after `since`."""

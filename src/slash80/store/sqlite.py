@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from slash80.addressing.attachment import Assignment, Attachment, Key, Pod, State
-from slash80.addressing.choose import Ledger
 from slash80.addressing.family import Address
 from slash80.addressing.mac import Mac
 from slash80.addressing.pool import Range
 from slash80.errors import CniError, IoFailure, TryAgain
-from slash80.store.api import Choose, T
+from slash80.store.api import Choose, Register, T
 from slash80.store.ledger import SqliteLedger
 from slash80.store.locks import FileLock, private, unusable
 
@@ -195,7 +194,7 @@ class SqliteStore:
             _forget_rested(connection, now)
 
     @_reopening
-    def read(self, question: Callable[[Ledger], T]) -> T:
+    def read(self, question: Callable[[Register], T]) -> T:
         """Ask the ledger."""
         with self._transaction() as connection:
             return question(SqliteLedger(connection, self._reached))

@@ -13,7 +13,7 @@ from ipaddress import ip_network
 from types import TracebackType
 
 from slash80.addressing.attachment import DYING_PREFIX, HOST_PREFIX, dying_name, read_alias
-from slash80.addressing.family import IPV4, IPV6, Address, Network, family_of
+from slash80.addressing.family import IPV4, IPV6, Address, family_of
 from slash80.errors import BelongsToAnother, CniError, Failure
 from slash80.moments import Moment, reach
 from slash80.netlink import Answer, NetlinkError, Socket, Step
@@ -101,15 +101,6 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
             raise NetlinkError(step, named)
         ways.judge(host, plan.host_ifname, index, addresses=plan.addresses, answers=answers)
         reach(Moment.POD_WIRED)
-
-
-def cover(host: Socket, prefixes: Sequence[Network]) -> None:
-    """Refuse what no pod has of the node's prefixes, unless it is refused already."""
-    with translated():
-        steps = [messages.add_unreachable(prefix) for prefix in prefixes]
-        for step, answer in zip(steps, host.exchange(steps), strict=True):
-            if answer.errno not in {0, errno.EEXIST}:
-                raise NetlinkError(step, answer)
 
 
 def refuse_other_defaults(pod: Socket, plan: Plan) -> None:

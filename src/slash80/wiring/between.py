@@ -1,9 +1,9 @@
-"""What a node has beside its pods: routes to other nodes' prefixes, and the covers of its own."""
+"""Routes to other nodes' prefixes."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from slash80.addressing.family import FAMILIES, Address, Network
@@ -28,28 +28,20 @@ class Reconciled:
     problems: list[str] = field(default_factory=list)
 
 
-def reconcile(
-    host: Socket, wanted: Sequence[NodeRoute] | None, *, covers: Sequence[Network], in_use: Iterable[Address]
-) -> Reconciled:
-    """Have the routes to other nodes and the covers of our own prefixes, and none of ours beside them.
+def reconcile(host: Socket, wanted: Sequence[NodeRoute]) -> Reconciled:
+    """Have the routes to other nodes, and none of ours beside them.
 
-    Only routes with our protocol's number are removed, of those none that leads to a pod, and no cover that pods of
-    another network, whose addresses are `in_use`, lie under. A gateway that is not on a link of this node gets no
-    route: then whoever runs the network between must know the way. Where it is not known yet what is `wanted` (None),
-    the routes stay as they are.
+    Only routes with our protocol's number are removed, and of those none that leads to a pod. A gateway that is not on
+    a link of this node gets no route: then whoever runs the network between must know the way.
     """
     result = Reconciled()
     with translated():
         existing = [route for family in FAMILIES for route in live.routes(host, family)]
         ours = [route for route in existing if route.protocol == messages.PROTOCOL]
         known = [NodeRoute(route.dst, route.gateway) for route in ours if route.gateway]
-        covered = {route.dst for route in ours if route.kind == messages.RTN_UNREACHABLE}
-        stale = [dst for dst in covered.difference(covers) if not any(address in dst for address in in_use)]
-        near = known if wanted is None else [route for route in wanted if is_near(host, route.gateway)]
+        near = [route for route in wanted if is_near(host, route.gateway)]
         steps = [messages.delete_node_route(key.dst, key.gateway) for key in known if key not in near]
-        steps += [messages.delete_unreachable(dst) for dst in stale]
         steps += [messages.add_node_route(route.dst, route.gateway) for route in near if route not in known]
-        steps += [messages.add_unreachable(dst) for dst in covers if dst not in covered]
         for step, answer in zip(steps, host.exchange(steps) if steps else [], strict=True):
             if not answer.errno:
                 result.done.append(step.what)

@@ -143,14 +143,20 @@ def addresses(socket: Socket, index: int) -> list[AddressOn]:
 
 
 def routes(
-    socket: Socket, family: Family | None, *, index: int = 0, kind: int = 0, table: int = messages.TABLE_MAIN
+    socket: Socket,
+    family: Family | None,
+    *,
+    index: int = 0,
+    kind: int = 0,
+    table: int = messages.TABLE_MAIN,
+    disturbed: bool = False,
 ) -> list[Route]:
     """Give a table's routes, those of one link, or those of one kind (RTN_*); the kernel sorts them out.
 
-    Without a family those of all.
+    Without a family those of all. Those that changed while it was read may be missing if it may be `disturbed`.
     """
     try:
-        parts = socket.dump(messages.all_routes(family, index=index, kind=kind, table=table))
+        parts = socket.dump(messages.all_routes(family, index=index, kind=kind, table=table), disturbed=disturbed)
     except NetlinkError as error:
         if error.errno == errno.ENOENT:  # a namespace has no main table before its first route
             return []

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from slash80.addressing.attachment import Assignment, Attachment, Key, Pod, State
+from slash80.addressing.attachment import Assignment, Attachment, Key, Pod, State, hashed
 from slash80.addressing.choose import Counts, Ledger, Use
-from slash80.addressing.family import IPV4, IPV6
+from slash80.addressing.family import IPV4, IPV6, Network
 from slash80.addressing.pool import Pool, Range
 from slash80.store.api import Choose, Store
 from slash80.store.memory import MemoryStore
@@ -308,3 +308,39 @@ def test_unused_addresses_are_all_given_wherever_the_search_begins(store: Store)
 
     assert list(range(3)) == list(map(int, first))
     assert list(range(10)) == sorted(map(int, again))
+
+
+def test_the_prefixes_of_a_network_are_those_that_were_noted_last(store: Store) -> None:
+    """It is told when they are others than before; a network of which nobody hears for an hour is forgotten."""
+    old, new = ip_network("10.80.1.0/24"), ip_network("2001:db8:0:1:1::/80")
+
+    def noted(now: float, network: str, *prefixes: Network) -> bool:
+        return store.read(lambda register: register.note(network, prefixes, now))
+
+    assert [True, False, True] == [noted(1, "a", old), noted(2, "a", old), noted(3, "a", new, old)]
+    assert noted(4, "b", new)
+    assert not noted(3000, "a", old, new)
+    at = {now: store.read(lambda register, now=now: register.networks(now)) for now in (5, 4000, 8000)}  # type: ignore[misc]
+    assert [{"a", "b"}, {"a"}, set()] == [set(found) for found in at.values()]
+    assert {old, new} == set(at[5]["a"])
+
+
+def test_a_network_is_remembered_for_longer_while_it_has_pods_to_remove(store: Store) -> None:
+    """Also one that came back from the kernel as a hash; one that is not known stays so."""
+    names = ["a", "long" * 50]
+    for name in names:
+        store.read(lambda register, name=name: register.note(name, [ip_network("10.80.1.0/24")], 1))  # type: ignore[misc]
+    store.read(lambda register: register.refresh({"a", hashed(names[1]), "c"}, 3000))
+
+    assert set(names) == set(store.read(lambda register: register.networks(5000)))
+
+
+def test_a_prefix_is_held_while_an_attachment_has_an_address_of_it(store: Store) -> None:
+    """Dying or not; one that rests does not count."""
+    store.keep(attachment(5))
+    store.keep(attachment(9))
+    store.release(attachment(9).host_ifname)
+    store.doom(attachment(5).host_ifname)
+    prefixes = [ip_network(f"10.80.1.{start}/29") for start in (0, 8, 16)] + [ip_network("2001:db8:0:1:1::/80")]
+
+    assert [True, False, False, True] == store.read(lambda register: list(map(register.holds, prefixes)))

@@ -2,7 +2,7 @@
 
 import errno
 from dataclasses import replace
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 import pytest
 
@@ -81,17 +81,6 @@ def test_a_host_end_that_is_left_of_a_killed_call_is_told_apart() -> None:
 
     with pytest.raises(attach.HostEndLeft, match=NAME):
         attach.attach(kernel, Kernel({}), PLAN, netns_fd=9)
-
-
-def test_a_prefix_is_covered_once() -> None:
-    """That it is already is fine, anything else is told with the command."""
-    prefix = ip_network("2001:db8:0:1:1::/80")
-    words = messages.add_unreachable(prefix).what
-    for code in (0, errno.EEXIST):
-        attach.cover(Kernel({words: code}), (prefix,))
-
-    with pytest.raises(Failure, match=f"'{words}' failed: Operation not permitted"):
-        attach.cover(Kernel({words: errno.EPERM}), (prefix,))
 
 
 CONFLICTS = {
