@@ -49,9 +49,9 @@ export SLASH80_PROFILE = $(PROFILE)
 
 # What is built here has steps in common, and takes all processors by itself. `test` has its own way to do two things at once.
 .NOTPARALLEL:
-.PHONY: help demo test ready unit launcher netns runtime cluster kind kind-down image fuzz fuzz-launcher soak check lint types rooms size format docs bench build install uninstall \
+.PHONY: help fresh demo test ready unit launcher netns runtime cluster kind kind-down image fuzz fuzz-launcher soak check lint types rooms size format docs bench build install uninstall \
 	root tools cluster-tools venv fuzz-venv lock clean distclean apt-python apt-freeze apt-launcher apt-net apt-tests \
-	apt-tools apt-runtime apt-cluster apt-fuzz
+	apt-tools apt-fresh apt-runtime apt-cluster apt-fuzz
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name text; do
@@ -130,6 +130,10 @@ format: venv ## format the sources and fix what the linter can
 
 docs: venv ## write docs/configuration.md from the configuration's models
 	@$(PY) tests/checks/reference.py > docs/configuration.md
+
+fresh: venv apt-fresh ## try the targets on a bare Debian of their own, or ARGS=--short, or ARGS='demo kind'; needs root
+	@mkdir -p build/fresh
+	exec setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc --propagation private $(PY) -m fresh $(ARGS)
 
 bench: root tools apt-net apt-tools ## measure ADD and DEL beside the reference plugins
 	@$(PY) -m bench $(ARGS)
@@ -277,6 +281,9 @@ apt-tools:
 
 apt-fuzz: apt-tools
 	$(call apt,clang-14 libclang-rt-14-dev)
+
+apt-fresh:
+	$(call apt,git mmdebstrap util-linux)
 
 apt-runtime: apt-tools
 	$(call apt,busybox-static containerd podman runc)

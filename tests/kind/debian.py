@@ -12,6 +12,11 @@ _SOURCES = ("/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list")
 _WASTE = ("doc", "info", "locale", "man")
 
 
+def sources() -> list[Path]:
+    """Give the file that names this machine's package archives, if it has one."""
+    return [path for path in map(Path, _SOURCES) if path.exists()][:1]
+
+
 def bootstrap(target: Path, packages: Sequence[str] = ()) -> None:
     """Make it at `target`, an archive if that ends with .tar, without documentation and package lists.
 
@@ -22,5 +27,4 @@ def bootstrap(target: Path, packages: Sequence[str] = ()) -> None:
     options += ["--customize-hook=rm -rf $1/var/lib/apt/lists/* $1/var/cache/apt/*"]
     if packages:
         options.append(f"--include={','.join(packages)}")
-    sources = [path for path in _SOURCES if Path(path).exists()]
-    programs.run(["mmdebstrap", "--quiet", "--variant=minbase", *options, _RELEASE, str(target), *sources[:1]])
+    programs.run(["mmdebstrap", "--quiet", "--variant=minbase", *options, _RELEASE, str(target), *map(str, sources())])

@@ -144,7 +144,7 @@ def _lay_out(root: Path, tools: Path, cluster_tools: Path) -> None:
 
 def _write_base_spec(root: Path) -> None:
     """Write how containerd runs a container by default, with kind's hook, as kind's Dockerfile does with jq."""
-    spec = json.loads(programs.run(["chroot", root, "ctr", "oci", "spec"]))
+    spec = json.loads(programs.run(["chroot", root, "/usr/local/bin/ctr", "oci", "spec"]))
     spec["hooks"] = {"createContainer": [{"path": "/kind/bin/mount-product-files.sh"}]}
     spec["process"].pop("rlimits", None)
     (root / "etc/containerd/cri-base.json").write_text(json.dumps(spec))

@@ -15,14 +15,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab import programs
-from lab.cgroups import Cgroups, hierarchies
+from lab.cgroups import Cgroups, hierarchies, joining
 from lab.programs import ProgramFailed
 
 _CGROUPS = Path("/sys/fs/cgroup")
 # The kubelets set these, and they are the whole machine's.
 _SETTINGS = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops")
 _REMEMBERED = Path("/run/slash80-sandboxes.json")  # what they were before the first sandbox, until the last one is gone
-_PREFIX = "slash80-sandbox-"
+PREFIX = "slash80-sandbox-"
 _PROC_SYS = Path("/proc/sys")
 _NAMESPACES = ("--cgroup", "--net", "--mount", "--pid", "--uts", "--ipc")
 _UP_SECONDS, _DOWN_SECONDS = 20.0, 20.0
@@ -82,7 +82,7 @@ class Sandbox:
     def __init__(self, folder: Path, name: str) -> None:
         """Name them; nothing is made. Of two checkouts neither must take the other's for its own."""
         self.folder = folder
-        self.name = f"{_PREFIX}{name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:6]}"
+        self.name = f"{PREFIX}{name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:6]}"
         self._pid_file, self._cgroups = folder / "pid", Cgroups(self.name, tuple(hierarchies()))
         self._outer: subprocess.Popen[bytes] | None = None
 
@@ -93,7 +93,7 @@ class Sandbox:
             (self.folder / inner).mkdir(parents=True, exist_ok=True)
         (self.folder / "storage.conf").write_text(_STORAGE.format(folder=self.folder))
         (self.folder / "containers.conf").write_text(_CONTAINERS.format(folder=self.folder))
-        _remember_settings()
+        remember_settings()
         self._cgroups.create()
         unshare = ["unshare", *_NAMESPACES, "--fork", "--kill-child", "--propagation", "private"]
         with (self.folder / "log").open("wb") as log:
@@ -122,7 +122,7 @@ class Sandbox:
         if self._outer:
             self._outer.kill()
             self._outer.wait()
-        _restore_settings()
+        restore_settings()
         if self.folder.exists():
             shutil.rmtree(self.folder)
 
@@ -171,11 +171,10 @@ class Sandbox:
 
     def _joining(self) -> list[str]:
         """Give the beginning of a command line that is run in the sandbox's cgroups."""
-        groups = " ".join(map(str, self._cgroups.roots))
-        return ["sh", "-c", f'for group in {groups}; do echo $$ > $group; done; exec "$@"', "sh"]
+        return joining(self._cgroups.roots)
 
 
-def _remember_settings() -> None:
+def remember_settings() -> None:
     """Keep the machine's settings, unless another sandbox has changed them already."""
     if _REMEMBERED.exists():
         return
@@ -184,9 +183,9 @@ def _remember_settings() -> None:
     new.replace(_REMEMBERED)
 
 
-def _restore_settings() -> None:
+def restore_settings() -> None:
     """Set them back with the last sandbox."""
-    if _REMEMBERED.exists() and not any(_CGROUPS.glob(f"*/{_PREFIX}*")) and not any(_CGROUPS.glob(f"{_PREFIX}*")):
+    if _REMEMBERED.exists() and not any(_CGROUPS.glob(f"*/{PREFIX}*")) and not any(_CGROUPS.glob(f"{PREFIX}*")):
         for key, value in json.loads(_REMEMBERED.read_text()).items():
             (_PROC_SYS / key).write_text(value)
         _REMEMBERED.unlink()

@@ -5,9 +5,10 @@ Everything that a sandbox runs lies below it, so what a crash leaves behind is f
 
 import os
 import re
+import shlex
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,11 @@ class Hierarchy:
     mountpoint: Path
     fstype: str
     options: str
+
+    @property
+    def is_unified(self) -> bool:
+        """Tell whether it is the one of version 2."""
+        return self.fstype == "cgroup2"
 
     @property
     def mount_command(self) -> str:
@@ -62,7 +68,7 @@ class Cgroups:
             if "cpuset" in hierarchy.options:
                 for key in ("cpuset.cpus", "cpuset.mems"):
                     (base / key).write_text((hierarchy.mountpoint / key).read_text())
-            if hierarchy.fstype == "cgroup2":
+            if hierarchy.is_unified:
                 (base / "init").mkdir()
 
     @property
@@ -77,7 +83,7 @@ class Cgroups:
         A cgroup of v2 passes controllers on only if it has no process of its own: hence the one below it.
         """
         return [
-            h.mountpoint / self.name / ("init/cgroup.procs" if h.fstype == "cgroup2" else "cgroup.procs")
+            h.mountpoint / self.name / ("init/cgroup.procs" if h.is_unified else "cgroup.procs")
             for h in self.hierarchies
         ]
 
@@ -87,13 +93,20 @@ class Cgroups:
             for pid in pids:
                 leaf.write_text(str(pid))
 
-    def kill(self) -> None:
-        """Kill every process in the cgroups and below; who forks meanwhile needs another time."""
+    def pids(self) -> set[int]:
+        """Name every process in the cgroups and below."""
+        found: set[int] = set()
         for hierarchy in self.hierarchies:
             for members in (hierarchy.mountpoint / self.name).glob("**/cgroup.procs"):
                 with suppress(OSError):
-                    for pid in members.read_text().split():
-                        os.kill(int(pid), signal.SIGKILL)
+                    found.update(map(int, members.read_text().split()))
+        return found
+
+    def kill(self) -> None:
+        """Kill all of them; who forks meanwhile needs another time."""
+        for pid in self.pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def remove(self, *, kill: bool = False, seconds: float = 10) -> None:
         """Remove the cgroups with all below; the kernel needs a moment after the last process, which it may `kill`."""
@@ -110,6 +123,12 @@ class Cgroups:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
+
+
+def joining(files: Sequence[Path], command: Sequence[str] = ()) -> list[str]:
+    """Give a command line, or its beginning, that enters cgroups by these files and then becomes the command."""
+    groups = " ".join(shlex.quote(str(file)) for file in files)
+    return ["sh", "-ec", f'for group in {groups}; do echo $$ > $group; done; exec "$@"', "sh", *command]
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import programs
-from lab.cgroups import Cgroups, cgroups, hierarchies, stale
+from lab.cgroups import Cgroups, cgroups, hierarchies, joining, stale
 from lab.waiting import wait_until
 
 _PREFIX = "slash80-runtime-"
@@ -105,7 +105,7 @@ class Sandbox:
     def running(self, argv: Sequence[str | Path], *, netns: str = "", log: str = "other.log") -> Iterator[Started]:
         """Run a command inside the sandbox's cgroups for the time of the block; SIGTERM ends it."""
         environment = {"PATH": os.environ["PATH"], "TMPDIR": str(self.scratch / "tmp")}
-        command = _joining(self.groups.leaves, self.command(argv, netns))
+        command = joining(self.groups.leaves, self.command(argv, netns))
         with (self.scratch / log).open("ab") as out:
             process = subprocess.Popen(
                 command,
@@ -120,12 +120,6 @@ class Sandbox:
             yield started
         finally:
             started.end(signal.SIGTERM)
-
-
-def _joining(files: Sequence[Path], argv: Sequence[str]) -> list[str]:
-    """Make a command that enters cgroups and then becomes another command."""
-    enter = "".join(f"echo $$ > {shlex.quote(str(file))}; " for file in files)
-    return ["sh", "-ec", f"{enter}exec {shlex.join(argv)}"]
 
 
 @contextmanager
@@ -157,7 +151,7 @@ def _namespaces(groups: Cgroups, init: Path) -> Iterator[int]:
         script,
     ]
     with subprocess.Popen(
-        _joining(groups.roots, command),
+        joining(groups.roots, command),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

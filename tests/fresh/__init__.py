@@ -1,0 +1,1 @@
+"""What each target needs, tried on a bare Debian."""

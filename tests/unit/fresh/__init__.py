@@ -1,0 +1,1 @@
+"""The pure parts of what is tried on a bare machine."""
