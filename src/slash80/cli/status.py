@@ -79,13 +79,21 @@ def _node(chosen: argparse.Namespace) -> int:
         "covers": [asdict(line) for line in covers.lines(state_dir)],
         "prefixes": [asdict(line) for line in _lines(state_dir)],
         "routes": report.get("routes", []),
-        "problems": report.get("problems", []) + problems,
+        "problems": report.get("problems", []) + problems + _of_the_node(found),
     }
     if chosen.output == "json":
         print(json.dumps(document, indent=2))
     else:
         _show_node(document, of_kubernetes=bool(report))
     return 0 if serving and (document["ready"] or not report) else 1
+
+
+def _of_the_node(found: Sequence[PoolLine]) -> list[str]:
+    """Say what keeps the node itself from its pods."""
+    from slash80.wiring import attach, netns, sources  # noqa: PLC0415 -- the node, which a cluster's status is not about
+
+    with attach.translated(), netns.socket_here() as host:
+        return sources.problems(host, [ip_network(prefix) for line in found for prefix in line.prefixes])
 
 
 def _show_node(document: dict[str, Any], *, of_kubernetes: bool) -> None:

@@ -43,12 +43,13 @@ RTPROT_KERNEL = 2
 FR_ACT_TO_TBL, FR_ACT_GOTO = 1, 2
 RULES_DISCARDING = {6: "blackhole", 7: "unreachable", 8: "prohibit"}  # of a rule's actions
 _NODAD = 0x02
-_SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_HOST = 0, 253, 254
+_SCOPE_UNIVERSE, SCOPE_LINK, _SCOPE_HOST = 0, 253, 254
 _LOOKUP_TABLE, _FIB_MATCH = 0x1000, 0x2000
 _PERMANENT = 0x80
 _IFF_UP = 1
 _NONE = 1  # IN6_ADDR_GEN_MODE_NONE
 _ARP_IGNORE_NOTHING = 9
+_BYTE = 255
 _TOO_SMALL_FOR_IPV6 = 1279  # RFC 8200, section 5
 _MAKE = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
 _SKIP_STATISTICS = 8  # RTEXT_FILTER_SKIP_STATS
@@ -225,7 +226,7 @@ def add_gateway(name: str, index: int, family: Family) -> Step:
 
 def gateway_scope(family: Family) -> int:
     """Give the scope of a gateway address on the host end."""
-    return _SCOPE_HOST if family.version == 4 else _SCOPE_LINK
+    return _SCOPE_HOST if family.version == 4 else SCOPE_LINK
 
 
 def add_address(name: str, index: int, address: Address) -> Step:
@@ -248,7 +249,7 @@ def addresses(index: int) -> Step:
 def add_host_route(name: str, index: int, address: Address) -> Step:
     """Lead an address to a host end; EEXIST when it leads elsewhere already, where REPLACE would take it from there."""
     fields = {"type": RTN_UNICAST, "dst_len": address.max_prefixlen, "family": family_of(address).af}
-    fields["scope"] = _SCOPE_LINK if address.version == 4 else _SCOPE_UNIVERSE  # IPv6 routes have no scope
+    fields["scope"] = SCOPE_LINK if address.version == 4 else _SCOPE_UNIVERSE  # IPv6 routes have no scope
     attributes: Attributes = [("RTA_DST", address), ("RTA_OIF", index)]
     values = (address, address.max_prefixlen, name, PROTOCOL)
     return _step(_NEW_ROUTE, "ip route add %s/%s dev %s proto %s", values, attributes=attributes, **fields, **_OURS)
@@ -297,7 +298,7 @@ def add_gateway_route(name: str, index: int) -> Step:
     fe80::1, needs neither. Each interface has such a route, as those of other plugins may have, and routes to one
     destination must differ in their metric: it is the interface's index.
     """
-    fields = {"type": RTN_UNICAST, "dst_len": IPV4.bits, "family": IPV4.af, "scope": _SCOPE_LINK}
+    fields = {"type": RTN_UNICAST, "dst_len": IPV4.bits, "family": IPV4.af, "scope": SCOPE_LINK}
     attributes: Attributes = [("RTA_DST", IPV4.gateway), ("RTA_OIF", index), ("RTA_PRIORITY", index)]
     text = "ip route add %s dev %s scope link metric %s proto %s"
     return _step(_NEW_ROUTE, text, (IPV4.gateway, name, index, PROTOCOL), attributes=attributes, **fields, **_OURS)
@@ -359,7 +360,8 @@ def all_routes(family: Family | None, *, index: int = 0, kind: int = 0, table: i
     text += "" if table == TABLE_MAIN else f" table {table or 'all'}"
     attributes: Attributes = [("RTA_TABLE", table)] if table else []
     attributes += [("RTA_OIF", index)] if index else []
-    fields = {"family": family.af if family else 0, "table": table, "type": kind}
+    # a table's number may be too large for the header, and then stands in the attribute alone
+    fields = {"family": family.af if family else 0, "table": table if table <= _BYTE else 0, "type": kind}
     return _step(_DUMP_ROUTES, text, (), attributes=attributes, **fields)
 
 

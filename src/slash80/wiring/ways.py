@@ -19,7 +19,7 @@ from slash80.wiring import live, messages, policy, sysctl, wording
 from slash80.wiring.policy import Rule
 
 _USUAL = frozenset({messages.TABLE_LOCAL, messages.TABLE_MAIN, messages.TABLE_DEFAULT})
-_NEXT = "delete that rule, or put one before it that looks the node's prefixes up in table main"
+NEXT = "delete that rule, or put one before it that looks the node's prefixes up in table main"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,16 @@ def is_misled(host: Socket, address: Address) -> bool:
     return found is not None and found.unusual
 
 
+def astray(host: Socket, target: Address, source: Address | None) -> str:
+    """Say which rule of somebody sends packets of the node to another link than others to that address; or nothing."""
+    found = _deciding(host, _Packet(target, source))
+    if found is None or not found.unusual:
+        return ""
+    usual = live.way_to(host, target)
+    same = found.route is not None and usual is not None and found.route.index == usual.index
+    return "" if same else _told(host, found)
+
+
 def misled(host: Socket, name: str, index: int, *, addresses: Sequence[Address]) -> list[CniError]:
     """Ask, and return what is wrong and not the pod's: rules and settings, but no route to its very address."""
     answers = host.exchange(questions(name, index, addresses))
@@ -97,7 +107,7 @@ def _why_not_to_pod(host: Socket, name: str, index: int, *, address: Address) ->
     if _is_to_pod(found.route, index, address):
         return None
     if found.unusual:
-        return BelongsToAnother(f"packets to {address} do not reach {name}: {_told(host, found)}; {_NEXT}")
+        return BelongsToAnother(f"packets to {address} do not reach {name}: {_told(host, found)}; {NEXT}")
     where = wording.route(host, found.route) if found.route else found.rule.text
     return RouteInTheWay(f"packets to {address} do not reach {name}, but take route {where}; delete that")
 
@@ -109,7 +119,7 @@ def _why_not_out(host: Socket, name: str, address: Address, *, code: int) -> Cni
         return None
     found = _deciding(host, _Packet(anywhere, address, name))
     if found and found.unusual and (found.route is None or found.route.kind in messages.DISCARDING):
-        return BelongsToAnother(f"packets from {address} have no way out: {_told(host, found)}; {_NEXT}")
+        return BelongsToAnother(f"packets from {address} have no way out: {_told(host, found)}; {NEXT}")
     if setting := sysctl.keeps_from_forwarding(family_of(address), name):
         return Failure(f"packets from {address} have no way out: {setting} is 0; set it to 1 on the node")
     reason = os.strerror(code or errno.EHOSTUNREACH)

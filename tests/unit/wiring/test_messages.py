@@ -152,6 +152,11 @@ MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
         "ip -6 route show",
     ),
     (
+        messages.all_routes(IPV4, table=30400),
+        *(ROUTE, 26, REQUEST | DUMP, {"family": 2, "table": 0, "RTA_TABLE": 30400, "RTA_OIF": None}),
+        "ip -4 route show table 30400",
+    ),
+    (
         messages.all_routes(IPV4, index=5, kind=1, table=messages.TABLE_ALL),
         *(ROUTE, 26, REQUEST | DUMP, {"family": 2, "table": 0, "type": 1, "RTA_TABLE": None, "RTA_OIF": 5}),
         "ip -4 route show table all",
