@@ -186,8 +186,10 @@ uninstall: ## remove what install laid out under DESTDIR
 	rm -f $(DESTDIR)/usr/share/slash80/05-slash80.conflist $(DESTDIR)/usr/share/slash80/slash80.service
 	rmdir --ignore-fail-on-non-empty $(DESTDIR)/usr/share/slash80 2> /dev/null || true
 
+# Two tiers that run side by side both ask for it.
 root: $(ENGINE) $(LAUNCHER)
-	@$(MAKE) install DESTDIR=$(ROOT)
+	@exec 9> build/root.lock && flock 9
+	$(MAKE) install DESTDIR=$(ROOT)
 
 venv: apt-python
 	@if [[ -e $(VENV)/complete ]]; then exit; fi
