@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -41,7 +42,42 @@ static struct {
     int input_read, complete; /* whether standard input was read; whether every variable is there that the verb needs */
     struct conf conf;
     struct timespec deadline;
+    const char *too_low; /* a limit with which the engine could not run, if there is one */
 } call;
+
+/* What the engine needs of what setrlimit(2) limits: twice what an ADD was seen to take, or more. */
+static const struct {
+    int resource;
+    rlim_t least;
+    const char *said;
+} NEEDS[] = {
+    {RLIMIT_NOFILE, 64, "the runtime's RLIMIT_NOFILE is under 64 and must be raised"},
+    {RLIMIT_FSIZE, 64 << 20, "the runtime's RLIMIT_FSIZE is under 64 MiB and must be raised"},
+    {RLIMIT_AS, 512 << 20, "the runtime's RLIMIT_AS is under 512 MiB and must be raised"},
+    {RLIMIT_DATA, 128 << 20, "the runtime's RLIMIT_DATA is under 128 MiB and must be raised"},
+    {RLIMIT_STACK, 1 << 20, "the runtime's RLIMIT_STACK is under 1 MiB and must be raised"},
+    {RLIMIT_CPU, 30, "the runtime's RLIMIT_CPU is under 30 s and must be raised"},
+};
+
+/* Raises the limits with which the engine would end without an answer; names one that this process may not raise. */
+static const char *raise_limits(void)
+{
+    const char *too_low = 0;
+    for (size_t i = 0; i < sizeof NEEDS / sizeof *NEEDS; i++) {
+        struct rlimit limit;
+        if (getrlimit(NEEDS[i].resource, &limit) || limit.rlim_cur >= NEEDS[i].least)
+            continue;
+        limit.rlim_cur = limit.rlim_max; /* as everybody may */
+        int failed = setrlimit(NEEDS[i].resource, &limit);
+        if (limit.rlim_max < NEEDS[i].least) { /* with CAP_SYS_RESOURCE */
+            limit.rlim_cur = limit.rlim_max = NEEDS[i].least;
+            failed = setrlimit(NEEDS[i].resource, &limit);
+        }
+        if (failed)
+            too_low = NEEDS[i].said;
+    }
+    return too_low;
+}
 
 static long remaining(void)
 {
@@ -322,6 +358,7 @@ static void become_engine(char **arguments)
             return;
     }
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
     execv(path, arguments);
 }
 
@@ -331,6 +368,7 @@ static int leave_note(void)
     char folder[CONF_TEXT + 16], new[CONF_TEXT + 64], path[CONF_TEXT + 64];
     struct timespec now;
     clock_gettime(CLOCK_BOOTTIME, &now);
+    umask(077); /* the caller's might leave no permission at all */
     snprintf(folder, sizeof folder, "%s/%s", state_dir(), NOTES);
     snprintf(new, sizeof new, "%s/.%d", folder, (int)getpid());
     snprintf(path, sizeof path, "%s/%lld-%d", folder, now.tv_sec * 1000000000LL + now.tv_nsec, (int)getpid());
@@ -352,8 +390,9 @@ static int leave_note(void)
 /* Does without an agent. The reason of the engine's failure is told, since that is what must be mended. */
 static int go_alone(char **arguments)
 {
-    become_engine(arguments);
-    const char *reason = strerror(errno);
+    if (!call.too_low)
+        become_engine(arguments);
+    const char *reason = call.too_low ? call.too_low : strerror(errno);
     if (strcmp(call.verb, "DEL") || !call.complete)
         return unavailable(SAY_ALONE, reason);
     return leave_note() ? unavailable(SAY_UNNOTED, strerror(errno)) : 0;
@@ -362,12 +401,10 @@ static int go_alone(char **arguments)
 /* Takes the numbers of standard streams that are closed, or a file that is opened here would become one. */
 static int occupy_streams(void)
 {
-    int taken = open("/dev/null", O_PATH);
-    while (taken >= 0 && taken <= 2)
-        taken = dup(taken);
-    if (taken > 2)
-        close(taken);
-    return taken < 0;
+    for (int number = 0; number <= 2; number++)
+        if (fcntl(number, F_GETFD) < 0 && open("/dev/null", O_PATH) < 0)
+            return -1;
+    return 0;
 }
 
 #ifndef FUZZING
@@ -375,7 +412,9 @@ int main(int count, char **arguments)
 {
     (void)count;
     int unwritable = fcntl(1, F_GETFD) < 0 ? errno : 0;
-    signal(SIGPIPE, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN); /* what cannot be written is told instead */
+    signal(SIGXFSZ, SIG_IGN);
+    call.too_low = raise_limits();
     call.verb = getenv("CNI_COMMAND");
     if (!call.verb || !*call.verb) {
         become_engine(arguments);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import select
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -12,7 +13,6 @@ from typing import BinaryIO, cast
 
 from slash80 import __version__, moments
 from slash80.cni import versions
-from slash80.cni.document import INPUT_BYTES
 from slash80.engine import run
 from slash80.handover import INPUT_SECONDS, SENTENCES
 
@@ -86,6 +86,8 @@ def _complain(text: str) -> None:
 def main() -> int:
     """Run one call or one command, or say what this program is."""
     os.umask(0o077)
+    # Where the caller ignores it, the kernel keeps no exit code of a child, and Python takes that for 0: of nft, too.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if os.environ.get("CNI_COMMAND"):
         return _call()
     if len(sys.argv) > 1:
@@ -100,7 +102,7 @@ def _call() -> int:
         os.fstat(1)
         _occupy_streams()
         moments.watch_as_told(os.environ)
-        return run(os.environ, io.BufferedReader(_PatientInput(), INPUT_BYTES), cast("BinaryIO", _Output()))
+        return run(os.environ, io.BufferedReader(_PatientInput()), cast("BinaryIO", _Output()))
     except OSError as error:
         _complain(SENTENCES["CLOSED"] % error.strerror)
     return 1

@@ -95,6 +95,8 @@ def _perform(call: Request, means: Means | None, caller: _Caller) -> None:
 
 
 def _unexpected(error: Exception) -> Failure:
+    if isinstance(error, MemoryError):
+        return Failure("there is not enough memory for this call; look at the node's memory and its runtime's limits")
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from slash80 import handover
 
@@ -121,11 +122,28 @@ class Launcher:
         return {"cniVersion": "1.0.0", "name": "net", "type": "slash80", "stateDir": str(self.state_dir), **changes}
 
     def run(
-        self, verb: str, stdin: bytes, *, environ: Mapping[str, str] | None = None
+        self,
+        verb: str,
+        stdin: bytes,
+        *,
+        environ: Mapping[str, str] | None = None,
+        before: Callable[[], None] | None = None,
+        stdout: int | IO[bytes] = subprocess.PIPE,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Call it with exactly this environment; it may take no longer than the launcher's own limits allow."""
-        variables = {**ENVIRON, "CNI_COMMAND": verb} if environ is None else environ
-        return subprocess.run([self.program], env=variables, input=stdin, capture_output=True, check=False, timeout=90)
+        """Call it with exactly this environment; it may take no longer than the launcher's own limits allow.
+
+        `before` is done in its process, as by a runtime that has limits itself.
+        """
+        return subprocess.run(
+            [self.program],
+            env={**ENVIRON, "CNI_COMMAND": verb} if environ is None else environ,
+            input=stdin,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=90,
+            preexec_fn=before,
+        )
 
     def have_engine(self, script: str) -> None:
         """Put a shell script in the engine's place."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import programs, snapshot, state
+from lab import limits, programs, snapshot, state
 from lab.agent import Agent
 from lab.namespaces import Namespace
 from lab.plugin import Outcome, reap
@@ -410,6 +411,24 @@ def test_memory_stays_what_it_was(node: Rig, agent: Agent) -> None:
         list(pool.map(partial(cycles, CALLS // 20), pods))
         assert agent.own_memory() - before < 3 << 10
     node.host.ip("route del unreachable 10.96.0.0/16 metric 4294967295")  # covers the prefix, and stays by itself
+
+
+def test_callers_under_limits_do_no_harm(node: Rig, agent: Agent) -> None:
+    """Each is served by the agent, or told; the next one is served as ever."""
+    values = {"NOFILE": 8, "FSIZE": 0, "AS": 8 << 20, "DATA": 8 << 20, "STACK": 256 << 10, "CPU": 1}
+    stdin = json.dumps(node.conf).encode()
+    environ = {"CNI_COMMAND": "DEL", "CNI_CONTAINERID": "c", "CNI_IFNAME": "e", "CNI_PATH": "/"}
+
+    def call(name: str, value: int) -> subprocess.CompletedProcess[bytes]:
+        limit = limits.hard(getattr(resource, f"RLIMIT_{name}"), value)
+        return subprocess.run(
+            [agent.program], env=environ, input=stdin, capture_output=True, check=False, preexec_fn=limit
+        )
+
+    with agent:
+        assert [0] * len(values) == [call(name, value).returncode for name, value in values.items()]
+        assert all(json.loads(call("NOFILE", few).stdout)["msg"] for few in range(5))
+        node.detach(node.attach())
 
 
 def test_large_calls_leave_no_memory_behind(node: Rig, agent: Agent) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from fuzz import oracle
-from lab import snapshot, state
+from lab import limits, snapshot, state
 from lab.namespaces import Namespace
 from lab.plugin import Frozen, Json
 from lab.rig import Rig
@@ -74,17 +76,18 @@ class Caller:
     def __init__(self, rig: Rig, pod: Namespace) -> None:
         assert isinstance(rig.plugin, Frozen)
         self._rig, self._pod = rig, pod
-        self._program = str(rig.plugin.root / "opt/cni/bin/slash80")
+        self._folder = rig.plugin.root / "opt/cni/bin"
 
     def run(
         self,
         verb: str = "ADD",
         *,
         words: str = "",
+        program: str = "slash80",
         variables: Mapping[str, str] = MappingProxyType({}),
         **streams: Any,  # noqa: ANN401 -- handed on as they are
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run it; `words` are redirections in the shell's language, `streams` are subprocess's."""
+        """Run it, or the engine; `words` are redirections in the shell's language, `streams` are subprocess's."""
         environ = {
             "CNI_COMMAND": verb,
             "CNI_CONTAINERID": self._pod.name,
@@ -94,7 +97,7 @@ class Caller:
             "PATH": os.environ["PATH"],
             **variables,
         }
-        argv = ["/bin/sh", "-c", f'exec "$0" {words}', self._program]
+        argv = ["/bin/sh", "-c", f'exec "$0" {words}', str(self._folder / program)]
         return self._rig.host.run(lambda: subprocess.run(argv, env=environ, check=False, timeout=60, **streams))
 
     def conf(self, **changes: object) -> bytes:
@@ -180,6 +183,46 @@ def test_all_streams_closed(rig: Rig, caller: Caller) -> None:
 
     assert caller.run(words="<&- >&- 2>&-").returncode == 1
     assert_nothing_left(rig, before)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "codes"),
+    [
+        (resource.RLIMIT_FSIZE, 0, {5}),
+        (resource.RLIMIT_NOFILE, 6, {5, 101, 999}),
+        (resource.RLIMIT_DATA, 12 << 20, {999}),
+    ],
+)
+def test_the_engine_by_itself_tells_of_a_limit(
+    rig: Rig, caller: Caller, limit: int, value: int, codes: set[int]
+) -> None:
+    """Whatever it cannot do under it: one document, and nothing is left."""
+    before = snapshot.take(rig.host)
+    ended = caller.run(
+        program=".slash80/engine", input=caller.conf(), capture_output=True, preexec_fn=limits.hard(limit, value)
+    )
+    error = json.loads(ended.stdout)
+
+    assert (1, b"") == (ended.returncode, ended.stderr)
+    assert error["code"] in codes, error
+    assert_nothing_left(rig, before)
+
+
+@pytest.mark.parametrize("program", ["slash80", ".slash80/engine"])
+def test_ignored_and_blocked_signals_change_nothing(rig: Rig, caller: Caller, program: str) -> None:
+    """A runtime's are inherited: an ADD works as ever, the firewall's nft included."""
+    rig.host.nft("flush ruleset")
+    every = set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}
+
+    def deafen() -> None:
+        for number in every:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, every)
+
+    ended = caller.run(program=program, input=caller.conf(), capture_output=True, preexec_fn=deafen)
+
+    assert "interfaces" in oracle.judge("ADD", ended.returncode, ended.stdout)
+    assert "chain edge" in rig.host.command("nft", "list", "table", "inet", "slash80")
 
 
 @pytest.mark.parametrize("locale", ["", "C", "C.UTF-8", "de_DE@euro"])

@@ -115,6 +115,13 @@ def test_whatever_happens_the_runtime_gets_one_document(error: Exception, code: 
     assert str(error.args[-1]) in said.document["msg"]
 
 
+def test_too_little_memory_is_no_fault_to_report() -> None:
+    """It is the node's, or a limit of its runtime's."""
+    said = call(environ(), _Broken(MemoryError()))
+
+    assert (999, True) == (said.code, "not enough memory" in said.document["msg"])
+
+
 def test_a_missing_sandbox_is_told_after_the_configuration_was_judged() -> None:
     """An ADD for a path that is not there is code 999, and its message names the path."""
     said = call(environ(NETNS="/nowhere/at/all"), conf())

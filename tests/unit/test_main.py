@@ -1,7 +1,9 @@
 """The process around the engine."""
 
 import json
+import os
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -84,3 +86,21 @@ def test_a_missing_standard_input_is_an_error_of_the_call() -> None:
 
     assert (1, b"") == (done.returncode, done.stderr)
     assert 5 == json.loads(done.stdout)["code"]
+
+
+def test_a_caller_who_ignores_his_children_does_not_hide_that_nft_failed() -> None:
+    """Ignoring is inherited, the kernel then keeps no exit code, and Python would take that for success."""
+
+    def ignore() -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    code = "import subprocess; from slash80.__main__ import main; main(); print(subprocess.run(['false']).returncode)"
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code],
+        env={"PYTHONPATH": ":".join(sys.path), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        check=False,
+        preexec_fn=ignore,
+    )
+
+    assert b"1\n" == done.stdout

@@ -201,7 +201,13 @@ def _locked(descriptor: int, part: range | None, timeout: float) -> bool:
     if timeout <= 0:
         os.close(descriptor)
         return False
-    return _Waiter(descriptor, part).wait(timeout)
+    try:
+        waiter = _Waiter(descriptor, part)
+    except RuntimeError as error:  # of Thread.start, as with RLIMIT_NPROC
+        os.close(descriptor)
+        msg = "no thread can be started that waits for a lock; look at the node's memory and its runtime's limits"
+        raise TryAgain(msg) from error
+    return waiter.wait(timeout)
 
 
 class _Waiter:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from lab.stopping import is_waited_for
 from lab.waiting import wait_until
@@ -52,6 +53,17 @@ def test_a_lock_excludes_others_and_is_free_afterwards(path: Path) -> None:
         assert not _is_free(path)
 
     assert _is_free(path)
+
+
+def test_a_wait_that_gets_no_thread_is_told(path: Path, mocker: MockerFixture) -> None:
+    """As with RLIMIT_NPROC: code 11, and no descriptor is left open."""
+    with FileLock(path).held(1):
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        mocker.patch("slash80.store.locks.threading.Thread.start", side_effect=RuntimeError("can't start new thread"))
+        with pytest.raises(TryAgain, match="no thread can be started"), FileLock(path).held(1):
+            pass
+
+        assert before == len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_waiting_for_a_lock_ends_with_an_error(path: Path) -> None:
