@@ -398,6 +398,16 @@ static int go_alone(char **arguments)
     return leave_note() ? unavailable(SAY_UNNOTED, strerror(errno)) : 0;
 }
 
+/* Says who forbids to reach the agent: its owner, if that is another user, as a rootless runtime meets it; else a policy. */
+static int forbidden(void)
+{
+    const char *path = call.conf.socket[0] == '/' ? call.conf.socket : state_dir();
+    struct stat found;
+    if (!stat(path, &found) && found.st_uid == geteuid())
+        return unavailable(SAY_UNREACHABLE, strerror(EACCES));
+    return fail(strcmp(call.verb, "STATUS") ? IO_FAILURE : NOT_READY, SAY_FORBIDDEN, path);
+}
+
 /* Takes the numbers of standard streams that are closed, or a file that is opened here would become one. */
 static int occupy_streams(void)
 {
@@ -446,6 +456,6 @@ int main(int count, char **arguments)
     /* nobody is there; the last two mean that nobody can be */
     if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR || errno == ENAMETOOLONG)
         return go_alone(arguments);
-    return unavailable(SAY_UNREACHABLE, strerror(errno));
+    return errno == EACCES ? forbidden() : unavailable(SAY_UNREACHABLE, strerror(errno));
 }
 #endif

@@ -29,6 +29,7 @@ SENTENCES = {
     "UNREADABLE": "standard input cannot be read: %s",
     "LARGE_ENVIRONMENT": f"the CNI_ variables have more than {ENVIRONMENT_BYTES} bytes%s; a runtime sends hundreds",
     "UNREACHABLE": "the agent cannot be reached: %s; look at `systemctl status slash80` or the agent's pod",
+    "FORBIDDEN": "%s belongs to another user; set stateDir to a directory of the calling user, or call as root",
     "UNANSWERED": "the agent took the call but gave no valid answer: %s; try again, and look at the agent's log",
     "ALONE": "no agent serves this node and the engine cannot be run: %s; start the agent, or install the plugin again",
     "UNNOTED": "no agent serves this node, and the removal cannot be noted for it: %s; make room, or start the agent",

@@ -6,7 +6,7 @@ import socket
 import stat
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,13 +129,15 @@ class Launcher:
         environ: Mapping[str, str] | None = None,
         before: Callable[[], None] | None = None,
         stdout: int | IO[bytes] = subprocess.PIPE,
+        through: Sequence[str] = (),
     ) -> subprocess.CompletedProcess[bytes]:
         """Call it with exactly this environment; it may take no longer than the launcher's own limits allow.
 
-        `before` is done in its process, as by a runtime that has limits itself.
+        `before` is done in its process, as by a runtime that has limits itself; a program that becomes the launcher, as
+        `setpriv` does, may come before it (`through`).
         """
         return subprocess.run(
-            [self.program],
+            [*through, self.program],
             env={**ENVIRON, "CNI_COMMAND": verb} if environ is None else environ,
             input=stdin,
             stdout=stdout,

@@ -94,6 +94,32 @@ def test_without_an_engine_there_is_a_reason(launcher: Launcher, verb: str, code
     assert "no agent serves this node and the engine cannot be run: No such file or directory" in error["msg"]
 
 
+# Root as it is in a user namespace: owner of its own files, with no say about those of others.
+POWERLESS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+
+
+@pytest.mark.parametrize(("verb", "code"), [("ADD", 5), ("DEL", 5), ("STATUS", 50)])
+def test_a_directory_of_another_user_is_told(launcher: Launcher, verb: str, code: int) -> None:
+    """As a rootless runtime meets it with the default stateDir: there is no agent of its own to look after."""
+    launcher.have_engine("echo engine")
+    launcher.socket.touch()
+    os.chown(launcher.state_dir, 65534, 65534)
+    error = json.loads(launcher.run(verb, json.dumps(launcher.conf()).encode(), through=POWERLESS).stdout)
+
+    assert code == error["code"]
+    assert f"{launcher.state_dir} belongs to another user; set stateDir to a directory" in error["msg"]
+
+
+def test_a_policy_that_keeps_from_the_agent_is_told(launcher: Launcher) -> None:
+    """What belongs to the caller's own user and yet cannot be reached is the node's matter."""
+    launcher.socket.touch()
+    launcher.state_dir.chmod(0)
+    error = json.loads(launcher.run("ADD", json.dumps(launcher.conf()).encode(), through=POWERLESS).stdout)
+
+    assert 11 == error["code"]
+    assert "the agent cannot be reached: Permission denied" in error["msg"]
+
+
 def notes(state_dir: Path) -> list[Path]:
     """Give the notes that are there."""
     return list((state_dir / handover.NOTES).iterdir())

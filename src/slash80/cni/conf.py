@@ -149,7 +149,8 @@ class RemovalConf(Model):
     model_config = ConfigDict(extra="ignore")
 
     state_dir: Folder = Field(
-        Path("/run/slash80"), description="Where attachments are remembered; on tmpfs, mode 0700."
+        Path("/run/slash80"),
+        description="Where attachments are remembered; on tmpfs, mode 0700, and of the user that calls the plugin.",
     )
     lock_timeout: float = Field(
         5, gt=0, le=50, description="Seconds to wait for another call before giving up with code 11."

@@ -7,6 +7,7 @@ dies, so one that is recorded, not complete, and whose lock is free was begun by
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -19,6 +20,7 @@ from pathlib import Path
 from slash80.addressing.attachment import lock_number_of
 from slash80.errors import IoFailure, TryAgain
 
+_OWN_STATE_DIR = "set stateDir to a directory of the calling user, or call as root"
 _ATTEMPTS, _PAUSE = 6, 0.0001
 _ALL = range(0)  # bytes of a file: none stands for all that there may ever be, as in fcntl(2)
 
@@ -32,7 +34,7 @@ class Absent(IoFailure):
 
 
 def private(directory: Path, *, make: bool = True) -> Path:
-    """Make a directory that only its owner can use; raise IoFailure for one that others may write to.
+    """Make a directory that only its owner can use; raise IoFailure for another user's and one that others may write.
 
     Raise Absent instead of making it if it is not to be made.
     """
@@ -46,7 +48,9 @@ def private(directory: Path, *, make: bool = True) -> Path:
             found = directory.stat()
     except OSError as error:
         raise unusable(directory, error) from error
-    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+    if found.st_uid != os.geteuid():
+        raise IoFailure(f"{directory} belongs to another user; {_OWN_STATE_DIR}")
+    if found.st_mode & 0o022:
         msg = f"{directory} can be written by others than the user of this process; make it his alone, mode 0700"
         raise IoFailure(msg)
     return directory
@@ -54,7 +58,9 @@ def private(directory: Path, *, make: bool = True) -> Path:
 
 def unusable(path: Path, error: OSError) -> IoFailure:
     """Say that the state directory cannot be used, and what to look at."""
-    return IoFailure(f"{path}: {error.strerror}; check the space and the permissions of the state directory")
+    forbidden = error.errno in {errno.EACCES, errno.EPERM}
+    advice = _OWN_STATE_DIR if forbidden else "check the space and the permissions of the state directory"
+    return IoFailure(f"{path}: {error.strerror}; {advice}")
 
 
 class FileLock:

@@ -1,5 +1,7 @@
 """Locks: bounded waits, gone with their holder, and never on a file that was replaced."""
 
+import errno
+import os
 import subprocess
 import sys
 import threading
@@ -14,7 +16,7 @@ from lab.stopping import is_waited_for
 from lab.waiting import wait_until
 from slash80.addressing.attachment import Key
 from slash80.errors import IoFailure, TryAgain
-from slash80.store.locks import Absent, AttachmentLocks, FileLock
+from slash80.store.locks import Absent, AttachmentLocks, FileLock, unusable
 
 HOLDER = """
 import sys, pathlib
@@ -190,6 +192,18 @@ def test_a_directory_that_others_may_write_to_is_refused(tmp_path: Path, mode: i
 
     with pytest.raises(IoFailure), AttachmentLocks(tmp_path / "locks", 1).held("s80aaaaaaaaaaaa"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [(errno.EACCES, "set stateDir to"), (errno.EPERM, "set stateDir to"), (errno.ENOSPC, "check the space")],
+)
+def test_a_directory_that_cannot_be_used_is_told_with_the_next_step(code: int, advice: str) -> None:
+    """Where the caller may not, another directory helps, and else room."""
+    error = unusable(Path("/run/slash80"), OSError(code, os.strerror(code)))
+
+    assert 5 == error.code
+    assert f"/run/slash80: {os.strerror(code)}; {advice}" in error.msg
 
 
 def test_a_call_finds_its_own_lock_free(tmp_path: Path) -> None:
