@@ -7,6 +7,7 @@ link to it is replaced, and the launcher. The version before stays until the nex
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +31,8 @@ def install(chosen: argparse.Namespace) -> int:
     """Install; print what was installed. What was there before stays in force unless all of the new one runs."""
     os.umask(0o022)  # runtimes of other users read it
     try:
-        version = _lay_out(_engine(), chosen.launcher or _engine().parent.parent / "slash80", chosen)
+        with _alone(chosen.bin_dir / HOME):
+            version = _lay_out(_engine(), chosen.launcher or _engine().parent.parent / "slash80", chosen)
     except (OSError, Unfit) as error:
         print(f"slash80 install: {error}; nothing was changed that runs", file=sys.stderr)
         return 1
@@ -42,9 +45,23 @@ def _engine() -> Path:
     return Path(sys.executable).resolve().parent
 
 
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Hold the directory's lock: an upgrade and a retried one may meet, and both use the same temporary names.
+
+    The kernel frees the lock when its holder is killed (flock(2)).
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    handle = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def _lay_out(engine: Path, launcher: Path, chosen: argparse.Namespace) -> str:
     home: Path = chosen.bin_dir / HOME
-    home.mkdir(parents=True, exist_ok=True)
     before = _linked(home)
     version = _digest(engine)
     if not (home / version).is_dir():

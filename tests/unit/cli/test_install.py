@@ -2,6 +2,7 @@
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,13 @@ def test_attributes_of_the_image_stay_there(image: Path, tmp_path: Path) -> None
         os.setxattr(path, "user.label", b"container_file_t")
     assert 0 == _install(tmp_path)
     assert [] == [path for path in (tmp_path / "bin").rglob("*") if "user.label" in os.listxattr(path)]
+
+
+def test_installers_that_meet_wait_for_each_other(image: Path, tmp_path: Path) -> None:
+    """Each of eight installers into one directory succeeds, and nothing temporary of theirs is left."""
+    with ThreadPoolExecutor(8) as pool:
+        codes = list(pool.map(lambda _: _install(tmp_path), range(8)))
+
+    home = tmp_path / "bin/.slash80"
+    assert [0] * 8 == codes
+    assert {"engine", "nft", (home / "engine").readlink().parts[0]} == {path.name for path in home.iterdir()}
