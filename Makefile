@@ -49,9 +49,9 @@ export SLASH80_PROFILE = $(PROFILE)
 
 # What is built here has steps in common, and takes all processors by itself. `test` has its own way to do two things at once.
 .NOTPARALLEL:
-.PHONY: help fresh demo test ready unit launcher netns runtime cluster kind kind-down image fuzz fuzz-launcher soak check lint types rooms size format docs bench build install uninstall \
+.PHONY: help fresh demo test ready unit launcher netns roots runtime cluster kind kind-down image fuzz fuzz-launcher soak check lint types rooms size format docs bench build install uninstall \
 	root tools cluster-tools venv fuzz-venv lock clean distclean apt-python apt-freeze apt-launcher apt-net apt-tests \
-	apt-tools apt-fresh apt-runtime apt-cluster apt-fuzz
+	apt-tools apt-fresh apt-roots apt-runtime apt-cluster apt-fuzz
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name text; do
@@ -68,9 +68,9 @@ KEEP_GOING = $(findstring k,$(firstword -$(MAKEFLAGS)))
 test: ## run every tier, the clusters beside the others; each is a target too, ARGS goes to pytest
 	@$(MAKE) ready || $(if $(KEEP_GOING),true,exit)
 	exec $(PY) -m tiers --make="$(MAKE)" --logs=build/tiers $(if $(KEEP_GOING),--keep-going) \
-		unit,launcher,netns,runtime cluster
+		unit,launcher,netns,roots,runtime cluster
 
-ready: root image tools cluster-tools fuzz-venv build/launcher-sanitized build/launcher-fuzz apt-tests apt-runtime apt-cluster
+ready: root image tools cluster-tools fuzz-venv build/launcher-sanitized build/launcher-fuzz apt-tests apt-roots apt-runtime apt-cluster
 
 unit: venv ## test the pure parts; needs nothing
 	@$(PY) -m pytest $(ARGS) tests/unit
@@ -80,6 +80,9 @@ launcher: root build/launcher-sanitized build/launcher-fuzz ## test the launcher
 
 netns: root fuzz-venv apt-tests ## test source and frozen plugin in network namespaces; needs root
 	@$(PY) -m pytest $(ARGS) tests/netns
+
+roots: root apt-tests apt-roots ## test the frozen plugin in the roots of other systems; needs root
+	@$(PY) -m pytest $(ARGS) tests/roots
 
 runtime: root tools apt-tests apt-runtime ## test the frozen plugin under containerd and cnitool; needs root
 	@$(PY) -m pytest $(ARGS) tests/runtime
@@ -247,7 +250,7 @@ clean: ## remove what was built or cached in this tree
 
 distclean: clean ## remove the packages and tools kept in CACHE too
 	@rm -rf $(CACHE)/venv-* $(CACHE)/fuzz-* $(CACHE)/tools-* $(CACHE)/set-* $(CACHE)/go-* $(CACHE)/lock
-	rm -rf $(CACHE)/cluster-* $(CACHE)/node-* $(CACHE)/image-* $(CACHE)/builder
+	rm -rf $(CACHE)/cluster-* $(CACHE)/node-* $(CACHE)/image-* $(CACHE)/root-* $(CACHE)/builder
 
 # Install those of the Debian packages $(1) that are missing; the archive is asked only then. podman's own conflist stays
 # out: a containerd of this machine would take it for its network.
@@ -286,6 +289,9 @@ apt-fuzz: apt-tools
 
 apt-fresh:
 	$(call apt,git mmdebstrap util-linux)
+
+apt-roots: apt-tools
+	$(call apt,busybox-static debian-archive-keyring mmdebstrap)
 
 apt-runtime: apt-tools
 	$(call apt,busybox-static containerd podman runc)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from lab import programs
 
-_RELEASE = "bookworm"
+RELEASE = "bookworm"
 _SOURCES = ("/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list")
 _WASTE = ("doc", "info", "locale", "man")
 
@@ -17,7 +18,7 @@ def sources() -> list[Path]:
     return [path for path in map(Path, _SOURCES) if path.exists()][:1]
 
 
-def bootstrap(target: Path, packages: Sequence[str] = ()) -> None:
+def bootstrap(target: Path, packages: Sequence[str] = (), *, release: str = RELEASE, variant: str = "minbase") -> None:
     """Make it at `target`, an archive if that ends with .tar, without documentation and package lists.
 
     The licences stay, which an engine that is built there has to bring along.
@@ -27,4 +28,13 @@ def bootstrap(target: Path, packages: Sequence[str] = ()) -> None:
     options += ["--customize-hook=rm -rf $1/var/lib/apt/lists/* $1/var/cache/apt/*"]
     if packages:
         options.append(f"--include={','.join(packages)}")
-    programs.run(["mmdebstrap", "--quiet", "--variant=minbase", *options, _RELEASE, str(target), *map(str, sources())])
+    programs.run(["mmdebstrap", "--quiet", f"--variant={variant}", *options, release, str(target), *_sources(release)])
+
+
+def _sources(release: str) -> list[str]:
+    """Return where packages of a release are: for this machine's as it says, else the archive that it names first."""
+    files = sources()
+    if release == RELEASE or not files:
+        return [*map(str, files)]
+    (archive, *_) = re.findall(r"^(?:URIs:|deb(?: \[.*?\])?)\s+(\S+)", files[0].read_text(), re.MULTILINE)
+    return [f"deb {archive} {release} main"]

@@ -1,0 +1,33 @@
+"""An nft of the node that is older than the one that came along: people, and managers of firewalls, list with it."""
+
+from pathlib import Path
+
+from lab.plugin import Frozen
+from lab.rig import Rig, configuration
+from lab.topology import Site
+from roots.systems import of_debian
+
+
+def test_it_lists_our_table_and_loads_it_again(plugin: Path, tmp_path: Path) -> None:
+    """What nft 0.9.8 of Debian 11 saves and restores is what it was: our nft and CHECK find nothing missing."""
+    root = of_debian("bullseye", tmp_path)
+    with Site() as site:
+        host = site.node.namespace
+        conf = configuration(site.node, tmp_path / "state")
+        rig = Rig(site, site.node, Frozen(host, root=plugin.parents[2]), conf)
+        rig = rig.having(
+            firewall={"trusted": ["2001:db8:77::/48", "10.7.0.0/16"], "serviceCIDRs": ["fd00:10:96::/112"]}
+        )
+        attachment = rig.attach()
+        before = host.command("nft", "-s", "list", "table", "inet", "slash80")
+
+        saved = root.run("/usr/sbin/nft", "list", "ruleset", host=host)
+        assert (0, b"") == (saved.returncode, saved.stderr)
+        host.command("nft", "flush", "ruleset")
+        (root.path / "saved").write_bytes(saved.stdout)
+        loaded = root.run("/usr/sbin/nft", "-f", "/saved", host=host)
+        assert (0, b"") == (loaded.returncode, loaded.stderr)
+
+        assert before == host.command("nft", "-s", "list", "table", "inet", "slash80")
+        rig.plugin.check(attachment.pod, rig.conf, attachment.result)
+        rig.detach(attachment)
