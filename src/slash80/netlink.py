@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ _BUFFER = 1 << 16  # a dump comes in parts of at most 32 KiB (netlink_dump in ne
 _SO_RCVBUFFORCE, _RECEIVED = 33, 1 << 20
 _DUMP_TRIES = 5
 _AT_ONCE = 100
+_NEWS_SECONDS = 30.0
 _ANSWER_WAIT = struct.pack("ll", 30, 0)  # seconds, microseconds; the kernel answers at once or not at all
 
 
@@ -136,12 +138,17 @@ class Socket:
         self._news.clear()
 
     def wait_for_news(self, wanted: Callable[[Part], bool]) -> None:
-        """Return as soon as the kernel has told something that is wanted, which may have been before this call."""
-        while True:
+        """Return as soon as the kernel has told something that is wanted, which may have been before this call.
+
+        Raise TimeoutError when it tells of nothing else for too long: in a storm of pods there is always something.
+        """
+        deadline = time.monotonic() + _NEWS_SECONDS
+        while time.monotonic() < deadline:
             news, self._news = self._news, []
             if any(map(wanted, news)):
                 return
             self._settle(self._sequence + 1, [])
+        raise TimeoutError(errno.ETIMEDOUT, "the kernel did not tell that an address can be used")
 
     def ask(self, step: Step) -> list[Part]:
         """Send one question and give the messages of its answer; raise NetlinkError when it is refused."""

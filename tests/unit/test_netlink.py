@@ -1,11 +1,13 @@
 """The netlink socket: framing, acknowledgements one by one, echoes, dumps."""
 
 import errno
+import itertools
 import struct
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_mock import MockerFixture
 
 from slash80 import netlink
 from slash80.netlink import NetlinkError, Part, Step
@@ -168,6 +170,19 @@ def test_a_question_gives_its_answer() -> None:
     assert [Part(ECHOED, b"it")] == socket.ask(_steps(b"")[0])
     with pytest.raises(NetlinkError, match="No such device"):
         socket.ask(_steps(b"")[0])
+
+
+@pytest.mark.parametrize(("tick", "heard"), [(1, True), (9, False)])
+def test_news_are_waited_for_so_long(mocker: MockerFixture, tick: int, heard: bool) -> None:  # noqa: FBT001
+    """Also while the kernel tells of others all the time."""
+    mocker.patch("slash80.netlink.time.monotonic", side_effect=itertools.count(0, tick))
+    wire = Wire()
+    wire.tell(*[b"other"] * 8, b"mine")
+    if heard:
+        connected(wire).wait_for_news(lambda part: part.body == b"mine")
+        return
+    with pytest.raises(TimeoutError, match="did not tell"):
+        connected(wire).wait_for_news(lambda part: part.body == b"mine")
 
 
 def test_a_socket_is_closed_at_the_end_of_its_context() -> None:
