@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Generator, Iterator, Sequence
+from functools import lru_cache
 from ipaddress import ip_network
 
 from slash80.addressing.attachment import hashed
@@ -104,8 +105,9 @@ class SqliteLedger:
 
     def note(self, network: str, prefixes: Sequence[Network], now: float) -> bool:
         """Remember which prefixes a network has; tell whether it had others before, or none."""
-        listed = sorted(map(str, prefixes))
-        before, since = self._notes().get(network, (None, 0.0))
+        listed = _listed(tuple(prefixes))
+        row = self._connection.execute("SELECT value FROM setting WHERE name = ?", [_NOTE + network]).fetchone()
+        before, since = _read_note(row[0]) if row else (None, 0.0)
         if before != listed or now - since > _REFRESHED:
             self._write_note(network, listed, now)
         return before != listed
@@ -130,7 +132,7 @@ class SqliteLedger:
     def _notes(self) -> dict[str, tuple[list[str], float]]:
         query = "SELECT substr(name, ?), value FROM setting WHERE name BETWEEN ? AND ?"
         rows = self._connection.execute(query, [len(_NOTE) + 1, _NOTE, _NOTE + "\U0010ffff"])
-        return {name: (note["prefixes"], note["since"]) for name, note in ((n, json.loads(v)) for n, v in rows)}
+        return {name: _read_note(value) for name, value in rows}
 
     def _write_note(self, network: str, listed: list[str], now: float) -> None:
         value = json.dumps({"prefixes": listed, "since": now})
@@ -148,3 +150,14 @@ class SqliteLedger:
             held, resting = self._connection.execute(query, bounds).fetchone()
             allocated, cooling = allocated + held, cooling + resting
         return Counts(allocated, cooling)
+
+
+@lru_cache(maxsize=16)
+def _listed(prefixes: tuple[Network, ...]) -> list[str]:
+    """Write prefixes, the same for each ADD of a network."""
+    return sorted(map(str, prefixes))
+
+
+def _read_note(text: str) -> tuple[list[str], float]:
+    note = json.loads(text)
+    return note["prefixes"], note["since"]

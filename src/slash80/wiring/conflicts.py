@@ -46,7 +46,7 @@ def around(host: Socket, prefixes: Sequence[Network]) -> dict[Range, str]:
         if prefix.version == 4:
             found[Range.of(prefix)] = f"route {wording.route(host, way)} leads there"
         else:
-            found |= {Range(one, one): words for one, words in _hosts(host, way.index) if one in prefix}
+            found |= {Range(one, one): words for one, words in _hosts(host, way.index, prefix)}
     return found
 
 
@@ -83,7 +83,7 @@ def _is_on_link(host: Socket, way: live.Route) -> bool:
 
 
 def _containing(host: Socket, prefix: Network) -> live.Route | None:
-    """Find the narrowest route that is wider than the prefix.
+    """Find the narrowest route that is wider than the prefix, and no default route.
 
     Not by an address of the prefix, which its cover hides, but by one beside it, or beside what contains it: a route
     that is wider leads there as well, unless a narrower one does.
@@ -94,21 +94,33 @@ def _containing(host: Socket, prefix: Network) -> live.Route | None:
         for bits in _HOSTS:
             address = family_of(prefix).address(beside | bits & (1 << level) - 1)
             answer = host.exchange([messages.route_to(address, entry=True)])[0]
-            if answer.errno == errno.ENETUNREACH:
+            if answer.errno == errno.ENETUNREACH or (not answer.errno and live.is_default(answer.parts[0])):
                 return None
             if not answer.errno and (way := live.route_of(answer.parts[0])).dst.supernet_of(prefix):  # type: ignore[arg-type]
                 return way
     return None
 
 
-def _hosts(host: Socket, index: int) -> Iterator[tuple[Address, str]]:
-    """Give the hosts that are known to be on a link: those that it routes to, and its neighbours."""
-    for route in live.routes(host, IPV6, index=index):
-        if route.gateway:
+def _hosts(host: Socket, index: int, prefix: Network) -> Iterator[tuple[Address, str]]:
+    """Give those hosts of an IPv6 prefix that are known to be on a link: it routes to them, or has them as neighbours.
+
+    Only messages are read in which the prefix stands: a thousand other nodes are a thousand routes and neighbours.
+    Who comes while they are read may be missing.
+    """
+    begin = prefix.network_address.packed[: prefix.prefixlen // 8]
+
+    def wanted(body: bytes) -> bool:
+        return begin in body
+
+    for part in host.dump(messages.all_routes(IPV6, index=index), disturbed=True, only=wanted):
+        route = live.route_of(part)
+        if route.gateway and route.gateway in prefix:
             yield route.gateway, f"{route.gateway} is the gateway of route {wording.route(host, route)}"
-    link = live.link_at(host, index)
-    for neighbour in live.neighbours(host, index):
-        yield neighbour.address, f"{neighbour.address} is a neighbour on {link.name if link else 'the link'}"
+    for part in host.dump(messages.neighbours(index), disturbed=True, only=wanted):
+        neighbour = live.neighbour_of(part)
+        if neighbour and neighbour.address in prefix:
+            link = live.link_at(host, index)
+            yield neighbour.address, f"{neighbour.address} is a neighbour on {link.name if link else 'the link'}"
 
 
 def _common(dst: Network, prefix: Network) -> Range:

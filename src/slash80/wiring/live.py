@@ -172,7 +172,7 @@ def priorities(pod: Socket) -> set[int]:
 
 def neighbours(socket: Socket, index: int) -> list[Neighbour]:
     """Give a link's neighbours."""
-    found = map(_neighbour, socket.dump(messages.neighbours(index)))
+    found = map(neighbour_of, socket.dump(messages.neighbours(index)))
     return [neighbour for neighbour in found if neighbour]
 
 
@@ -259,6 +259,11 @@ def is_route_to(part: Part, address: Address, index: int) -> bool:
     return there and kind == messages.RTN_UNICAST and _number(found.get(_RTA_OIF)) == index
 
 
+def is_default(part: Part) -> bool:
+    """Whether a message is of a default route."""
+    return not part.body[1]
+
+
 def kind_of(part: Part) -> int:
     """Read the kind (RTN_*) of a route out of a message."""
     return int(_ROUTE.unpack_from(part.body)[7])
@@ -285,7 +290,8 @@ def route_of(part: Part) -> Route:
     )
 
 
-def _neighbour(part: Part) -> Neighbour | None:
+def neighbour_of(part: Part) -> Neighbour | None:
+    """Read a neighbour out of a message; None when it has no MAC."""
     _, _, state, _, _ = _NEIGHBOUR.unpack_from(part.body)
     found = attributes(part.body, _NEIGHBOUR.size)
     if 1 not in found or len(found.get(2, b"")) != 6:
