@@ -16,40 +16,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import wraps
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from slash80.addressing.attachment import Assignment, Attachment, Key, Pod, State
+from slash80.addressing.attachment import Attachment, Key, State
 from slash80.addressing.family import Address
-from slash80.addressing.mac import Mac
 from slash80.addressing.pool import Range
 from slash80.errors import CniError, IoFailure, TryAgain
+from slash80.store import rows
 from slash80.store.api import Choose, Register, T
 from slash80.store.ledger import SqliteLedger
 from slash80.store.locks import FileLock, private, unusable
 
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE attachment (
-    host_ifname TEXT PRIMARY KEY, container_id TEXT NOT NULL, ifname TEXT NOT NULL, network TEXT NOT NULL,
-    netns TEXT NOT NULL, pod_namespace TEXT NOT NULL, pod_name TEXT NOT NULL, pod_uid TEXT NOT NULL,
-    mac TEXT, ipv4 TEXT, ipv6 TEXT, state TEXT NOT NULL, since REAL NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX attachment_container ON attachment (container_id);
-CREATE TABLE address (
-    family INTEGER NOT NULL, packed BLOB NOT NULL, holder TEXT, released REAL NOT NULL DEFAULT 0,
-    PRIMARY KEY (family, packed)
-) WITHOUT ROWID;
-CREATE INDEX address_holder ON address (holder) WHERE holder IS NOT NULL;
-CREATE INDEX address_released ON address (family, released) WHERE holder IS NULL;
-"""
-_COLUMNS = (
-    "host_ifname, container_id, ifname, network, netns, pod_namespace, pod_name, pod_uid, mac, ipv4, ipv6, state, since"
-)
-_FORGET_AFTER = 3600.0  # seconds; an address rested so long is as good as never used, and rows stay few
-_NEVER = 1e-9  # seconds; what was released at 0 never was
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _SOON = 0.1  # seconds of a wait that are not worth a statement
@@ -107,13 +86,11 @@ class SqliteStore:
     def get(self, host_ifname: str) -> Attachment | None:
         """Give the attachment with that host end, or None."""
         with self._opened_under_lock() as connection:
-            query = f"SELECT {_COLUMNS} FROM attachment WHERE host_ifname = ?"  # noqa: S608 -- a constant
-            rows = connection.execute(query, [host_ifname])
-            return next(map(_attachment, rows), None)
+            return rows.get(connection, host_ifname)
 
     def attachments(self, of: Key | None = None) -> list[Attachment]:
         """Give all attachments, oldest first; or the key's own and those of the same container."""
-        return self._found(*_of_container(of)) if of else self._found("", [])
+        return self._found(*rows.of_container(of)) if of else self._found("", [])
 
     @_reopening
     def held(self, by: Sequence[Attachment]) -> list[Address]:
@@ -123,8 +100,8 @@ class SqliteStore:
             "ORDER BY family"
         )
         with self._transaction() as connection:
-            rows = [row for one in by for row in connection.execute(query, [one.host_ifname, one.since])]
-        return [ip_address(packed) for (packed,) in rows]
+            found = [row for one in by for row in connection.execute(query, [one.host_ifname, one.since])]
+        return [ip_address(packed) for (packed,) in found]
 
     def dying(self) -> list[Attachment]:
         """Give the attachments that are dying, oldest first."""
@@ -133,20 +110,20 @@ class SqliteStore:
     @_reopening
     def _found(self, which: str, values: list[str]) -> list[Attachment]:
         with self._opened_under_lock() as connection:
-            return _found(connection, which, values)
+            return rows.found(connection, which, values)
 
     @_reopening
     def reserve(self, draft: Attachment, choose: Choose) -> Attachment:
         """Choose addresses and keep the draft with them."""
         with self._transaction() as connection:
-            if _version(connection) > SCHEMA_VERSION:
+            if rows.version(connection) > rows.SCHEMA_VERSION:
                 msg = f"{self._path} was written by a newer slash80; wait until this node's upgrade is finished"
                 raise TryAgain(msg)
-            self._secret = self._secret or _secret(connection)
-            known = _found(connection, *_of_container(draft.key))
+            self._secret = self._secret or rows.secret(connection)
+            known = rows.found(connection, *rows.of_container(draft.key))
             assignment = choose(SqliteLedger(connection, self._reached), self._secret, known)
             kept = replace(draft, assignment=assignment, since=self._clock())
-            _insert(connection, kept)
+            rows.insert(connection, kept)
             if assignment.early:
                 counted = "UPDATE setting SET value = value + ? WHERE name = 'early_reuse'"
                 connection.execute(counted, [assignment.early])
@@ -164,15 +141,15 @@ class SqliteStore:
         if getattr(self._own, "reserved", None) == (attachment, _identity(self._path)):
             return
         with self._transaction() as connection:
-            _insert(connection, attachment)
+            rows.insert(connection, attachment)
 
     @_reopening
     def release(self, host_ifname: str, *, rest: bool = True) -> None:
         """Forget an attachment and let its addresses rest."""
         now, self._own.reserved = self._clock(), None
         with self._transaction() as connection:
-            _let_go(connection, host_ifname, now if rest else None)
-            _forget_rested(connection, now)
+            rows.let_go(connection, host_ifname, now if rest else None)
+            rows.forget_rested(connection, now)
 
     @_reopening
     def doom(self, host_ifname: str) -> None:
@@ -190,8 +167,8 @@ class SqliteStore:
             for attachment in dead:
                 values = [attachment.host_ifname, attachment.since, State.DYING.value]
                 if connection.execute(same, values).fetchone():
-                    _let_go(connection, attachment.host_ifname, now)
-            _forget_rested(connection, now)
+                    rows.let_go(connection, attachment.host_ifname, now)
+            rows.forget_rested(connection, now)
 
     @_reopening
     def read(self, question: Callable[[Register], T]) -> T:
@@ -289,7 +266,7 @@ class SqliteStore:
             error = sqlite3.DatabaseError(verdict)
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error
-        if _version(connection) == 0:
+        if rows.version(connection) == 0:
             self._fill(connection)
         return connection
 
@@ -297,13 +274,13 @@ class SqliteStore:
         """Make the tables and read the attachments back from the kernel, in one transaction."""
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            for statement in filter(str.strip, _SCHEMA.split(";")):
+            for statement in filter(str.strip, rows.SCHEMA.split(";")):
                 connection.execute(statement)
             secret = secrets.token_bytes(16)
             connection.execute("INSERT INTO setting VALUES ('secret', ?), ('early_reuse', 0)", [secret])
             for attachment in self._survey():
-                _insert(connection, attachment)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                rows.insert(connection, attachment)
+            connection.execute(f"PRAGMA user_version = {rows.SCHEMA_VERSION}")
 
     def remove(self) -> None:
         """Remove the file and what lies beside it, while nobody writes to it."""
@@ -325,77 +302,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _secret(connection: sqlite3.Connection) -> bytes:
-    return bytes(connection.execute("SELECT value FROM setting WHERE name = 'secret'").fetchone()[0])
-
-
-def _of_container(key: Key) -> tuple[str, list[str]]:
-    """Say which attachments are the key's own and those of the same container.
-
-    Its own by the host end, since a record that was read back from the kernel may have a hash for the container.
-    """
-    return "WHERE container_id = ? OR host_ifname = ?", [key.container_id, key.host_ifname]
-
-
-def _found(connection: sqlite3.Connection, which: str, values: list[str]) -> list[Attachment]:
-    query = f"SELECT {_COLUMNS} FROM attachment {which} ORDER BY since, host_ifname"  # noqa: S608 -- constants
-    return list(map(_attachment, connection.execute(query, values)))
-
-
-def _insert(connection: sqlite3.Connection, kept: Attachment) -> None:
-    """Write an attachment and take its addresses, also from a holder that lost them with a lost file."""
-    given = kept.assignment
-    texts = [None if value is None else str(value) for value in (given.mac, given.ipv4, given.ipv6)]
-    row = [
-        *(kept.host_ifname, kept.key.container_id, kept.key.ifname, kept.network, kept.netns),
-        *(kept.pod.namespace, kept.pod.name, kept.pod.uid),
-        *(*texts, kept.state.value, kept.since),
-    ]
-    marks = ", ".join("?" * len(row))
-    connection.execute(f"INSERT OR REPLACE INTO attachment ({_COLUMNS}) VALUES ({marks})", row)  # noqa: S608 -- constants
-    if given.addresses:
-        marks = ", ".join(["(?, ?, ?)"] * len(given.addresses))
-        connection.execute(
-            f"INSERT INTO address (family, packed, holder) VALUES {marks} "  # noqa: S608 -- the same
-            "ON CONFLICT (family, packed) DO UPDATE SET holder = excluded.holder",
-            [value for one in given.addresses for value in (one.version, one.packed, kept.host_ifname)],
-        )
-
-
-def _let_go(connection: sqlite3.Connection, host_ifname: str, released: float | None) -> None:
-    """Take an attachment out, and its addresses from it; they rest from `released` on, or stay as they were before."""
-    connection.execute("DELETE FROM attachment WHERE host_ifname = ?", [host_ifname])
-    if released is not None:
-        connection.execute("UPDATE address SET released = ? WHERE holder = ?", [released, host_ifname])
-    connection.execute("UPDATE address SET holder = NULL WHERE holder = ?", [host_ifname])
-
-
-def _forget_rested(connection: sqlite3.Connection, now: float) -> None:
-    """Forget addresses that rested for long, or never were anybody's; by family, or every row would be looked at."""
-    forgotten = "DELETE FROM address WHERE family IN (4, 6) AND holder IS NULL AND released < ?"
-    connection.execute(forgotten, [max(now - _FORGET_AFTER, _NEVER)])
-
-
-def _attachment(row: tuple[str, ...]) -> Attachment:
-    host_ifname, container_id, ifname, network, netns, *pod, mac, ipv4, ipv6, state, since = row
-    assignment = Assignment(
-        ipv4=IPv4Address(ipv4) if ipv4 else None,
-        ipv6=IPv6Address(ipv6) if ipv6 else None,
-        mac=Mac.parse(mac) if mac else None,
-    )
-    return Attachment(
-        key=Key(container_id, ifname),
-        network=network,
-        assignment=assignment,
-        host_ifname=host_ifname,
-        netns=netns,
-        pod=Pod(*pod),
-        state=State(state),
-        since=float(since),
-    )

@@ -1,0 +1,114 @@
+"""How attachments and addresses lie in the tables of the store: each function is a statement or two."""
+
+from __future__ import annotations
+
+import sqlite3
+from ipaddress import IPv4Address, IPv6Address
+
+from slash80.addressing.attachment import Assignment, Attachment, Key, Pod, State
+from slash80.addressing.mac import Mac
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE attachment (
+    host_ifname TEXT PRIMARY KEY, container_id TEXT NOT NULL, ifname TEXT NOT NULL, network TEXT NOT NULL,
+    netns TEXT NOT NULL, pod_namespace TEXT NOT NULL, pod_name TEXT NOT NULL, pod_uid TEXT NOT NULL,
+    mac TEXT, ipv4 TEXT, ipv6 TEXT, state TEXT NOT NULL, since REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX attachment_container ON attachment (container_id);
+CREATE TABLE address (
+    family INTEGER NOT NULL, packed BLOB NOT NULL, holder TEXT, released REAL NOT NULL DEFAULT 0,
+    PRIMARY KEY (family, packed)
+) WITHOUT ROWID;
+CREATE INDEX address_holder ON address (holder) WHERE holder IS NOT NULL;
+CREATE INDEX address_released ON address (family, released) WHERE holder IS NULL;
+"""
+_COLUMNS = (
+    "host_ifname, container_id, ifname, network, netns, pod_namespace, pod_name, pod_uid, mac, ipv4, ipv6, state, since"
+)
+_FORGET_AFTER = 3600.0  # seconds; an address rested so long is as good as never used, and rows stay few
+_NEVER = 1e-9  # seconds; what was released at 0 never was
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """Return the version of the tables; 0 where there are none."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def secret(connection: sqlite3.Connection) -> bytes:
+    """Return the node's secret."""
+    return bytes(connection.execute("SELECT value FROM setting WHERE name = 'secret'").fetchone()[0])
+
+
+def of_container(key: Key) -> tuple[str, list[str]]:
+    """Say which attachments are the key's own and those of the same container.
+
+    Its own by the host end, since a record that was read back from the kernel may have a hash for the container.
+    """
+    return "WHERE container_id = ? OR host_ifname = ?", [key.container_id, key.host_ifname]
+
+
+def found(connection: sqlite3.Connection, which: str, values: list[str]) -> list[Attachment]:
+    """Return the attachments for which the condition holds, oldest first."""
+    query = f"SELECT {_COLUMNS} FROM attachment {which} ORDER BY since, host_ifname"  # noqa: S608 -- constants
+    return list(map(_attachment, connection.execute(query, values)))
+
+
+def get(connection: sqlite3.Connection, host_ifname: str) -> Attachment | None:
+    """Return the attachment with that host end, or None."""
+    query = f"SELECT {_COLUMNS} FROM attachment WHERE host_ifname = ?"  # noqa: S608 -- a constant
+    return next(map(_attachment, connection.execute(query, [host_ifname])), None)
+
+
+def insert(connection: sqlite3.Connection, kept: Attachment) -> None:
+    """Write an attachment and take its addresses, also from a holder that lost them with a lost file."""
+    given = kept.assignment
+    texts = [None if value is None else str(value) for value in (given.mac, given.ipv4, given.ipv6)]
+    row = [
+        *(kept.host_ifname, kept.key.container_id, kept.key.ifname, kept.network, kept.netns),
+        *(kept.pod.namespace, kept.pod.name, kept.pod.uid),
+        *(*texts, kept.state.value, kept.since),
+    ]
+    marks = ", ".join("?" * len(row))
+    connection.execute(f"INSERT OR REPLACE INTO attachment ({_COLUMNS}) VALUES ({marks})", row)  # noqa: S608 -- constants
+    if given.addresses:
+        marks = ", ".join(["(?, ?, ?)"] * len(given.addresses))
+        connection.execute(
+            f"INSERT INTO address (family, packed, holder) VALUES {marks} "  # noqa: S608 -- the same
+            "ON CONFLICT (family, packed) DO UPDATE SET holder = excluded.holder",
+            [value for one in given.addresses for value in (one.version, one.packed, kept.host_ifname)],
+        )
+
+
+def let_go(connection: sqlite3.Connection, host_ifname: str, released: float | None) -> None:
+    """Take an attachment out, and its addresses from it; they rest from `released` on, or stay as they were before."""
+    connection.execute("DELETE FROM attachment WHERE host_ifname = ?", [host_ifname])
+    if released is not None:
+        connection.execute("UPDATE address SET released = ? WHERE holder = ?", [released, host_ifname])
+    connection.execute("UPDATE address SET holder = NULL WHERE holder = ?", [host_ifname])
+
+
+def forget_rested(connection: sqlite3.Connection, now: float) -> None:
+    """Forget addresses that rested for long, or never were anybody's; by family, or every row would be looked at."""
+    forgotten = "DELETE FROM address WHERE family IN (4, 6) AND holder IS NULL AND released < ?"
+    connection.execute(forgotten, [max(now - _FORGET_AFTER, _NEVER)])
+
+
+def _attachment(row: tuple[str, ...]) -> Attachment:
+    host_ifname, container_id, ifname, network, netns, *pod, mac, ipv4, ipv6, state, since = row
+    assignment = Assignment(
+        ipv4=IPv4Address(ipv4) if ipv4 else None,
+        ipv6=IPv6Address(ipv6) if ipv6 else None,
+        mac=Mac.parse(mac) if mac else None,
+    )
+    return Attachment(
+        key=Key(container_id, ifname),
+        network=network,
+        assignment=assignment,
+        host_ifname=host_ifname,
+        netns=netns,
+        pod=Pod(*pod),
+        state=State(state),
+        since=float(since),
+    )
