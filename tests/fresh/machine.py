@@ -52,7 +52,6 @@ class Machine:
     """The bare root, and a folder on a tmpfs for all that trials write."""
 
     folder: Path
-    groups: Cgroups
     home: Path = field(default_factory=lambda: Path(os.environ["HOME"]))
 
     @property
@@ -77,21 +76,22 @@ class Machine:
         """Run a command of the shell in the clone of the tree; raise ProgramFailed with what it said."""
         path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # Debian's, for root
         variables = {"HOME": str(self.home), "PATH": path, **registries.environment()}
-        words = ["env", "-i", *(f"{key}={value}" for key, value in variables.items()), "bash", "-euc", command]
-        inside = ["bash", "-euc", self._script(root), "bash", str(root), *words]
-        done = programs.ended(joining(self.groups.roots, ["unshare", *_NAMESPACES, *inside]), seconds=_LIMIT)
+        # made for no longer than they are used, since another run takes empty ones for those of a run that was killed
+        with cgroups(f"{PREFIX}fresh-{secrets.token_hex(3)}") as groups:
+            inside = ["bash", "-euc", self._script(root, groups), "bash", str(root), "bash", "-euc", command]
+            words = joining(groups.roots, ["unshare", *_NAMESPACES, *inside])
+            done = programs.ended(words, environ=variables, seconds=_LIMIT)
         if done.returncode:
-            # without the variables: some machines have passwords in them
             programs.fail(subprocess.CompletedProcess([command], done.returncode, done.stdout, done.stderr))
 
     def packages(self, root: Path) -> set[str]:
         """Return the Debian packages that somebody asked for by name."""
         return set(programs.run(["chroot", root, "apt-mark", "showmanual"]).split())
 
-    def _script(self, root: Path) -> str:
+    def _script(self, root: Path, groups: Cgroups) -> str:
         binds = [f"mkdir -p {root}{path}; mount --bind {source} {root}{path}" for source, path in self._shared()]
-        mounts = [hierarchy.mount_command for hierarchy in self.groups.hierarchies]
-        leaves = [f"echo $$ > {h.mountpoint}/init/cgroup.procs" for h in self.groups.hierarchies if h.is_unified]
+        mounts = [hierarchy.mount_command for hierarchy in groups.hierarchies]
+        leaves = [f"echo $$ > {h.mountpoint}/init/cgroup.procs" for h in groups.hierarchies if h.is_unified]
         parts = {"binds": binds, "cgroups": mounts, "leaves": leaves}
         return _INSIDE.format(source=_SOURCE, **{name: "\n".join(lines) for name, lines in parts.items()})
 
@@ -115,16 +115,15 @@ def bare(folder: Path, tree: Path) -> Iterator[Machine]:
     _sweep()
     remember_settings()
     try:
-        with cgroups(f"{PREFIX}fresh-{secrets.token_hex(3)}") as groups:
-            machine = Machine(folder, groups)
-            programs.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=75%", "tmpfs", folder])
-            bootstrap(machine.base, ["git", "make"])
-            (machine.folder / "cache").mkdir()
-            for listed in machine.base.glob("etc/apt/sources.list.d/*"):
-                listed.unlink()
-            registries.carry(machine.base)
-            programs.run(["git", "clone", "--quiet", tree, machine.folder / "src"])
-            yield machine
+        machine = Machine(folder)
+        programs.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=75%", "tmpfs", folder])
+        bootstrap(machine.base, ["git", "make"])
+        (machine.folder / "cache").mkdir()
+        for listed in machine.base.glob("etc/apt/sources.list.d/*"):
+            listed.unlink()
+        registries.carry(machine.base)
+        programs.run(["git", "clone", "--quiet", tree, machine.folder / "src"])
+        yield machine
     finally:
         restore_settings()
 
