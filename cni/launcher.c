@@ -45,7 +45,7 @@ static struct {
     const char *too_low; /* a limit with which the engine could not run, if there is one */
 } call;
 
-/* What the engine needs of what setrlimit(2) limits: twice what an ADD was seen to take, or more. */
+/* What the engine needs of what setrlimit(2) limits: enough for an ADD, with room. */
 static const struct {
     int resource;
     rlim_t least;

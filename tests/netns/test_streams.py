@@ -208,6 +208,19 @@ def test_the_engine_by_itself_tells_of_a_limit(
     assert_nothing_left(rig, before)
 
 
+def test_an_add_works_with_the_least_that_the_launcher_demands(caller: Caller) -> None:
+    """All limits at once, and none of them may be raised; what is under one of them is refused by its name."""
+    least = {"NOFILE": 64, "FSIZE": 64 << 20, "AS": 512 << 20, "DATA": 128 << 20, "STACK": 1 << 20, "CPU": 30}
+
+    def limit() -> None:
+        for name, value in least.items():
+            limits.hard(getattr(resource, f"RLIMIT_{name}"), value)()
+
+    ended = caller.run(input=caller.conf(), capture_output=True, preexec_fn=limit)
+
+    assert "interfaces" in oracle.judge("ADD", ended.returncode, ended.stdout)
+
+
 @pytest.mark.parametrize("program", ["slash80", ".slash80/engine"])
 def test_ignored_and_blocked_signals_change_nothing(rig: Rig, caller: Caller, program: str) -> None:
     """A runtime's are inherited: an ADD works as ever, the firewall's nft included."""

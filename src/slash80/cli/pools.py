@@ -48,8 +48,10 @@ def lines(conf_dir: Path, state_dir: Path) -> tuple[list[PoolLine], list[str]]:
 
     pools: dict[str, Pool] = {}
     problems = []
-    for path in files.configurations(conf_dir):
-        document = files.read(path)
+    found = [(path, files.read(path)) for path in files.configurations(conf_dir)]
+    if not found and (state_dir / nodefile.NAME).exists():  # the runtime's are elsewhere, as seen from a container
+        found = [(state_dir / nodefile.NAME, files.conflist(state_dir))]
+    for path, document in found:
         if document is None:
             problems.append(f"{path} is no JSON object, so no runtime can use it; correct it or remove it")
             continue
@@ -57,8 +59,6 @@ def lines(conf_dir: Path, state_dir: Path) -> tuple[list[PoolLine], list[str]]:
             pools |= {f"{pool.family} {pool}": pool for pool in _pools(document, state_dir)}
         except CniError as error:
             problems.append(f"{path}: {error.msg}")
-    if not pools and (state_dir / nodefile.NAME).exists():  # not where the conflist is, but where the agent's state is
-        pools = {f"{pool.family} {pool}": pool for pool in _pools(files.conflist(state_dir), state_dir)}
     every = list(pools.values())
     if not (state_dir / "state.db").exists():
         return [_line(pool, 0) for pool in every], problems

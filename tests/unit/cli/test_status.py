@@ -108,6 +108,16 @@ def test_a_pool_that_is_full_is_shown(
     assert f"{folder}/30-bad.conf is no JSON object" in problem
 
 
+def test_a_node_that_only_drains_has_no_pool(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Which is a problem to be shown, and keeps nothing else from being shown."""
+    (state_dir / nodefile.NAME).write_text(json.dumps({"version": 1, "ipv6": [{"prefix": OLD, "state": "draining"}]}))
+    assert 0 == commands.main(["status", "-o", "json", *of(state_dir)])
+    found = json.loads(capsys.readouterr().out)
+
+    assert ([], 1) == (found["pools"], found["attachments"]["ready"])
+    assert any("node.json has no active prefix" in problem for problem in found["problems"])
+
+
 def test_prefixes(state_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As a table and as a list; none where nobody wrote any."""
     assert 0 == commands.main(["prefixes", "--state-dir", str(state_dir)])
