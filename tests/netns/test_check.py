@@ -8,6 +8,7 @@ import pytest
 
 from lab import snapshot
 from lab.rig import Attachment, Rig, changed
+from lab.waiting import wait_until
 
 VERSIONS = ("0.4.0", "1.0.0", "1.1.0")
 
@@ -115,6 +116,9 @@ def test_check_passes_right_after_add(rig: Rig, version: str) -> None:
     """CHECK with the result of ADD is silent in every version that has it, and changes nothing."""
     rig = rig.having(cniVersion=version)
     attachment = rig.attach()
+    rig.plugin.check(attachment.pod, rig.conf, attachment.result)
+    # The pod's automatic link-local address gets its routes when duplicate address detection is over, within a second.
+    wait_until(lambda: not attachment.pod.query("-6 addr show tentative"))
     before = snapshot.take(rig.host), snapshot.take(attachment.pod)
 
     rig.plugin.check(attachment.pod, rig.conf, attachment.result)
