@@ -49,9 +49,9 @@ export SLASH80_PROFILE = $(PROFILE)
 
 # What is built here has steps in common, and takes all processors by itself. `test` has its own way to do two things at once.
 .NOTPARALLEL:
-.PHONY: help fresh demo test ready unit launcher netns roots runtime cluster kind kind-down image fuzz fuzz-launcher soak check lint types rooms size format docs bench build install uninstall \
+.PHONY: help fresh demo test ready unit launcher netns roots runtime cluster kernels kind kind-down image fuzz fuzz-launcher soak check lint types rooms size format docs bench build install uninstall \
 	root tools cluster-tools venv fuzz-venv lock clean distclean apt-python apt-freeze apt-launcher apt-net apt-tests \
-	apt-tools apt-fresh apt-roots apt-runtime apt-cluster apt-fuzz
+	apt-tools apt-fresh apt-roots apt-runtime apt-cluster apt-fuzz apt-kernels
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name text; do
@@ -89,6 +89,9 @@ runtime: root tools apt-tests apt-runtime ## test the frozen plugin under contai
 
 cluster: root image tools cluster-tools apt-tests apt-cluster ## test on real Kubernetes clusters, made by kind; needs root
 	@$(PY) -m pytest -p no:randomly $(ARGS) tests/cluster
+
+kernels: root apt-tests apt-kernels ## test on the kernels of Debian 11, 12 and 13 in QEMU, half an hour each; needs root
+	@nice $(PY) -m pytest -p no:randomly $(ARGS) tests/kernels
 
 image: venv apt-cluster ## build the image of the DaemonSet
 	@$(PY) -m kind image
@@ -250,7 +253,7 @@ clean: ## remove what was built or cached in this tree
 
 distclean: clean ## remove the packages and tools kept in CACHE too
 	@rm -rf $(CACHE)/venv-* $(CACHE)/fuzz-* $(CACHE)/tools-* $(CACHE)/set-* $(CACHE)/go-* $(CACHE)/lock
-	rm -rf $(CACHE)/cluster-* $(CACHE)/node-* $(CACHE)/image-* $(CACHE)/root-* $(CACHE)/builder
+	rm -rf $(CACHE)/cluster-* $(CACHE)/node-* $(CACHE)/image-* $(CACHE)/kernel-* $(CACHE)/root-* $(CACHE)/builder
 
 # Install those of the Debian packages $(1) that are missing; the archive is asked only then. podman's own conflist stays
 # out: a containerd of this machine would take it for its network.
@@ -295,6 +298,9 @@ apt-roots: apt-tools
 
 apt-runtime: apt-tools
 	$(call apt,busybox-static containerd podman runc)
+
+apt-kernels:
+	$(call apt,busybox-static cpio kmod qemu-system-x86)
 
 apt-cluster: apt-tools
 	$(call apt,aardvark-dns catatonit crun iptables mmdebstrap netavark podman zstd)

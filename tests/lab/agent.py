@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from lab.namespaces import Namespace
-from lab.waiting import wait_until
+from lab.waiting import PATIENCE, wait_until
 
 
 class Agent:
@@ -85,7 +85,7 @@ class Agent:
         """Ask it to end, and give its exit code."""
         assert self._process
         self._process.terminate()
-        return self._process.wait(timeout=60)
+        return self._process.wait(timeout=60 * PATIENCE)
 
     def kill(self) -> None:
         """Take it down as it stands, and wait until the last of its processes has gone."""
@@ -104,7 +104,7 @@ class Agent:
     def wait(self) -> int:
         """Wait until it has ended by itself."""
         assert self._process
-        return self._process.wait(timeout=60)
+        return self._process.wait(timeout=60 * PATIENCE)
 
     def _serves(self, before: int) -> bool:
         assert self._process

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.namespaces import Namespace
+from lab.waiting import PATIENCE
 
 Json = dict[str, Any]
 Netns = Namespace | str | Path | None
@@ -142,7 +143,7 @@ class Frozen(Plugin):
     """The executable below `root`, as `make install DESTDIR=root` lays it out; killed when it takes long."""
 
     root: Path
-    kill_after: float = field(default=60, kw_only=True)
+    kill_after: float = field(default=60 * PATIENCE, kw_only=True)
 
     def execute(self, environ: Mapping[str, str], stdin: bytes) -> Outcome:
         """Run /opt/cni/bin/slash80."""

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from lab.namespaces import Namespace
+from lab.waiting import PATIENCE
 
 PORT = 7
 Protocol = Literal["tcp", "udp"]
@@ -107,7 +108,7 @@ def ask(
     *,
     payload: bytes = b"?",
     port: int = PORT,
-    timeout: float = 1.0,
+    timeout: float = PATIENCE,
 ) -> Answer | None:
     """Ask a server once, by one datagram or one connection; None = no answer, whatever the reason."""
     with client.socket(family_of(address), _KINDS[protocol]) as asking:
@@ -131,7 +132,7 @@ def source_seen(client: Namespace, address: str, protocol: Protocol = "udp") -> 
 def ping(client: Namespace, address: str, *, count: int = 1, interval: float = 0.002, source: str = "") -> int:
     """Send echo requests, from any of the client's addresses, and count the replies."""
     origin = ("-I", source) if source else ()
-    said = client.command("ping", "-n", f"-c{count}", f"-i{interval}", "-W1", *origin, address, check=False)
+    said = client.command("ping", "-n", f"-c{count}", f"-i{interval}", f"-W{PATIENCE:g}", *origin, address, check=False)
     found = re.search(r"(\d+) received", said)
     return int(found[1]) if found else 0
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from lab.namespaces import Namespace
 from lab.plugin import Json, Plugin
 from lab.topology import Node, Site
+from lab.waiting import PATIENCE
 
 
 def configuration(node: Node, state_dir: Path, **changes: object) -> Json:
@@ -20,6 +21,8 @@ def configuration(node: Node, state_dir: Path, **changes: object) -> Json:
         "ipv6": {"prefixes": [node.prefix6]},
         "ipv4": {"prefixes": [node.prefix4]},
     }
+    if PATIENCE > 1:
+        conf["lockTimeout"] = 5 * PATIENCE
     return changed(conf, **changes)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lab.namespaces import Namespace
 from lab.rig import Rig
-from lab.waiting import wait_until
+from lab.waiting import PATIENCE, wait_until
 from slash80.moments import Moment
 
 
@@ -36,7 +36,7 @@ def stopped(rig: Rig, verb: str, pod: Namespace, moment: Moment) -> Iterator[Cal
 
     def resume() -> int:
         process.send_signal(signal.SIGCONT)
-        return process.wait(timeout=30)
+        return process.wait(timeout=30 * PATIENCE)
 
     try:
         yield resume

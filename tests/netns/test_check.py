@@ -17,7 +17,11 @@ VERSIONS = ("0.4.0", "1.0.0", "1.1.0")
 Damage = tuple[str, list[str], str]
 DAMAGES: dict[str, Callable[[Attachment], Damage]] = {
     "host end removed": lambda a: ("host", [f"link del {a.host_ifname}"], f"host end {a.host_ifname} is missing"),
-    "host end renamed": lambda a: ("host", [f"link set {a.host_ifname} name other"], f"{a.host_ifname} is missing"),
+    "host end renamed": lambda a: (
+        "host",
+        [f"link set {a.host_ifname} down", f"link set {a.host_ifname} name other"],  # Linux before 6.2 needs it down
+        f"{a.host_ifname} is missing",
+    ),
     "host end down": lambda a: ("host", [f"link set {a.host_ifname} down"], f"host end {a.host_ifname} is down"),
     "host end in another group": lambda a: ("host", [f"link set {a.host_ifname} group 5"], "is in group 5"),
     "host end with another alias": lambda a: ("host", [f"link set {a.host_ifname} alias x"], "has the alias 'x'"),

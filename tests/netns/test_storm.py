@@ -1,5 +1,6 @@
 """Many calls: all at once, and one after the other for long. Nothing is given twice, nothing accumulates."""
 
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,21 +21,22 @@ def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+PODS = int(os.environ.get("SLASH80_PODS", "100"))
 CYCLES = {"inprocess": 1000, "frozen": 100, "served": 200}
 
 
-def test_hundred_pods_at_once(rig: Rig) -> None:
-    """100 ADDs at once all succeed, with addresses, names and MACs of their own; 100 DELs leave nothing."""
+def test_many_pods_at_once(rig: Rig) -> None:
+    """Many ADDs at once all succeed, with addresses, names and MACs of their own; as many DELs leave nothing."""
     rig.cycle()
     before = snapshot.take(rig.host)
-    pods = [rig.site.pod() for _ in range(100)]
+    pods = [rig.site.pod() for _ in range(PODS)]
     with ThreadPoolExecutor(len(pods)) as pool:
         attachments = list(pool.map(rig.attach, pods))
 
-        assert len({address for attachment in attachments for address in attachment.addresses}) == 200
-        assert len({attachment.host_ifname for attachment in attachments}) == 100
-        assert len({attachment.result["interfaces"][1]["mac"] for attachment in attachments}) == 100
-        assert state.attachments(rig.state_dir) == 100
+        assert len({address for attachment in attachments for address in attachment.addresses}) == 2 * PODS
+        assert len({attachment.host_ifname for attachment in attachments}) == PODS
+        assert len({attachment.result["interfaces"][1]["mac"] for attachment in attachments}) == PODS
+        assert state.attachments(rig.state_dir) == PODS
         with Server(pods[0]):
             assert list(pool.map(lambda a: source_seen(a.pod, attachments[0].ipv6), attachments[1:])) == [
                 attachment.ipv6 for attachment in attachments[1:]

@@ -74,8 +74,7 @@ class Base:
             nft.replace(ruleset, f"{ruleset.fingerprint} {_short(network)}")
             if self.is_whole(ruleset):
                 return True
-        msg = f"table inet {TABLE} was changed {_TRIES} times while it was put in place"
-        raise FirewallUnusable(f"{msg}; find out what writes the firewall")
+        raise FirewallUnusable(_not_kept(self.installed(ruleset)))
 
     def is_whole(self, ruleset: Ruleset) -> bool:
         """Whether the table is there, with this text, and nobody took a chain or a rule away.
@@ -132,6 +131,13 @@ def _read(ruleset: Ruleset, table: Answer, *chains: Answer) -> Installed | None:
     awake = not any(found.get(_TABLE_FLAGS, b""))
     whole = awake and all(map(_is_whole, ruleset.chains, chains))
     return Installed(fingerprint, network, whole)
+
+
+def _not_kept(found: Installed | None) -> str:
+    if found and found.whole and not found.fingerprint:
+        return f"the kernel does not keep the comment of table inet {TABLE}, as Linux 5.10 and newer do; use one of those"
+    msg = f"table inet {TABLE} was changed {_TRIES} times while it was put in place"
+    return f"{msg}; find out what writes the firewall"
 
 
 def _why(answer: Answer) -> str:

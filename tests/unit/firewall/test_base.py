@@ -108,6 +108,14 @@ def test_a_missing_table_is_put_in_place(tables: Tables, base: Base) -> None:
     assert [f"{RULESET.fingerprint} net"] == tables.put
 
 
+def test_a_kernel_that_keeps_no_comment(tables: Tables, base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux before 5.10 has the rules and drops the table's comment; the error names the version that it takes."""
+    monkeypatch.setattr(nft, "replace", lambda ruleset, _: tables.have(ruleset, ""))
+
+    with pytest.raises(FirewallUnusable, match="does not keep the comment of table inet slash80, as Linux 5.10"):
+        base.ensure(RULESET, "net", _is_used)
+
+
 HARMS: dict[str, Callable[[Tables], object]] = {
     "chain gone": lambda tables: tables.take_away("edge"),
     "chain flushed": lambda tables: tables.lay("edge", 0),
