@@ -75,16 +75,17 @@ def test_check_sees_damage(tool: CniTool) -> None:
 
 
 def test_status(tool: CniTool) -> None:
-    """STATUS is fine while addresses are free, and an error (50) when a family's pool is used up."""
+    """STATUS is fine before the first pod and while a family's pool is used up: then ADD says so, with 100."""
     tool.configure(tool.node.conflist(ipv4={"prefixes": ["10.80.11.0/30"]}))
-    with tool.namespaces(2) as names:
+    with tool.namespaces(3) as [*names, further]:
         tool.succeed("status")
         for name in names:
             tool.add(name)
-        full = tool.call("status")
+        tool.succeed("status")
+        refused = tool.call("add", further)
 
-    assert full.returncode == 1
-    assert "10.80.11.0/30" in full.stderr
+    assert refused.returncode == 1
+    assert "no free IPv4 address in 10.80.11.0/30" in refused.stdout + refused.stderr
 
 
 def test_gc_without_a_list(tool: CniTool) -> None:
