@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -191,8 +191,9 @@ class _Adding:
             reach(Moment.KEPT)
             answer(result)
         reach(Moment.ANSWERED)
-        if IPV6 in plan.families:  # for which nobody need wait
-            netns.inside(self._netns_fd, partial(sysctl.keep_ipv6, plan.ifname))
+        if IPV6 in plan.families:  # for which nobody need wait, and without which the pod works as well
+            with suppress(OSError):
+                netns.inside(self._netns_fd, partial(sysctl.keep_ipv6, plan.ifname))
 
     def _reserve(self) -> Attachment:
         """Reserve addresses; if they are held, release those of dead attachments and try again."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from slash80.addressing.family import FAMILIES, Family
@@ -105,14 +104,13 @@ def enable_ipv6(*links: str, advice: str = _ADVICE) -> None:
 def keep_ipv6(name: str) -> None:
     """Let a link keep its IPv6 addresses while it is down, as it keeps those of IPv4; for use inside a pod.
 
-    Where that cannot be written the pod works all the same.
+    Raise OSError where that cannot be written.
     """
     key = f"ipv6/conf/{name}/keep_addr_on_down"
     try:
         _own_procfs.write(key, "1")
     except OSError:  # as where nothing may be mounted
-        with suppress(OSError):
-            ((_writable or _ROOT) / key).write_text("1")
+        ((_writable or _ROOT) / key).write_text("1")
 
 
 def write(key: str, value: str, *, advice: str = _ADVICE) -> None:

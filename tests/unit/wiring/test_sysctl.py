@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from slash80.addressing.family import FAMILIES, IPV4, IPV6
 from slash80.errors import Failure
@@ -148,3 +149,14 @@ def test_a_family_that_the_kernel_lacks_is_told(root: Path) -> None:
 
     with pytest.raises(Failure, match=r"the kernel has no IPv6, but ipv6\.prefixes is configured"):
         sysctl.require(FAMILIES)
+
+
+def test_ipv6_addresses_are_kept_where_nothing_may_be_mounted(root: Path, mocker: MockerFixture) -> None:
+    """Then the usual /proc/sys is written; where that cannot be either, the caller hears of it."""
+    mocker.patch.object(sysctl, "_own_procfs").write.side_effect = PermissionError
+    (root / "ipv6/conf/eth1/keep_addr_on_down").write_text("0")
+    sysctl.keep_ipv6("eth1")
+
+    assert ["1"] == _values(root, "ipv6/conf/eth1/keep_addr_on_down")
+    with pytest.raises(OSError, match="nowhere"):
+        sysctl.keep_ipv6("nowhere")
