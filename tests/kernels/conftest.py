@@ -33,7 +33,17 @@ class Guests:
         if series not in self._stories:
             chosen = self._chosen[series]
             files = sorted({f"tests/netns/{story.partition('::')[0]}" for story in chosen})
-            command = [sys.executable, "-m", "pytest", "-p", "kernels.guest", "--color=no", "--tb=short", "--every-shape", *files]
+            command = [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-p",
+                "kernels.guest",
+                "--color=no",
+                "--tb=short",
+                "--every-shape",
+                *files,
+            ]
             environ = {
                 "PYTHONPATH": ":".join(map(str, (_TREE / "src", _TREE / "tests", _TREE))),
                 "SLASH80_PATIENCE": "10",

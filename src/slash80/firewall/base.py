@@ -135,7 +135,9 @@ def _read(ruleset: Ruleset, table: Answer, *chains: Answer) -> Installed | None:
 
 def _not_kept(found: Installed | None) -> str:
     if found and found.whole and not found.fingerprint:
-        return f"the kernel does not keep the comment of table inet {TABLE}, as Linux 5.10 and newer do; use one of those"
+        return (
+            f"the kernel does not keep the comment of table inet {TABLE}, as Linux 5.10 and newer do; use one of those"
+        )
     msg = f"table inet {TABLE} was changed {_TRIES} times while it was put in place"
     return f"{msg}; find out what writes the firewall"
 

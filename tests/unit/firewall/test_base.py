@@ -112,7 +112,7 @@ def test_a_kernel_that_keeps_no_comment(tables: Tables, base: Base, monkeypatch:
     """Linux before 5.10 has the rules and drops the table's comment; the error names the version that it takes."""
     monkeypatch.setattr(nft, "replace", lambda ruleset, _: tables.have(ruleset, ""))
 
-    with pytest.raises(FirewallUnusable, match="does not keep the comment of table inet slash80, as Linux 5.10"):
+    with pytest.raises(FirewallUnusable, match=r"does not keep the comment of table inet slash80, as Linux 5\.10"):
         base.ensure(RULESET, "net", _is_used)
 
 
