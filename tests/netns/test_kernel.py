@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import shlex
-import shutil
 import socket
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from lab.probes import family_of
 from lab.rig import Attachment, Rig, requesting
 from lab.topology import INTERNET4, INTERNET6
 from lab.waiting import wait_until
+from netns.conftest import root
 
 # where the plugin runs is what these tests change: mounts, locks, and who forgets a connection
 pytestmark = pytest.mark.every_shape
@@ -104,7 +104,7 @@ def test_status_with_an_nft_that_hangs(rig: Rig, tmp_path: Path) -> None:
     hanging = tmp_path / "nft"
     hanging.write_text("#!/bin/sh\nexec sleep 1000\n")
     hanging.chmod(0o755)
-    real = Path(shutil.which("nft") or "").resolve()
+    real = Path(root(), "opt/cni/bin/.slash80/engine").resolve().with_name("nft")
     error = call_behind(rig.having(cniVersion="1.1.0"), rig.site.pod(), f"mount --bind {hanging} {real}", "STATUS")
 
     assert error["code"] == 50
