@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
+
+from lab.programs import run
 
 _PROGRAMS = ("conntrack", "ip", "nft", "ping", "unshare")
 _DISTRIBUTIONS = ("pytest", "pytest-timeout", "pydantic", "pyroute2")  # the netns tier needs no more
@@ -51,7 +52,7 @@ def _packages() -> Iterator[Path]:
 
 def _libraries(programs: Iterable[Path]) -> list[Path]:
     """Return the shared libraries of all of them, and their loader."""
-    told = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=True).stdout
+    told = run(["ldd", *programs])
     return [Path(found) for found in sorted(set(re.findall(r"(?:=> |\t)(/\S+) \(0x", told)))]
 
 

@@ -11,7 +11,6 @@ import inspect
 import lzma
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernels.archive import pack
+from lab.programs import run
 
 RELEASES = {"5.10": "bullseye", "6.1": "bookworm", "6.12": "trixie"}
 _PACKAGE = "linux-image-cloud-amd64"
@@ -58,7 +58,7 @@ def _make(release: str, cache: Path, name: str) -> Path:
     with tempfile.TemporaryDirectory(dir=cache, prefix="kernel.") as text:
         work = Path(text)
         package, version = _fetch(release, work)
-        subprocess.run(["dpkg-deb", "--extract", package, work / "root"], check=True)
+        run(["dpkg-deb", "--extract", package, work / "root"])
         new = work / "new"
         new.mkdir()
         shutil.move(next(work.glob("root/boot/vmlinuz-*")), new / "vmlinuz")
@@ -70,12 +70,12 @@ def _make(release: str, cache: Path, name: str) -> Path:
 def _fetch(release: str, work: Path) -> tuple[Path, str]:
     """Download the newest kernel of a release, and return its file and version."""
     with _apt(release, work) as options:
-        _run(["apt-get", *options, "update"])
-        newest = _run(["apt-cache", *options, "show", "--no-all-versions", _PACKAGE])
+        run(["apt-get", *options, "update"])
+        newest = run(["apt-cache", *options, "show", "--no-all-versions", _PACKAGE])
         found = re.search(r"^Depends: (linux-image-\S+) \(= (\S+)\)", newest, re.MULTILINE)
         if found is None:
             raise RuntimeError(f"{_PACKAGE} of Debian {release} does not name one kernel: {newest}")
-        _run(["apt-get", *options, "download", f"{found[1]}={found[2]}"], folder=work)
+        run(["env", f"--chdir={work}", "apt-get", *options, "download", f"{found[1]}={found[2]}"])
     return next(work.glob("*.deb")), found[2]
 
 
@@ -101,7 +101,7 @@ def _apt(release: str, work: Path) -> Iterator[list[str]]:
 
 def _archives() -> tuple[str, str]:
     """Return where this machine gets Debian's packages and their security updates from."""
-    targets = _run(["apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)", "Created-By: Packages"])
+    targets = run(["apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)", "Created-By: Packages"])
     known = dict(reversed([line.split(" ", 1) for line in targets.splitlines()]))  # of several the first counts
     try:
         return known["Debian"], known["Debian-Security"]
@@ -127,17 +127,10 @@ def _first_initramfs(work: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         data = path.read_bytes()
         target.write_bytes(lzma.decompress(data) if path.suffix == ".xz" else data)
-    subprocess.run(["depmod", "--basedir", top, everything.name], check=True)
+    run(["depmod", "--basedir", top, everything.name])
     return top
 
 
 def _files(folder: Path, pattern: str) -> Iterator[Path]:
     for found in folder.glob(pattern):
         yield from ([found] if found.is_file() else found.rglob("*.ko*"))
-
-
-def _run(words: list[str], folder: Path | None = None) -> str:
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(words[:1] + words[-2:])} failed: {done.stderr.strip()}")
-    return done.stdout

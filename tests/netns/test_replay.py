@@ -1,5 +1,6 @@
 """What others do with a pod's interfaces: replay and move their routes, have such routes too, switch them off."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_an_interface_that_goes_down_keeps_its_addresses(rig: Rig) -> None:
 
 def test_settings_of_many_pods_are_written(rig: Rig) -> None:
     """By a procfs of its own, of which a process takes a new one now and then and keeps none open."""
-    with OwnProcfs() as procfs:
+    with closing(OwnProcfs()) as procfs:
         before = len(list(Path("/proc/self/fd").iterdir()))
         pods = [rig.site.pod() for _ in range(3)]
         for value in range(100):

@@ -195,19 +195,19 @@ class _Chooser:
         """Take the first address never used, else the one released longest ago."""
         short = pool
         for address, released in self._candidates(pool):
-            if self._looked(pool) and (pool.why_not(address) or self._elsewhere.why(address)):
+            if self._unfit(pool, address):
                 continue
             if fits(address):
                 return _Choice(address, early=self._now - released < self._wanted.cooldown)
             short = self._wanted.pools[IPV6]
         raise self._none_free(short)
 
-    def _looked(self, pool: Pool) -> bool:
-        """Count an address that is looked at; raise NoFreeAddress when it is one too many."""
+    def _unfit(self, pool: Pool, address: Address) -> str:
+        """Say why an address is not handed out to anybody; raise NoFreeAddress when too many were looked at."""
         self._looks += 1
         if self._looks > _LOOKS:
             raise self._none_free(pool)
-        return True
+        return pool.why_not(address) or self._elsewhere.why(address)
 
     def _none_free(self, pool: Pool) -> NoFreeAddress:
         """Say that a pool is exhausted; raise BelongsToAnother when it is not pods that have it."""
@@ -239,7 +239,7 @@ class _Chooser:
         return ((address, -math.inf) for address in itertools.islice(unused, _CANDIDATES))
 
     def _free(self, pool: Pool, address: Address, rest: float) -> bool:
-        if self._looked(pool) and (pool.why_not(address) or self._elsewhere.why(address)):
+        if self._unfit(pool, address):
             return False
         use = self._ledger.use(address)
         return not (use and (use.holder or self._now - use.released < rest))

@@ -14,8 +14,6 @@ from slash80.addressing.family import Address, Family, Network, family_of
 from slash80.addressing.pool import Pool, Range, free_parts
 
 _ROWS = 65536  # of known addresses that one search walks over, 1 us each, while every call of the node waits
-
-
 # A network without pods that nobody has called for so long was renamed or removed, of which nobody is told.
 _REMEMBERED = 3600.0  # seconds
 _REFRESHED = 600.0  # seconds after which a note is written again, and not at each ADD

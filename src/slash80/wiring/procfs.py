@@ -11,8 +11,6 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from types import TracebackType
-from typing import Self
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # the numbers are the same on all machines
@@ -40,16 +38,6 @@ class OwnProcfs:
                 os.write(descriptor, value.encode())
             finally:
                 os.close(descriptor)
-
-    def __enter__(self) -> Self:
-        """Use it as a context."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Let go of it."""
-        self.close()
 
     def close(self) -> None:
         """Let go of it."""
