@@ -27,7 +27,7 @@ from slash80.store.sqlite import SqliteStore
 from slash80.wiring import attach, bury, conflicts, covers, live, netns, survey, sysctl
 
 T = TypeVar("T")
-_LATELY = 0.1  # seconds
+LATELY = 0.1  # seconds
 SYSCTLS = "sysctls"  # in the state directory: a line of key and value for each setting of the node that was changed
 
 
@@ -54,8 +54,8 @@ class Lately:
     def get(self, what: object, find: Callable[[], T]) -> T:
         """Give what was found lately, or find it out; a failure is not kept."""
         now = time.monotonic()
-        since, found = self._found.get(what, (-_LATELY, None))
-        if now - since >= _LATELY:
+        since, found = self._found.get(what, (-LATELY, None))
+        if now - since >= LATELY:
             found = find()
             self._found[what] = now, found
         return cast("T", found)
