@@ -49,7 +49,7 @@ export SLASH80_PROFILE = $(PROFILE)
 
 # What is built here has steps in common, and takes all processors by itself. `test` has its own way to do two things at once.
 .NOTPARALLEL:
-.PHONY: help fresh demo test ready unit launcher netns roots runtime cluster kernels kind kind-down image fuzz fuzz-launcher soak check lint types rooms size format docs bench build install uninstall \
+.PHONY: help fresh demo test ready unit launcher netns roots runtime cluster kernels kind kind-down image fuzz fuzz-launcher soak check lint types rooms size links format docs bench build install uninstall \
 	root tools cluster-tools venv fuzz-venv lock clean distclean apt-python apt-freeze apt-launcher apt-net apt-tests \
 	apt-tools apt-fresh apt-roots apt-runtime apt-cluster apt-fuzz apt-kernels
 
@@ -115,7 +115,7 @@ soak: root apt-tests ## churn a node with OPERATIONS calls under kills, as a mod
 	@$(PY) -m soak --operations $(OPERATIONS) $(SEED:%=--seed %)
 	$(PY) -m soak.instants --runs 500 $(SEED:%=--seed %)
 
-check: lint types rooms size ## format, lint, types, who imports whom, sizes
+check: lint types rooms size links ## format, lint, types, who imports whom, sizes, links of the documents
 
 lint: venv ## check format and lint
 	@$(PY) -m ruff format --check
@@ -129,6 +129,9 @@ rooms: venv ## check who imports whom
 
 size: venv ## print the size table of this tree and what breaks its hard limits
 	@$(PY) tests/checks/size_table.py
+
+links: venv ## check that what the documents refer to exists
+	@$(PY) tests/checks/links.py
 
 format: venv ## format the sources and fix what the linter can
 	@$(PY) -m ruff check --fix-only --quiet

@@ -21,11 +21,19 @@ does not exist with code 2; both name the key and the value. Unknown keys at the
 
 A complete example is `/usr/share/slash80/05-slash80.conflist`. Changed firewall settings take effect with the next ADD.
 
-This page is made from the models in `src/slash80/cni/conf.py` by `make docs`.
+This page is made from the models in `src/slash80/cni/conf.py` by `make docs`. It documents three files:
+
+| file | who writes it | what it holds |
+|---|---|---|
+| [the network configuration](#the-network-configuration) | you, or the agent on Kubernetes; `/etc/cni/net.d/05-slash80.conflist` | what a runtime passes to the plugin |
+| [node.json](#nodejson) | the agent, or you; in `stateDir` | prefixes and firewall of a node, with `"source": "node"` |
+| [config.yaml](#configyaml) | you; ConfigMap `slash80` in namespace `slash80-system` | the settings of a cluster |
+
+## The network configuration
 """
 
 NODE = """
-# node.json
+## node.json
 
 With `"source": "node"` prefixes, firewall and a few more keys come from `node.json` in `stateDir`. On Kubernetes the agent
 writes it; elsewhere a person or a program may, by renaming a finished file into place. Until it is there ADD answers
@@ -33,14 +41,14 @@ with code 11 and STATUS with 50. Keys that this version does not know are ignore
 """
 
 CLUSTER = """
-# config.yaml
+## config.yaml
 
 The settings of a cluster: key `config.yaml` of ConfigMap `slash80` in namespace `slash80-system`. See
 [kubernetes.md](kubernetes.md) for what follows from them.
 """
 
 TAIL = """
-## What a runtime may ask for
+### What a runtime may request
 
 | capability or argument | what |
 |---|---|
@@ -48,7 +56,7 @@ TAIL = """
 | `mac` | the interface's MAC; with `ipv6.suffix` `mac` the IPv6 address too |
 | `dns` | handed on in the result instead of the key `dns` |
 | `io.kubernetes.cri.pod-annotations` | pod annotation `slash80.io/ipv4: "false"`: this pod gets no IPv4 |
-| CNI_ARGS `IP=`, `MAC=`; `args.cni.ips`, `args.cni.mac` | the same wishes; runtimeConfig beats `args.cni`, which beats CNI_ARGS |
+| CNI_ARGS `IP=`, `MAC=`; `args.cni.ips`, `args.cni.mac` | the same requests; runtimeConfig beats `args.cni`, which beats CNI_ARGS |
 | `portMappings`, `bandwidth`, `ipRanges` | refused with code 2; put the plugins `portmap` and `bandwidth` after this one |
 """
 
@@ -75,7 +83,7 @@ def _tables(sections: list[tuple[str, str, type[BaseModel]]]) -> str:
 
 
 def _section(title: str, before: str, model: type[BaseModel]) -> Iterator[str]:
-    yield f"\n## `{title}`: {_first_line(model)}\n" if title else "\n## At the top\n"
+    yield f"\n### `{title}`: {_first_line(model)}\n" if title else ""
     yield from ("| key | values | default | meaning |", "|---|---|---|---|")
     properties = model.model_json_schema(mode="validation")["properties"]
     for field in model.model_fields.values():

@@ -1,4 +1,4 @@
-"""Measure the tree against the line that docs/design.md draws, print the table, fail on a broken hard limit.
+"""Measure the tree against its size limits, print the table, fail on a broken hard limit.
 
 Lines of code are the lines that hold a token of code: no blank line, no comment, no docstring.
 """
