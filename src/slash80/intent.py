@@ -21,7 +21,8 @@ from slash80.cni.document import Document
 from slash80.cni.result import Interface, Ip, Result, Route
 from slash80.cni.wishes import Wishes
 from slash80.errors import InvalidConfig
-from slash80.firewall.rules import Ruleset, Settings, build
+from slash80.firewall.records import Ruleset, Settings
+from slash80.firewall.ruleset import build
 from slash80.wiring.plan import Plan, RouteSpec
 
 LATER_PRIORITY = 100  # of a further interface's routes, plus its number in the pod

@@ -17,8 +17,8 @@ from slash80.addressing.pool import Pool, Range
 from slash80.cni.conf import RemovalConf
 from slash80.errors import CniError, FirewallUnusable, IoFailure, TryAgain
 from slash80.firewall import conntrack
-from slash80.firewall.base import Base
-from slash80.firewall.rules import Ruleset
+from slash80.firewall.installed import InstalledTable
+from slash80.firewall.records import Ruleset
 from slash80.moments import Moment, reach
 from slash80.netlink import Socket
 from slash80.store.api import Register
@@ -70,7 +70,7 @@ class Node:
     def __init__(
         self,
         host: Socket,
-        base: Base,
+        table: InstalledTable,
         *,
         store: SqliteStore,
         locks: AttachmentLocks,
@@ -78,7 +78,7 @@ class Node:
         graveyard: Graveyard | None = None,
     ) -> None:
         """Work with these; whoever made them closes them."""
-        self.host, self.base, self.store, self.locks = host, base, store, locks
+        self.host, self.table, self.store, self.locks = host, table, store, locks
         self._lately, self._graveyard = lately, graveyard
 
     @contextmanager
@@ -98,12 +98,12 @@ class Node:
     def enclose(self, ruleset: Ruleset, network: str) -> bool:
         """Have the firewall in place, before any pod's link exists; tell whether it had to be put there.
 
-        Asking costs one question, and no lock. Raise what `Base.ensure` raises.
+        Asking costs one question, and no lock. Raise what `InstalledTable.ensure` raises.
         """
-        if self.base.is_whole(ruleset):
+        if self.table.is_whole(ruleset):
             return False
         with self.locks.firewall_held():
-            return self.base.ensure(ruleset, network, self._in_use)
+            return self.table.ensure(ruleset, network, self._in_use)
 
     def require(self, families: tuple[Family, ...]) -> None:
         """Raise Failure when the kernel lacks a family."""
@@ -354,12 +354,12 @@ def _survey() -> list[Attachment]:
 def _own(conf: RemovalConf) -> Iterator[Node]:
     """Open all that a call needs, for that call only."""
     with ExitStack() as stack:
-        host, base = stack.enter_context(netns.socket_here()), Base()
-        stack.callback(base.close)
+        host, table = stack.enter_context(netns.socket_here()), InstalledTable()
+        stack.callback(table.close)
         store = store_in(conf.state_dir, conf.lock_timeout)
         stack.callback(store.close)
         locks = AttachmentLocks(conf.state_dir, conf.lock_timeout)
-        yield Node(host, base, store=store, locks=locks, lately=Lately())
+        yield Node(host, table, store=store, locks=locks, lately=Lately())
 
 
 OWN = Means(_own)

@@ -32,7 +32,7 @@ from slash80.errors import (
     NotReady,
     TryAgain,
 )
-from slash80.firewall import conntrack, nft
+from slash80.firewall import apply, conntrack
 from slash80.intent import Intent
 from slash80.moments import Moment, reach
 from slash80.node import Means, Node, UndoOnFailure, boottime
@@ -125,9 +125,9 @@ def status(request: Request, means: Means) -> None:
         except CniError as error:
             raise NotReady(error.msg, error.details) from error
         try:
-            nft.check(intended.ruleset, _STATUS_WAIT)
+            apply.check(intended.ruleset, _STATUS_WAIT)
         except CniError as error:
-            kind = Degraded if attached and not node.base.is_whole(intended.ruleset) else NotReady
+            kind = Degraded if attached and not node.table.is_whole(intended.ruleset) else NotReady
             raise kind(error.msg, error.details) from error
 
 

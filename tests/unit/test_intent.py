@@ -19,7 +19,7 @@ from slash80.cni.conf import NetConf
 from slash80.cni.document import Document
 from slash80.cni.wishes import Wishes
 from slash80.errors import InvalidConfig
-from slash80.firewall.rules import Settings
+from slash80.firewall.records import Settings
 from slash80.intent import Intent
 from slash80.wiring.plan import Plan, RouteSpec
 from unit.builders import MAC, PREFIX4, PREFIX6, SANDBOX, attachment, conf, request_of

@@ -7,7 +7,7 @@ from pytest_mock import MockerFixture
 
 from slash80.addressing.attachment import State
 from slash80.errors import FirewallUnusable
-from slash80.firewall.base import Base
+from slash80.firewall.installed import InstalledTable
 from slash80.node import Lately, Node
 from slash80.store.locks import AttachmentLocks
 from slash80.store.sqlite import SqliteStore
@@ -51,7 +51,9 @@ def test_a_failure_is_found_out_again() -> None:
 def test_addresses_whose_connections_stay_are_not_given_again(mocker: MockerFixture, tmp_path: Path, verb: str) -> None:
     """Only a DEL passes it over; they are let go as soon as their connections can be deleted."""
     store = SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=lambda: 2000.0)
-    node = Node(Kernel({}), Base(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), lately=Lately())
+    node = Node(
+        Kernel({}), InstalledTable(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), lately=Lately()
+    )
     forget = mocker.patch("slash80.node.conntrack.forget", side_effect=FirewallUnusable("no"))
     one = attachment()
     store.keep(one)
@@ -74,7 +76,9 @@ def test_an_address_is_not_let_go_while_its_link_is_there(mocker: MockerFixture,
     """Though it was not seen among all links, as happens where those come and go."""
     store = SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=lambda: 2000.0)
     links: dict[str, int | list[bytes]] = {f"ip link show {attachment(1).dying_name}": [link(attachment(1).dying_name)]}
-    node = Node(Kernel(links), Base(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), lately=Lately())
+    node = Node(
+        Kernel(links), InstalledTable(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), lately=Lately()
+    )
     mocker.patch("slash80.node.conntrack.forget")
     for number in (1, 2):
         store.keep(attachment(number))
@@ -87,7 +91,9 @@ def test_an_address_is_not_let_go_while_its_link_is_there(mocker: MockerFixture,
 def test_the_dead_are_released_when_their_connections_are_forgotten(mocker: MockerFixture, tmp_path: Path) -> None:
     """All together, and none that somebody works on."""
     store = SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=lambda: 2000.0)
-    node = Node(Kernel({}), Base(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), lately=Lately())
+    node = Node(
+        Kernel({}), InstalledTable(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), lately=Lately()
+    )
     others = AttachmentLocks(tmp_path / "state", 5)
     forget = mocker.patch("slash80.node.conntrack.forget")
     for number in (1, 2, 3):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slash80.cni.conf import RemovalConf
 from slash80.errors import InvalidConfig
-from slash80.firewall.base import Base
+from slash80.firewall.installed import InstalledTable
 from slash80.netlink import Socket
 from slash80.node import Graveyard, Lately, Node, store_in
 from slash80.store.locks import AttachmentLocks
@@ -37,10 +37,10 @@ class WarmNode:
                 f"stateDir is {conf.state_dir}, but the agent behind this socket serves {self._state_dir}; "
                 "leave `socket` out, or give both of the same agent"
             )
-        host, base = self._thread.get()
+        host, table = self._thread.get()
         try:
             store, locks = self._waiting(conf.lock_timeout)
-            yield Node(host, base, store=store, locks=locks, lately=self._lately, graveyard=self._graveyard)
+            yield Node(host, table, store=store, locks=locks, lately=self._lately, graveyard=self._graveyard)
         except BaseException:
             # whatever went wrong may have left half an answer in a socket
             self._thread.close()
@@ -59,14 +59,14 @@ class _Sockets(threading.local):
     """A thread's own netlink sockets."""
 
     host: Socket | None = None
-    base: Base | None = None
+    table: InstalledTable | None = None
 
-    def get(self) -> tuple[Socket, Base]:
-        self.host, self.base = self.host or netns.socket_here(), self.base or Base()
-        return self.host, self.base
+    def get(self) -> tuple[Socket, InstalledTable]:
+        self.host, self.table = self.host or netns.socket_here(), self.table or InstalledTable()
+        return self.host, self.table
 
     def close(self) -> None:
-        for kept in (self.host, self.base):
+        for kept in (self.host, self.table):
             if kept:
                 kept.close()
-        self.host = self.base = None
+        self.host = self.table = None

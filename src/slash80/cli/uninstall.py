@@ -15,7 +15,7 @@ from slash80.cli.install import HOME
 from slash80.cni import conf as configuration
 from slash80.cni.conf import RemovalConf
 from slash80.errors import CniError, Failure
-from slash80.firewall import nft
+from slash80.firewall import apply
 from slash80.node import OWN, SYSCTLS, Node
 from slash80.store.locks import FileLock, private
 from slash80.wiring import attach, between, covers, survey, sysctl
@@ -49,7 +49,7 @@ def _remove(chosen: argparse.Namespace) -> list[str]:
         done += between.reconcile(node.host, ()).done
         with attach.translated():
             done += covers.uncover(node.host, covers.covered(node.host))
-        nft.remove()
+        apply.remove()
         done.append("table inet slash80")
         done += sysctl.restore(_remembered(chosen.state_dir))
         node.store.remove()  # before the locks, by which a DEL that has waited sees that nothing is kept any more

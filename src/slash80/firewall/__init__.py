@@ -1,1 +1,1 @@
-"""The node's firewall for pods: plain settings become one nft table, put in place at once and kept."""
+"""The node's firewall for pods: plain settings become one nft table, which is put in place as a whole and kept."""

@@ -22,14 +22,16 @@ from slash80.netlink import (
     some_attributes,
 )
 
-_SUBSYSTEM, _GET, _DELETE = 1 << 8, 1, 2  # NFNL_SUBSYS_CTNETLINK and its messages
-_TUPLE_ORIGINAL, _TUPLE_REPLY, _ZONE, _FILTER = 1, 2, 18, 25
-_TUPLES = frozenset({_TUPLE_ORIGINAL, _TUPLE_REPLY})
-_TUPLE_IP = 1
-_SOURCE = {4: 1, 6: 3}  # CTA_IP_V4_SRC, CTA_IP_V6_SRC
-_FILTER_SOURCE = struct.pack("=I", 1)  # CTA_FILTER_F_CTA_IP_SRC
-_NESTED = 0x8000
-_GENERIC = struct.Struct("=BBH")  # nfgenmsg: family, version, resource
+# include/uapi/linux/netfilter/nfnetlink_conntrack.h
+NFNL_SUBSYS_CTNETLINK = 1 << 8
+IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE = 1, 2
+CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_ZONE, CTA_FILTER = 1, 2, 18, 25
+CTA_TUPLE_IP, CTA_IP_V4_SRC, CTA_IP_V6_SRC = 1, 1, 3
+CTA_FILTER_F_CTA_IP_SRC = 1
+NLA_F_NESTED = 0x8000
+_TUPLES = frozenset({CTA_TUPLE_ORIG, CTA_TUPLE_REPLY})  # CTA_FILTER_ORIG_FLAGS and _REPLY_FLAGS have the same numbers
+_SOURCE = {4: CTA_IP_V4_SRC, 6: CTA_IP_V6_SRC}
+_NFGENMSG = struct.Struct("=BBH")  # family, version, resource
 _FEW = 4  # addresses that the kernel is asked for one by one, at two walks over its table each
 
 
@@ -45,27 +47,33 @@ def forget(addresses: Collection[Address]) -> int:
                 _forget(socket, family, [one for one in addresses if family_of(one) is family]) for family in FAMILIES
             )
     except OSError as error:
-        told = ", ".join(map(str, itertools.islice(addresses, _FEW))) + (" and others" if len(addresses) > _FEW else "")
-        msg = f"old connections of {told} cannot be deleted: {error.strerror}; enable nf_conntrack_netlink on the node"
+        named = ", ".join(map(str, itertools.islice(addresses, _FEW))) + (
+            " and others" if len(addresses) > _FEW else ""
+        )
+        msg = f"old connections of {named} cannot be deleted: {error.strerror}; enable nf_conntrack_netlink on the node"
         raise FirewallUnusable(msg) from error
 
 
 def _forget(socket: Socket, family: Family, addresses: Sequence[Address]) -> int:
     wanted = frozenset(address.packed for address in addresses)
-    generic = _GENERIC.pack(family.af, 0, 0)
+    generic = _NFGENMSG.pack(family.af, 0, 0)
 
     def concerned(body: bytes) -> bool:
-        tuples = some_attributes(body, _GENERIC.size, _TUPLES).values()
+        tuples = some_attributes(body, _NFGENMSG.size, _TUPLES).values()
         return any(_source(found, family) in wanted for found in tuples)
 
     names = {  # each once, though one between two of the addresses is found twice
         _name(part.body): None
         for question in _questions(family, addresses)
         for part in socket.dump(
-            Step("conntrack -L", message(_SUBSYSTEM | _GET, NLM_F_DUMP, generic + question)), only=concerned
+            Step("conntrack -L", message(NFNL_SUBSYS_CTNETLINK | IPCTNL_MSG_CT_GET, NLM_F_DUMP, generic + question)),
+            only=concerned,
         )
     }
-    steps = [Step("conntrack -D", message(_SUBSYSTEM | _DELETE, NLM_F_ACK, generic + name)) for name in names]
+    steps = [
+        Step("conntrack -D", message(NFNL_SUBSYS_CTNETLINK | IPCTNL_MSG_CT_DELETE, NLM_F_ACK, generic + name))
+        for name in names
+    ]
     for step, answer in zip(steps, socket.exchange(steps), strict=True):
         if answer.errno not in {0, errno.ENOENT}:
             raise NetlinkError(step, answer)
@@ -73,7 +81,7 @@ def _forget(socket: Socket, family: Family, addresses: Sequence[Address]) -> int
 
 
 def _questions(family: Family, addresses: Sequence[Address]) -> Iterator[bytes]:
-    """Give what narrows each dump to entries that may concern the addresses.
+    """Return what narrows each dump to entries that may concern the addresses.
 
     The kernel can sort them out by one source, but not in IPv6, where it gives all but those that match
     (ctnetlink_filter_match_tuple takes ipv6_addr_cmp the wrong way round), nor before 5.8; so every entry is looked at
@@ -83,19 +91,19 @@ def _questions(family: Family, addresses: Sequence[Address]) -> Iterator[bytes]:
         yield from [b""] if addresses else []
         return
     for address in addresses:
-        source = attribute(_TUPLE_IP | _NESTED, attribute(_SOURCE[family.version], address.packed))
+        source = attribute(CTA_TUPLE_IP | NLA_F_NESTED, attribute(_SOURCE[family.version], address.packed))
         for tuple_ in sorted(_TUPLES):
-            chosen = attribute(_FILTER | _NESTED, attribute(tuple_, _FILTER_SOURCE))
-            yield attribute(tuple_ | _NESTED, source) + chosen
+            chosen = attribute(CTA_FILTER | NLA_F_NESTED, attribute(tuple_, struct.pack("=I", CTA_FILTER_F_CTA_IP_SRC)))
+            yield attribute(tuple_ | NLA_F_NESTED, source) + chosen
 
 
 def _source(tuple_: bytes, family: Family) -> bytes | None:
-    ip = attributes(tuple_, 0).get(_TUPLE_IP, b"")
+    ip = attributes(tuple_, 0).get(CTA_TUPLE_IP, b"")
     return attributes(ip, 0).get(_SOURCE[family.version])
 
 
 def _name(body: bytes) -> bytes:
-    """Give what names a connection: its original direction and its zone."""
-    found = attributes(body, _GENERIC.size)
-    zone = attribute(_ZONE, found[_ZONE]) if _ZONE in found else b""
-    return attribute(_TUPLE_ORIGINAL | _NESTED, found[_TUPLE_ORIGINAL]) + zone
+    """Return what names a connection: its original direction and its zone."""
+    found = attributes(body, _NFGENMSG.size)
+    zone = attribute(CTA_ZONE, found[CTA_ZONE]) if CTA_ZONE in found else b""
+    return attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, found[CTA_TUPLE_ORIG]) + zone

@@ -1,4 +1,4 @@
-"""Running the `nft` program. It lies beside the frozen engine, and is GPL-2, so never linked with it."""
+"""Writing the table with the `nft` program. It lies beside the frozen engine, and is GPL-2, so never linked with it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from slash80.errors import FirewallUnusable
-from slash80.firewall.rules import TABLE, Ruleset
+from slash80.firewall.records import TABLE, Ruleset
 
 FOLDERS = ("/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 _SECONDS = 10.0
@@ -20,7 +20,7 @@ def replace(ruleset: Ruleset, comment: str) -> None:
 
 
 def remove() -> None:
-    """Take the table away, if it is there; raise FirewallUnusable with nft's words."""
+    """Delete the table, if it is there; raise FirewallUnusable with nft's words."""
     table = f"table inet {TABLE}"
     _run(["-f", "-"], f"{table}\ndelete {table}\n", _SECONDS)
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slash80.addressing.family import FAMILIES, IPV4, IPV6
-from slash80.firewall import rules
-from slash80.firewall.rules import Settings
+from slash80.firewall.records import Settings
+from slash80.firewall.ruleset import build
 
 GOLDEN = Path(__file__).parent / "golden"
 CLOSED = Settings(closed=True, trusted=(), echo="limit", echo_rate=10, masquerade=(IPV4,), keep_source=())
@@ -56,7 +56,7 @@ ANY = st.builds(
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_text_is_the_golden_one(name: str) -> None:
     """What a setting means in nft's words is read and approved in a file."""
-    path, text = GOLDEN / f"{name}.nft", rules.build(SETTINGS[name]).text + "\n"
+    path, text = GOLDEN / f"{name}.nft", build(SETTINGS[name]).text + "\n"
     if "REWRITE_GOLDEN" in os.environ:
         path.write_text(text)
 
@@ -70,7 +70,7 @@ def test_every_setting_has_a_golden_file_and_no_more_are_there() -> None:
 
 def test_different_texts_have_different_fingerprints() -> None:
     """By which a changed configuration is noticed."""
-    assert len(SETTINGS) == len({rules.build(settings).fingerprint for settings in SETTINGS.values()})
+    assert len(SETTINGS) == len({build(settings).fingerprint for settings in SETTINGS.values()})
 
 
 def test_the_order_of_prefixes_changes_nothing() -> None:
@@ -78,7 +78,7 @@ def test_the_order_of_prefixes_changes_nothing() -> None:
     trusted = SETTINGS["trusted"].trusted
     again = replace(CLOSED, trusted=(*reversed(trusted), *trusted))
 
-    assert rules.build(SETTINGS["trusted"]).fingerprint == rules.build(again).fingerprint
+    assert build(SETTINGS["trusted"]).fingerprint == build(again).fingerprint
 
 
 def _written(text: str) -> dict[str, list[str]]:
@@ -97,7 +97,7 @@ def _written(text: str) -> dict[str, list[str]]:
 @given(ANY)
 def test_the_chains_are_what_the_text_says(settings: Settings) -> None:
     """By which a chain that lost rules in the kernel is noticed."""
-    ruleset = rules.build(settings)
+    ruleset = build(settings)
 
     expected = {chain.name: [*filter(None, [chain.hook]), *chain.rules] for chain in ruleset.chains}
     assert expected == _written(ruleset.text)
@@ -106,7 +106,7 @@ def test_the_chains_are_what_the_text_says(settings: Settings) -> None:
 @given(ANY)
 def test_the_text_holds_nothing_but_nft(settings: Settings) -> None:
     """No object of Python got into it, all brackets close, and a comment of nft can hold the fingerprint."""
-    ruleset = rules.build(settings)
+    ruleset = build(settings)
 
     assert [] == [word for word in ("<", ">", "None", "(", "True", "'") if word in ruleset.text]
     assert ruleset.text.count("{") == ruleset.text.count("}")
@@ -116,7 +116,7 @@ def test_the_text_holds_nothing_but_nft(settings: Settings) -> None:
 @given(ANY)
 def test_a_closed_pod_ends_in_a_drop(settings: Settings) -> None:
     """Whatever else is configured; at the edge of an open one only what is dying is shut."""
-    edge = next(chain for chain in rules.build(settings).chains if chain.name == "edge")
+    edge = next(chain for chain in build(settings).chains if chain.name == "edge")
 
     assert ("counter drop" if settings.closed else 'oifname "x80*" drop') == edge.rules[-1]
 
@@ -124,7 +124,7 @@ def test_a_closed_pod_ends_in_a_drop(settings: Settings) -> None:
 @given(ANY)
 def test_jumps_lead_to_chains_that_are_defined_before(settings: Settings) -> None:
     """Older nft reads top down."""
-    text = rules.build(settings).text
+    text = build(settings).text
     for line in text.splitlines():
         for word in ("goto ", "jump "):
             if word in line:

@@ -7,17 +7,18 @@ from pathlib import Path
 import pytest
 
 from slash80.errors import FirewallUnusable
-from slash80.firewall import nft, rules
-from unit.firewall.test_rules import CLOSED
+from slash80.firewall import apply
+from slash80.firewall.ruleset import build
+from unit.firewall.test_ruleset import CLOSED
 
-RULESET = rules.build(CLOSED)
+RULESET = build(CLOSED)
 Install = Callable[[str], Path]
 
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Install:
     """Give a function that installs a shell script as the node's only nft; it runs in the directory that it gives."""
-    monkeypatch.setattr(nft, "FOLDERS", (str(tmp_path / "none"), str(tmp_path)))
+    monkeypatch.setattr(apply, "FOLDERS", (str(tmp_path / "none"), str(tmp_path)))
 
     def write(script: str) -> Path:
         (tmp_path / "nft").write_text(f"#!/bin/sh\ncd {tmp_path}\n{script}\n")
@@ -30,7 +31,7 @@ def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Install:
 def test_the_table_is_replaced_in_one_script(install: Install) -> None:
     """It is made if missing, deleted and made anew: one transaction whatever was there."""
     folder = install('echo "$@" > arguments; /bin/cat > script')
-    nft.replace(RULESET, "fingerprint net")
+    apply.replace(RULESET, "fingerprint net")
     script = (folder / "script").read_text()
 
     assert "-f -\n" == (folder / "arguments").read_text()
@@ -43,7 +44,7 @@ def test_the_table_is_replaced_in_one_script(install: Install) -> None:
 def test_a_check_changes_nothing(install: Install) -> None:
     """The same script, only checked."""
     folder = install('echo "$@" > arguments; /bin/cat > script')
-    nft.check(RULESET, 5)
+    apply.check(RULESET, 5)
 
     assert "--check -f -\n" == (folder / "arguments").read_text()
     assert RULESET.text in (folder / "script").read_text()
@@ -53,7 +54,7 @@ def test_nothing_of_the_environment_reaches_nft(install: Install, monkeypatch: p
     """A library to be loaded before all others, for example, was meant for the caller alone."""
     monkeypatch.setenv("LD_LIBRARY_PATH", "/nowhere")
     folder = install("/bin/cat > script; /usr/bin/env > environment")
-    nft.replace(RULESET, "")
+    apply.replace(RULESET, "")
 
     assert "LD_LIBRARY_PATH" not in (folder / "environment").read_text()
 
@@ -62,7 +63,7 @@ def test_a_refusal_is_told_in_nfts_words(install: Install) -> None:
     """The first line is in the message, and the script in the details, ready to be tried again."""
     install("/bin/cat > script; echo 'Error: no such hook' >&2; echo more >&2; exit 1")
     with pytest.raises(FirewallUnusable, match="nft refuses the base firewall: Error: no such hook;") as caught:
-        nft.replace(RULESET, "x")
+        apply.replace(RULESET, "x")
 
     assert RULESET.text in caught.value.details
 
@@ -72,7 +73,7 @@ def test_a_silent_refusal_is_told_by_its_exit_code(install: Install) -> None:
     install("/bin/cat > script; exit 3")
 
     with pytest.raises(FirewallUnusable, match="exit code 3"):
-        nft.replace(RULESET, "")
+        apply.replace(RULESET, "")
 
 
 def test_nft_has_its_time(install: Install) -> None:
@@ -80,13 +81,13 @@ def test_nft_has_its_time(install: Install) -> None:
     install("exec /bin/sleep 30")
 
     with pytest.raises(FirewallUnusable, match=r"did not finish within 0\.05 s"):
-        nft.check(RULESET, 0.05)
+        apply.check(RULESET, 0.05)
 
 
 def test_a_node_without_nft_is_told(install: Install) -> None:
     """With where it was looked for, and what to install."""
     with pytest.raises(FirewallUnusable, match=r"no program 'nft' in .*install the plugin again"):
-        nft.replace(RULESET, "")
+        apply.replace(RULESET, "")
 
 
 def test_an_nft_that_cannot_be_run_is_told(install: Install) -> None:
@@ -94,7 +95,7 @@ def test_an_nft_that_cannot_be_run_is_told(install: Install) -> None:
     (install("") / "nft").write_text("\x7fELF?")
 
     with pytest.raises(FirewallUnusable, match="nft cannot be run: Exec format error"):
-        nft.replace(RULESET, "")
+        apply.replace(RULESET, "")
 
 
 def test_the_nft_beside_the_engine_comes_first(
@@ -107,9 +108,9 @@ def test_the_nft_beside_the_engine_comes_first(
     shipped.write_text(f"#!/bin/sh\ncd {folder}; echo shipped > who; /bin/cat > script\n")
     shipped.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(shipped.with_name("engine")))
-    nft.replace(RULESET, "")
+    apply.replace(RULESET, "")
     assert "shipped\n" == (folder / "who").read_text()
 
     shipped.chmod(0o644)
     with pytest.raises(FirewallUnusable, match="nft cannot be run: Permission denied"):
-        nft.replace(RULESET, "")
+        apply.replace(RULESET, "")

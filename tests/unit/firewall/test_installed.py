@@ -9,13 +9,14 @@ from typing import Self
 import pytest
 
 from slash80.errors import FirewallUnusable, InvalidConfig
-from slash80.firewall import nft, rules
-from slash80.firewall.base import Base, _comment
-from slash80.firewall.rules import Ruleset
+from slash80.firewall import apply
+from slash80.firewall.installed import InstalledTable, _comment
+from slash80.firewall.records import Ruleset
+from slash80.firewall.ruleset import build
 from slash80.netlink import Answer, Part, Step, attribute
-from unit.firewall.test_rules import CLOSED, SETTINGS
+from unit.firewall.test_ruleset import CLOSED, SETTINGS
 
-RULESET, OTHER = rules.build(CLOSED), rules.build(SETTINGS["echo-drop"])
+RULESET, OTHER = build(CLOSED), build(SETTINGS["echo-drop"])
 GENERIC = bytes(4)
 
 
@@ -82,15 +83,15 @@ class Tables:
 def tables(monkeypatch: pytest.MonkeyPatch) -> Tables:
     """Give a kernel without the table, and an nft that changes it."""
     tables = Tables()
-    monkeypatch.setattr("slash80.firewall.base.Socket", tables)
-    monkeypatch.setattr(nft, "replace", tables.replace)
+    monkeypatch.setattr("slash80.firewall.installed.Socket", tables)
+    monkeypatch.setattr(apply, "replace", tables.replace)
     return tables
 
 
 @pytest.fixture
-def base(tables: Tables) -> Base:
+def table(tables: Tables) -> InstalledTable:
     """Give the table as one call knows it."""
-    return Base()
+    return InstalledTable()
 
 
 def _is_used(_: str) -> bool:
@@ -101,19 +102,19 @@ def _is_unused(_: str) -> bool:
     return False
 
 
-def test_a_missing_table_is_put_in_place(tables: Tables, base: Base) -> None:
+def test_a_missing_table_is_put_in_place(tables: Tables, table: InstalledTable) -> None:
     """Its comment says the fingerprint and whose settings these are; a second time there is nothing to do."""
-    assert not base.is_whole(RULESET)
-    assert [True, False] == [base.ensure(RULESET, "net", _is_used) for _ in range(2)]
+    assert not table.is_whole(RULESET)
+    assert [True, False] == [table.ensure(RULESET, "net", _is_used) for _ in range(2)]
     assert [f"{RULESET.fingerprint} net"] == tables.put
 
 
-def test_a_kernel_that_keeps_no_comment(tables: Tables, base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_that_keeps_no_comment(tables: Tables, table: InstalledTable, monkeypatch: pytest.MonkeyPatch) -> None:
     """Linux before 5.10 has the rules and drops the table's comment; the error names the version that it takes."""
-    monkeypatch.setattr(nft, "replace", lambda ruleset, _: tables.have(ruleset, ""))
+    monkeypatch.setattr(apply, "replace", lambda ruleset, _: tables.have(ruleset, ""))
 
     with pytest.raises(FirewallUnusable, match=r"does not keep the comment of table inet slash80, as Linux 5\.10"):
-        base.ensure(RULESET, "net", _is_used)
+        table.ensure(RULESET, "net", _is_used)
 
 
 HARMS: dict[str, Callable[[Tables], object]] = {
@@ -128,99 +129,101 @@ HARMS: dict[str, Callable[[Tables], object]] = {
 
 @pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS.keys())
 def test_a_table_that_somebody_changed_is_put_in_place_again(
-    tables: Tables, base: Base, harm: Callable[[Tables], object]
+    tables: Tables, table: InstalledTable, harm: Callable[[Tables], object]
 ) -> None:
     """A chain that is gone, lost rules or its hook, or another comment."""
     tables.have(RULESET, f"{RULESET.fingerprint} net")
-    assert base.is_whole(RULESET)
+    assert table.is_whole(RULESET)
     harm(tables)
 
-    assert not base.is_whole(RULESET)
-    assert base.ensure(RULESET, "net", _is_unused)
-    assert base.is_whole(RULESET)
+    assert not table.is_whole(RULESET)
+    assert table.ensure(RULESET, "net", _is_unused)
+    assert table.is_whole(RULESET)
 
 
-def test_a_table_that_nobody_touched_is_not_looked_at_again(tables: Tables, base: Base) -> None:
+def test_a_table_that_nobody_touched_is_not_looked_at_again(tables: Tables, table: InstalledTable) -> None:
     """While no rule of the node has changed, the generation alone is asked; of other settings that says nothing."""
     tables.have(RULESET, f"{RULESET.fingerprint} net")
-    assert base.is_whole(RULESET)
+    assert table.is_whole(RULESET)
     before = tables.asked
 
-    assert base.is_whole(RULESET)
+    assert table.is_whole(RULESET)
     assert before + 1 == tables.asked
-    assert not base.is_whole(OTHER)
+    assert not table.is_whole(OTHER)
 
 
-def test_a_kernel_that_stopped_answering_is_asked_by_a_new_socket(tables: Tables, base: Base) -> None:
+def test_a_kernel_that_stopped_answering_is_asked_by_a_new_socket(tables: Tables, table: InstalledTable) -> None:
     """After an error nothing of what was seen is believed."""
     tables.have(RULESET, f"{RULESET.fingerprint} net")
-    assert base.is_whole(RULESET)
-    base.close()
+    assert table.is_whole(RULESET)
+    table.close()
     tables.works = False
 
     with pytest.raises(FirewallUnusable, match="enable nf_tables"):
-        base.is_whole(RULESET)
+        table.is_whole(RULESET)
 
 
-def test_a_table_that_sleeps_is_not_whole(tables: Tables, base: Base) -> None:
+def test_a_table_that_sleeps_is_not_whole(tables: Tables, table: InstalledTable) -> None:
     """The dormant flag switches all its rules off."""
     tables.have(RULESET, f"{RULESET.fingerprint} net")
     body = tables.table.parts[0].body.replace(attribute(2, bytes(4)), attribute(2, b"\0\0\0\1"))
     tables.table = Answer(parts=[Part(0, body)])
     tables.generation += 1
 
-    assert not base.is_whole(RULESET)
+    assert not table.is_whole(RULESET)
 
 
-def test_other_settings_of_a_network_with_pods_are_kept(tables: Tables, base: Base) -> None:
+def test_other_settings_of_a_network_with_pods_are_kept(tables: Tables, table: InstalledTable) -> None:
     """A node has one firewall: it is code 7, naming both networks."""
     tables.have(RULESET, f"{RULESET.fingerprint} first")
 
     with pytest.raises(InvalidConfig, match="'second' differ from those of network 'first'"):
-        base.ensure(OTHER, "second", _is_used)
+        table.ensure(OTHER, "second", _is_used)
     assert [] == tables.put
 
 
 @pytest.mark.parametrize(("network", "in_use"), [("first", _is_used), ("second", _is_unused)])
-def test_settings_may_be_changed(tables: Tables, base: Base, network: str, in_use: Callable[[str], bool]) -> None:
+def test_settings_may_be_changed(
+    tables: Tables, table: InstalledTable, network: str, in_use: Callable[[str], bool]
+) -> None:
     """By their own network, or when theirs has no pods here any more."""
     tables.have(RULESET, f"{RULESET.fingerprint} first")
 
-    assert base.ensure(OTHER, network, in_use)
+    assert table.ensure(OTHER, network, in_use)
     assert [f"{OTHER.fingerprint} {network}"] == tables.put
 
 
-def test_a_long_name_of_a_network_fits_into_the_comment(tables: Tables, base: Base) -> None:
+def test_a_long_name_of_a_network_fits_into_the_comment(tables: Tables, table: InstalledTable) -> None:
     """Nft allows 128 bytes; the network is still known as the same one."""
     network = "n" * 300
-    base.ensure(RULESET, network, _is_used)
+    table.ensure(RULESET, network, _is_used)
 
     assert len(tables.put[0]) <= 128
-    assert base.ensure(OTHER, network, _is_used)
+    assert table.ensure(OTHER, network, _is_used)
 
 
-def test_a_table_that_cannot_be_put_in_place_is_told(tables: Tables, base: Base) -> None:
+def test_a_table_that_cannot_be_put_in_place_is_told(tables: Tables, table: InstalledTable) -> None:
     """When it is not there afterwards, somebody else writes the firewall: code 101."""
     tables.rival = True
 
     with pytest.raises(FirewallUnusable, match="changed 3 times while it was put in place"):
-        base.ensure(RULESET, "net", _is_used)
+        table.ensure(RULESET, "net", _is_used)
 
 
-def test_a_kernel_without_nf_tables_is_told(tables: Tables, base: Base) -> None:
+def test_a_kernel_without_nf_tables_is_told(tables: Tables, table: InstalledTable) -> None:
     """It is code 101 with what to load."""
     tables.works = False
 
     with pytest.raises(FirewallUnusable, match="enable nf_tables"):
-        base.is_whole(RULESET)
+        table.is_whole(RULESET)
 
 
-def test_a_kernel_that_refuses_is_told(tables: Tables, base: Base) -> None:
+def test_a_kernel_that_refuses_is_told(tables: Tables, table: InstalledTable) -> None:
     """Without the rights, nothing is known about the table."""
     tables.table = Answer(errno.EPERM)
 
     with pytest.raises(FirewallUnusable, match=r"EPERM.*run as root"):
-        base.is_whole(RULESET)
+        table.is_whole(RULESET)
 
 
 @pytest.mark.parametrize(

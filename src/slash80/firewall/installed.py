@@ -1,4 +1,4 @@
-"""The base table in the kernel: asking whether it is there and whole, and putting it there."""
+"""The table in the kernel: asking whether it is installed and whole, and installing it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from dataclasses import dataclass
 
 from slash80.addressing.attachment import hashed
 from slash80.errors import FirewallUnusable, InvalidConfig
-from slash80.firewall import nft
-from slash80.firewall.rules import TABLE, Chain, Ruleset
+from slash80.firewall import apply
+from slash80.firewall.records import TABLE, Chain, Ruleset
 from slash80.netlink import NETLINK_NETFILTER, NLM_F_ACK, Answer, Socket, Step, attribute, attributes, message
 
-_SUBSYSTEM, _GETTABLE, _GETCHAIN, _GETGEN = 10 << 8, 1, 4, 16  # NFNL_SUBSYS_NFTABLES and its messages
-_GENERIC = struct.pack("=BBH", 1, 0, 0)  # nfgenmsg: NFPROTO_INET
-_TABLE_NAME, _TABLE_FLAGS, _TABLE_USERDATA = 1, 2, 6
-_GEN_ID = 1
-_CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_USE = 1, 3, 4, 6
-_USE = struct.Struct(">I")
+# include/uapi/linux/netfilter/nf_tables.h and nfnetlink.h
+NFNL_SUBSYS_NFTABLES = 10 << 8
+NFT_MSG_GETTABLE, NFT_MSG_GETCHAIN, NFT_MSG_GETGEN = 1, 4, 16
+NFTA_TABLE_NAME, NFTA_TABLE_FLAGS, NFTA_TABLE_USERDATA = 1, 2, 6
+NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_USE = 1, 3, 4, 6
+NFTA_GEN_ID = 1
+_NFGENMSG = struct.Struct("=BBH")  # family, version, resource
+_INET = _NFGENMSG.pack(1, 0, 0)  # NFPROTO_INET
 _TRIES = 3  # the nft of an ADD that was killed may still run, and the kernel counts what is only being prepared
 _LONGEST_NAME = 64  # of a network, in the comment, of which nft allows 128 bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Installed:
+class TableState:
     """The table as the kernel has it: whose settings, which text, and whether every chain has its hook and rules."""
 
     fingerprint: str
@@ -32,11 +34,11 @@ class Installed:
     whole: bool
 
 
-class Base:
-    """The base table of the network namespace in which it is first asked for; for one thread.
+class InstalledTable:
+    """The table of the network namespace in which it is first asked for; for one thread.
 
-    The kernel numbers the generations of its rules, over all tables, and each commit makes a new one. So while the
-    number is the one at which the table was found whole it is whole still, which costs one short question.
+    Each commit to nf_tables, to whatever table, begins a new generation, and the kernel tells its number. So while that
+    is the one at which the table was found whole, it still is: one question of 14 us in the place of five.
     """
 
     def __init__(self) -> None:
@@ -51,10 +53,10 @@ class Base:
         self._socket = self._seen = None
 
     def ensure(self, ruleset: Ruleset, network: str, in_use: Callable[[str], bool]) -> bool:
-        """Have the table in place and whole, whatever was there; tell whether it had to be put there.
+        """Install the table unless it is there and whole; report whether that was necessary.
 
         The settings are the node's. Raise InvalidConfig when they are another network's that is `in_use`,
-        FirewallUnusable when the table cannot be put in place.
+        FirewallUnusable when the table cannot be installed.
         """
         found = self.installed(ruleset)
         if found and found.whole and found.fingerprint == ruleset.fingerprint:
@@ -65,21 +67,20 @@ class Base:
             and found.network != _short(network)
             and in_use(found.network)
         ):
-            msg = (
+            raise InvalidConfig(
                 f"the firewall settings of network '{network}' differ from those of network '{found.network}', which "
                 "has pods here; a node has one firewall, so give both networks the same firewall and masquerade keys"
             )
-            raise InvalidConfig(msg)
         for _ in range(_TRIES):
-            nft.replace(ruleset, f"{ruleset.fingerprint} {_short(network)}")
+            apply.replace(ruleset, f"{ruleset.fingerprint} {_short(network)}")
             if self.is_whole(ruleset):
                 return True
         raise FirewallUnusable(_not_kept(self.installed(ruleset)))
 
     def is_whole(self, ruleset: Ruleset) -> bool:
-        """Whether the table is there, with this text, and nobody took a chain or a rule away.
+        """Report whether the table is there, made from this text, and no chain or rule was deleted.
 
-        The generation is read first: what changes after that makes another one.
+        The generation is read first: what changes afterwards begins another one.
         """
         now = (self._generation(), ruleset.fingerprint)
         if now == self._seen:
@@ -89,16 +90,16 @@ class Base:
         self._seen = now if whole else None
         return whole
 
-    def installed(self, ruleset: Ruleset) -> Installed | None:
-        """Ask the kernel for the table and the chains that the rule set has; None when there is no table.
+    def installed(self, ruleset: Ruleset) -> TableState | None:
+        """Ask the kernel for the table and the chains that the rule set has; return None when there is no table.
 
         The comment alone would not do: `nft flush table` leaves it there while all rules go. So each chain must have
         its hook and its number of rules. Raise FirewallUnusable when the kernel has no nf_tables.
         """
-        steps = [_question("table", _GETTABLE, attribute(_TABLE_NAME, _zero(TABLE)))]
+        steps = [_question("table", NFT_MSG_GETTABLE, attribute(NFTA_TABLE_NAME, _zero(TABLE)))]
         for chain in ruleset.chains:
-            names = attribute(_CHAIN_TABLE, _zero(TABLE)) + attribute(_CHAIN_NAME, _zero(chain.name))
-            steps.append(_question(f"chain {chain.name}", _GETCHAIN, names))
+            names = attribute(NFTA_CHAIN_TABLE, _zero(TABLE)) + attribute(NFTA_CHAIN_NAME, _zero(chain.name))
+            steps.append(_question(f"chain {chain.name}", NFT_MSG_GETCHAIN, names))
         return _read(ruleset, *self._ask(steps))
 
     def _generation(self) -> int:
@@ -107,7 +108,7 @@ class Base:
             raise FirewallUnusable(
                 f"the kernel refuses to tell the generation of its rules: {_why(answer)}; run as root"
             )
-        found = attributes(answer.parts[0].body, len(_GENERIC)).get(_GEN_ID, b"")
+        found = attributes(answer.parts[0].body, _NFGENMSG.size).get(NFTA_GEN_ID, b"")
         return int.from_bytes(found, "big")
 
     def _ask(self, steps: list[Step]) -> list[Answer]:
@@ -120,20 +121,20 @@ class Base:
             raise FirewallUnusable(msg) from error
 
 
-def _read(ruleset: Ruleset, table: Answer, *chains: Answer) -> Installed | None:
+def _read(ruleset: Ruleset, table: Answer, *chains: Answer) -> TableState | None:
     if table.errno == errno.ENOENT:
         return None
     if table.errno:
         msg = f"the kernel refuses to show table inet {TABLE}: {_why(table)}; run as root"
         raise FirewallUnusable(msg)
-    found = attributes(table.parts[0].body, len(_GENERIC))
-    fingerprint, _, network = _comment(found.get(_TABLE_USERDATA, b"")).partition(" ")
-    awake = not any(found.get(_TABLE_FLAGS, b""))
-    whole = awake and all(map(_is_whole, ruleset.chains, chains))
-    return Installed(fingerprint, network, whole)
+    found = attributes(table.parts[0].body, _NFGENMSG.size)
+    fingerprint, _, network = _comment(found.get(NFTA_TABLE_USERDATA, b"")).partition(" ")
+    awake = not any(found.get(NFTA_TABLE_FLAGS, b""))  # NFT_TABLE_F_DORMANT takes all hooks away
+    whole = awake and all(_is_whole(ruleset, *pair) for pair in zip(ruleset.chains, chains, strict=True))
+    return TableState(fingerprint, network, whole)
 
 
-def _not_kept(found: Installed | None) -> str:
+def _not_kept(found: TableState | None) -> str:
     if found and found.whole and not found.fingerprint:
         return (
             f"the kernel does not keep the comment of table inet {TABLE}, as Linux 5.10 and newer do; use one of those"
@@ -146,21 +147,20 @@ def _why(answer: Answer) -> str:
     return f"{errno.errorcode.get(answer.errno, 'no answer')} {answer.words}".strip()
 
 
-def _is_whole(chain: Chain, answer: Answer) -> bool:
-    """Whether a chain is there with its hook and as many rules as it should; the kernel counts jumps to it too."""
+def _is_whole(ruleset: Ruleset, chain: Chain, answer: Answer) -> bool:
+    """Report whether a chain is there, with its hook if it has one, and used as often as the rule set says."""
     if answer.errno:
         return False
-    found = attributes(answer.parts[0].body, len(_GENERIC))
-    return (_CHAIN_HOOK in found) == bool(chain.hook) and _USE.unpack(found[_CHAIN_USE])[0] == len(
-        chain.rules
-    ) + chain.jumps
+    found = attributes(answer.parts[0].body, _NFGENMSG.size)
+    uses = int.from_bytes(found[NFTA_CHAIN_USE], "big")  # as all numbers in nf_tables' attributes
+    return (NFTA_CHAIN_HOOK in found) == bool(chain.hook) and uses == ruleset.uses(chain)
 
 
 def _question(what: str, kind: int, names: bytes) -> Step:
-    return Step(f"nft list {what} inet {TABLE}", message(_SUBSYSTEM | kind, NLM_F_ACK, _GENERIC + names))
+    return Step(f"nft list {what} inet {TABLE}", message(NFNL_SUBSYS_NFTABLES | kind, NLM_F_ACK, _INET + names))
 
 
-_GENERATION = Step("nft monitor", message(_SUBSYSTEM | _GETGEN, NLM_F_ACK, struct.pack("=BBH", 0, 0, 0)))
+_GENERATION = Step("nft monitor", message(NFNL_SUBSYS_NFTABLES | NFT_MSG_GETGEN, NLM_F_ACK, _NFGENMSG.pack(0, 0, 0)))
 
 
 def _comment(userdata: bytes) -> str:

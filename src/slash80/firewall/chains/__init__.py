@@ -1,0 +1,1 @@
+"""The chains of the table, one module each: rules from settings, with their reasons."""

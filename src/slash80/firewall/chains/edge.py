@@ -1,0 +1,36 @@
+"""Chain `edge`: who may open a connection to a pod from outside the node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from slash80.firewall.chains import echo, services, trusted
+from slash80.firewall.records import DYING, PODS, Chain, Settings
+
+# Before other people's filters, at 0: what is dropped here nobody else sees, and an accept here is not final.
+_HOOK = "type filter hook forward priority filter - 10; policy accept;"
+
+
+def chain(settings: Settings) -> Chain:
+    """Return the chain; in an open network only the links of deleted pods are shut."""
+    return Chain("edge", tuple(_rules(settings)), _HOOK)
+
+
+def _rules(settings: Settings) -> Iterator[str]:
+    # A dying link has no route of ours; this stops packets that foreign policy routing still sends there.
+    yield f"oifname {DYING} drop"
+    if not settings.closed:
+        return
+    # Before the next two: what is led on to a pod of another node leaves by the uplink.
+    yield from services.refused(settings)
+    yield f"oifname != {PODS} accept"
+    yield f"iifname {PODS} accept"
+    # Before established connections, to which all echo requests of a series but the first belong.
+    yield from echo.requests()
+    yield "ct state established,related accept"
+    # Connection tracking calls a packet-too-big invalid that quotes a packet which it does not know; without it large
+    # packets vanish (RFC 4890, 4.3.1). The other ICMPv6 errors pass as related, echo replies as established.
+    yield "icmpv6 type packet-too-big accept"
+    yield from trusted.accepted()
+    yield from services.accepted(settings)
+    yield "counter drop"

@@ -1,0 +1,46 @@
+"""Connections that kube-proxy translated, as the chain `edge` judges them: NodePorts, load balancers, ClusterIPs.
+
+A connection that was translated passes, since its NodePort or load balancer was opened on purpose; unless it was sent
+to a ClusterIP, which only the cluster's own may do. Where the Services' ranges are not known, none passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from slash80.addressing.family import FAMILIES, Family
+from slash80.firewall.records import PODS, NamedSet, Settings, of_family, prefix_set, word
+
+
+def sets(family: Family, settings: Settings) -> Iterator[NamedSet]:
+    """Return the ClusterIPs of a family, or where those are not known the cluster's pods."""
+    if of_family(family, settings.services):
+        yield prefix_set("services", family, settings.services)
+    elif of_family(family, settings.cluster):
+        yield prefix_set("cluster", family, settings.cluster)
+
+
+def refused(settings: Settings) -> Iterator[str]:
+    """Return the rules against connections from outside that may not be led on to a pod of another node.
+
+    kube-proxy masquerades them, so they would reach that node with an address of this one, which it trusts; they can be
+    judged only here. `ct direction original`: replies to a pod's own connection to a Service come from wherever that
+    leads. `ct original`: by now the packet's destination is the pod, and connection tracking still knows the ClusterIP.
+    """
+    for family in FAMILIES:
+        version, ip = family.version, word(family)
+        begun = f"iifname != {PODS} ct direction original ct status dnat {ip} saddr != @trusted{version}"
+        if of_family(family, settings.services):
+            yield f"{begun} ct original {ip} daddr @services{version} counter drop"
+        elif of_family(family, settings.cluster):
+            yield f"{begun} {ip} daddr @cluster{version} counter drop"
+
+
+def accepted(settings: Settings) -> Iterator[str]:
+    """Return the rules that accept what came to a NodePort or a load balancer.
+
+    A ClusterIP can be routed to a node from outside as well: kube-proxy translates that too, and it is not meant here.
+    """
+    for family in FAMILIES:
+        if of_family(family, settings.services):
+            yield f"ct status dnat ct original {word(family)} daddr != @services{family.version} accept"

@@ -1,0 +1,30 @@
+"""Chain `source`: which addresses a pod may send from, namely those that are routed to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from slash80.firewall.records import DYING, PODS, Chain
+
+# In prerouting and not in forward, or a pod could still forge packets to its own node. Priority mangle (-150) is after
+# connection tracking (-200), before which `ct state` is not known, and before dstnat (-100): what the pod sent is
+# judged, and not what kube-proxy makes of it.
+_HOOK = "type filter hook prerouting priority mangle; policy accept;"
+_IPPROTO_ICMPV6 = 58  # by number: nft looks names of protocols up in /etc/protocols, which a bare system has not
+
+
+def chain() -> Chain:
+    """Return the chain."""
+    return Chain("source", tuple(_rules()), _HOOK)
+
+
+def _rules() -> Iterator[str]:
+    yield f"iifname {DYING} drop"
+    yield f"iifname != {PODS} accept"
+    # Not asked again: each of these connections began with a packet that was.
+    yield "ct state established,related accept"
+    # Neighbour discovery begins without an address: solicitations for duplicate address detection (RFC 4862, 5.4.2).
+    yield f"ip6 saddr :: meta l4proto {_IPPROTO_ICMPV6} accept"
+    # Is there a route back to the source by the interface that it came in by? rp_filter asks the same, but for IPv4
+    # only, as a sysctl that others set as well (the stricter of a link's and of `all` counts), and without a counter.
+    yield "fib saddr . iif oif missing counter drop"

@@ -1,0 +1,18 @@
+"""The prefixes that may open connections to pods: a set for each family, which several chains ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from slash80.addressing.family import FAMILIES, Family
+from slash80.firewall.records import NamedSet, Settings, prefix_set, word
+
+
+def sets(family: Family, settings: Settings) -> Iterator[NamedSet]:
+    """Return the set of trusted prefixes, which is there even if it is empty: the rules name it."""
+    yield prefix_set("trusted", family, settings.trusted)
+
+
+def accepted() -> Iterator[str]:
+    """Return the rules that accept what comes from there."""
+    yield from (f"{word(family)} saddr @trusted{family.version} accept" for family in FAMILIES)

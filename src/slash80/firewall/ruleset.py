@@ -1,0 +1,42 @@
+"""The table's skeleton as nft text: settings in, text out, nothing else.
+
+The constructs are old and plain, so that any nft on the node can list them, and load again what it listed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from slash80.addressing.family import FAMILIES, Family
+from slash80.firewall.chains import echo, edge, masquerade, services, source, trusted
+from slash80.firewall.records import Chain, NamedSet, Ruleset, Settings
+
+
+def build(settings: Settings) -> Ruleset:
+    """Return all sets and chains. Older nft reads from the top, so a chain comes before those that jump to it."""
+    chains = (echo.chain(settings), edge.chain(settings), source.chain(), masquerade.chain(settings))
+    lines = [line for family in FAMILIES for one in _sets(family, settings) for line in _set_lines(one)]
+    lines += [line for chain in chains for line in _chain_lines(chain)]
+    text = "\n".join(f"\t{line}" for line in lines)
+    return Ruleset(text, hashlib.sha256(text.encode()).hexdigest()[:32], chains)
+
+
+def _sets(family: Family, settings: Settings) -> Iterator[NamedSet]:
+    yield from trusted.sets(family, settings)
+    yield from masquerade.sets(family, settings)
+    yield from services.sets(family, settings)
+    yield from echo.sets(family)
+
+
+def _set_lines(one: NamedSet) -> Iterator[str]:
+    yield from (f"set {one.name} {{", f"\ttype {one.type}; {one.properties}")
+    if one.elements:
+        yield f"\telements = {{ {', '.join(one.elements)} }}"
+    yield "}"
+
+
+def _chain_lines(chain: Chain) -> Iterator[str]:
+    yield f"chain {chain.name} {{"
+    yield from (f"\t{line}" for line in (*filter(None, [chain.hook]), *chain.rules))
+    yield "}"
