@@ -16,9 +16,10 @@ START = "README.md"  # from here every document must be reachable
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
 HEADING = re.compile(r"#{1,6} +(.*)")
-DOCUMENT = re.compile(r"\bdocs/[\w./-]+\.(?:md|svg)\b")
+NAMED = re.compile(r"(?<![\w/.-])(?:docs/[\w./-]+\.(?:md|svg)|manifests/[\w./-]*\w)")  # anywhere in a source
 PATH = re.compile(r"(?:\.ci|bench|cni|docs|manifests|src|tests)/[\w./-]+")
 SOURCES = (".c", ".h", ".md", ".py", ".sh", ".spec", ".toml", ".yaml", "Makefile", "Dockerfile")
+OWN = "manifests/overlays/mine"  # the overlay that a reader is told to write
 INVENTED = "tests/unit/checks/"  # the tests of the checks name documents that exist in their own small trees only
 
 
@@ -72,14 +73,14 @@ def _links(root: Path, page: str) -> Iterator[str]:
 
 
 def _paths(root: Path, source: str, files: list[str]) -> Iterator[str]:
-    """Check the documents that a source names, and in documents every path of the tree that stands as code."""
+    """Check the documents and manifests that a source names, and in documents every path of the tree in backquotes."""
     for number, line in enumerate((root / source).read_text(encoding="utf-8").splitlines(), 1):
-        named = DOCUMENT.findall(line)
+        named = NAMED.findall(line)
         if source.endswith(".md"):
             named += [code for code in CODE.findall(line) if PATH.fullmatch(code)]
         for name in named:
             folder = name.rstrip("/") + "/"
-            if name not in files and not any(file.startswith(folder) for file in files):
+            if not name.startswith(OWN) and name not in files and not any(file.startswith(folder) for file in files):
                 yield f"{source}:{number}: {name} is not in the tree"
 
 

@@ -20,6 +20,7 @@ from kind.cluster import Cluster, settle
 from kind.sandbox import Sandbox
 
 MANIFESTS = kind.ROOT / "manifests"
+OVERLAY = MANIFESTS / "overlays/default"  # what a user of a real cluster applies
 _BEFORE: dict[str, dict[str, set[str]]] = {}
 
 
@@ -75,7 +76,7 @@ def cluster(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Cluste
         return
     with made(sandbox, request.param) as found:
         _BEFORE[request.param] = traces(found)
-        seconds = install(found, MANIFESTS / "kind")
+        seconds = install(found, OVERLAY)
         captured: Any = request.config.pluginmanager.get_plugin("capturemanager")
         with captured.global_and_fixture_disabled():
             print(f"\n{request.param}: every node was ready {seconds:.1f} s after kubectl apply")

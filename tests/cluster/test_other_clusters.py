@@ -4,7 +4,7 @@ import json
 from functools import partial
 from ipaddress import ip_address
 
-from cluster.conftest import MANIFESTS, install, made
+from cluster.conftest import OVERLAY, install, made
 from cluster.pods import Pods, dial, url
 from kind.cluster import Cluster
 from kind.sandbox import Sandbox
@@ -34,7 +34,7 @@ def _anew(cluster: Cluster, pods: Pods) -> None:
 def test_an_ipv6_only_cluster(sandbox: Sandbox) -> None:
     """Pods, Services and names work by IPv6 alone, with kube-proxy on nftables."""
     with made(sandbox, "ipv6", "six") as cluster:
-        install(cluster, MANIFESTS / "kind")
+        install(cluster, OVERLAY)
         pods = Pods(cluster)
         pods.start()
         assert [[6], [6]] == _versions(pods)
@@ -51,7 +51,7 @@ def test_an_ipv6_only_cluster(sandbox: Sandbox) -> None:
 def test_ipv6_for_a_cluster_that_runs_on_ipv4(sandbox: Sandbox) -> None:
     """The nodes' annotation is enough: pods that are made from then on have both, those of before stay as they are."""
     with made(sandbox, "ipv4", "four") as cluster:
-        install(cluster, MANIFESTS / "kind")
+        install(cluster, OVERLAY)
         pods = Pods(cluster)
         pods.start()
         assert [[4], [4]] == _versions(pods)

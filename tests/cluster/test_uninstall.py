@@ -1,13 +1,13 @@
 """What is left of slash80 after it was uninstalled: nothing."""
 
-from cluster.conftest import MANIFESTS, install
+from cluster.conftest import MANIFESTS, OVERLAY, install
 from cluster.traces import traces
 from kind.cluster import Cluster
 
 
 def test_uninstalling_leaves_every_node_as_it_was(cluster: Cluster, before: dict[str, set[str]]) -> None:
     """With pods nothing is removed; without, links, routes, rules, settings and files are as before the install."""
-    cluster.kubectl("delete", "-k", MANIFESTS / "kind", "--timeout=120s")
+    cluster.kubectl("delete", "-k", OVERLAY, "--timeout=120s")
     cluster.kubectl("apply", "-k", MANIFESTS / "uninstall")
     status = ("-n", "kube-system", "get", "pods", "-l", "app.kubernetes.io/name=slash80-uninstall", "-o", "name")
     names = cluster.eventually(lambda: cluster.kubectl(*status).split(), what="the uninstaller")
@@ -25,6 +25,6 @@ def test_uninstalling_leaves_every_node_as_it_was(cluster: Cluster, before: dict
     cluster.kubectl("delete", "-k", MANIFESTS / "uninstall")
     assert before == traces(cluster)
 
-    install(cluster, MANIFESTS / "kind")
+    install(cluster, OVERLAY)
     cluster.kubectl("-n", "kube-system", "scale", "deploy", "coredns", "--replicas=2")
     cluster.kubectl("-n", "kube-system", "rollout", "status", "deploy", "coredns", "--timeout=120s")

@@ -50,7 +50,7 @@ def main() -> int:
         cluster.create(chosen.config)
         _write_entry(sandbox)
         cluster.load(ours)
-        cluster.kubectl("apply", "-k", ROOT / "manifests/kind")
+        cluster.kubectl("apply", "-k", ROOT / "manifests/overlays/default")
         settle(cluster)
         print(_HOW)
     except ProgramFailed as error:

@@ -21,6 +21,7 @@ def _pods() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 PODS = dict(_pods())
+KUSTOMIZATIONS = sorted(MANIFESTS.rglob("kustomization.yaml"))
 
 
 @pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
@@ -44,3 +45,12 @@ def test_containers_run_what_the_image_has(pod: dict[str, Any]) -> None:
     for container in (*pod["initContainers"], *pod["containers"]):
         assert "command" not in container
         assert callable(commands._parser().parse_args(container["args"]).run)
+
+
+@pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: path.parent.name)
+def test_every_kustomization_finds_its_resources(path: Path) -> None:
+    """Each resource that an overlay names exists beside it, so `kubectl apply -k` finds all of them."""
+    resources = yaml.safe_load(path.read_text())["resources"]
+
+    assert resources
+    assert [] == [name for name in resources if not (path.parent / name).exists()]

@@ -38,6 +38,7 @@ def test_links_to_files_and_headings_that_exist_pass(tmp_path: Path) -> None:
         ("[top](#nowhere)", "the link #nowhere names no heading of README.md"),
         ("see `src/gone.py`", "src/gone.py is not in the tree"),
         ("see docs/gone.md", "docs/gone.md is not in the tree"),
+        ("    kubectl apply -k manifests/gone", "manifests/gone is not in the tree"),
     ],
 )
 def test_a_reference_that_leads_nowhere_is_named(tmp_path: Path, line: str, problem: str) -> None:
