@@ -52,6 +52,18 @@ def test_the_command_line_tells_the_same(cluster: Cluster, pods: Pods) -> None:
     assert dict.fromkeys(cluster.nodes(), True) == {one["node"]: one["ready"] for one in told}
 
 
+def test_a_look_from_inside_the_agents_pod(cluster: Cluster, pods: Pods) -> None:
+    """`kubectl exec` into the agent's pod, where there is no shell, shows the node's status and its firewall."""
+    agent = cluster.items("pods", "-n", "slash80-system", "-l", "app.kubernetes.io/name=slash80")[0]
+    inside = ("-n", "slash80-system", "exec", agent["metadata"]["name"], "--")
+    found = json.loads(cluster.kubectl(*inside, "slash80", "status", "-o", "json"))
+    assert (found["node"], found["ready"], found["agent"]) == (agent["spec"]["nodeName"], True, True)
+    assert found["attachments"]["ready"] >= 1
+    table = cluster.kubectl(*inside, "nft", "list", "table", "inet", "slash80")
+    assert table.startswith("table inet slash80 {")
+    assert "chain edge" in table
+
+
 def test_no_port_is_open_on_a_public_address(cluster: Cluster) -> None:
     """The agent listens on loopback only."""
     listening = cluster.on(cluster.nodes()[0], "ss", "-ltnH").splitlines()
