@@ -2,30 +2,20 @@
 
 import json
 import statistics
-import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter_ns
 
 from bench.contenders import Contender, contenders, floor
 from bench.figures import Sample, table
-from lab import programs
 from lab.namespaces import Namespace
 from lab.topology import Node, Site
 
 REFERENCE, OURS = "bridge + host-local", "slash80 agent"
 _VERBS = ("ADD", "DEL")
 _TURN = 20  # calls in a row, since pods come in bursts; a plugin's first one finds the caches full of another's data
-_TRACKING = """table inet bench {
-	chain c {
-		type filter hook forward priority 0;
-		ct state invalid counter
-	}
-}
-"""
 
 
 @dataclass(frozen=True)
@@ -154,82 +144,6 @@ def _cycles(site: Site, rival: Contender, count: int) -> dict[str, Sample]:
         for verb in _VERBS:
             taken[verb].append(rival.call(verb, pod))
     return {verb: _joined(found) for verb, found in taken.items()}
-
-
-@contextmanager
-def _served(pod: Namespace, address: str) -> Iterator[list[str]]:
-    """Run the traffic server in a pod, and give what its clients need."""
-    where = [address, "4242"]
-    process = pod.run(
-        lambda: subprocess.Popen(["build/bench/traffic", "serve", *where], stdout=subprocess.PIPE, text=True)
-    )
-    try:
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-        yield where
-    finally:
-        process.kill()
-        process.wait()
-
-
-def traffic(extent: Extent, folder: Path, _: Results) -> Iterator[str]:
-    """Time the first packet, and measure throughput and latency of IPv6 pod to pod, on one node and across two."""
-    names = [name for name in extent.names if name in {OURS, "ptp + host-local"}]
-    yield "\n## Traffic\n\nIPv6 from pod to pod. `first` is the time from ADD's return to the first answer, p50 of 10;"
-    yield "`turn` the round trip of a UDP packet, `flow` one TCP connection. Connection tracking is loaded for both.\n"
-    rows: list[list[object]] = []
-    for name in names:
-        with Site(nodes=2) as site, contenders(site, folder, [name] * 2) as (here, there):
-            for contender in (here, there):
-                # loaded for slash80 by its firewall; for the other by a rule that changes nothing
-                contender.node.namespace.nft(_TRACKING)
-            pods = [_attached(site, contender) for contender in (here, here, there)]
-            for pair, client in (("one node", pods[1][0]), ("two nodes", pods[2][0])):
-                with _served(pods[0][0], pods[0][1]) as where:
-                    first = [_first(site, here, where) for _ in range(10)] if pair == "one node" else []
-                    turns = _said(client, ["turn", *where, "5000"])
-                    flow = statistics.median(_said(client, ["flow", *where, "1"])[0] for _ in range(3))
-                rows.append(
-                    [
-                        f"{name}, {pair}",
-                        statistics.median(first) / 1e6 if first else "",
-                        statistics.median(turns) / 1e3,
-                        sorted(turns)[len(turns) * 99 // 100] / 1e3,
-                        flow * 8 / 1e9,
-                    ]
-                )
-    yield from table(["", "first ms", "turn p50 us", "turn p99 us", "flow Gbit/s"], rows)
-
-
-def _attached(site: Site, contender: Contender) -> tuple[Namespace, str]:
-    """Attach a pod and give its IPv6 address."""
-    pod = site.pod()
-    contender.call("ADD", contender.containers([pod]))
-    (address,) = (
-        str(info["local"])
-        for link in pod.query("-6 addr show dev eth0 scope global")
-        for info in link.get("addr_info", [])
-        if "local" in info
-    )
-    return pod, address
-
-
-def _first(site: Site, contender: Contender, where: list[str]) -> float:
-    ((container, pod),) = contender.containers([site.pod()])
-    words: list[str | Path] = [
-        "build/bench/traffic",
-        "first",
-        *where,
-        contender.program,
-        contender.conf,
-        container,
-        pod.path,
-    ]
-    return float(contender.node.namespace.run(programs.run, words))
-
-
-def _said(pod: Namespace, words: list[str]) -> list[float]:
-    return [float(line) for line in pod.command("build/bench/traffic", *words).split()]
 
 
 def moments(extent: Extent, folder: Path, results: Results) -> Iterator[str]:

@@ -1,11 +1,19 @@
 /*
- * Traffic between pods, over IPv6:
+ * Traffic between pods, over IPv6. NETNS is the path of the network namespace of the other end, whose ADDRESS it is:
  *
- *   traffic serve ADDRESS PORT              answer UDP, and swallow TCP, until killed
- *   traffic flow ADDRESS PORT SECONDS       bytes a second over one TCP connection
- *   traffic turn ADDRESS PORT COUNT         nanoseconds of each of COUNT round trips of a UDP packet
+ *   traffic rr NETNS ADDRESS PORT COUNT block|poll CPU OTHER
+ *       nanoseconds of each of COUNT round trips of a UDP packet, then of the CPU time of both ends for all of them
+ *   traffic stream NETNS ADDRESS PORT SECONDS CPU OTHER
+ *       bytes a second over one TCP connection, then nanoseconds of CPU time of both ends for a gigabyte
+ *   traffic serve ADDRESS PORT
+ *       answer UDP until killed
  *   traffic first ADDRESS PORT PROGRAM CONFIGURATION CONTAINER NETNS
- *                                           an ADD, then nanoseconds until the pod has the first answer
+ *       an ADD, then nanoseconds until the pod has the first answer
+ *
+ * This end is pinned to CPU and the other one to OTHER. Left to the scheduler, both may share a CPU or not, and with
+ * blocking reads that decides everything: a packet to an idle CPU of a virtual machine waits 30 us for it to wake up.
+ * A packet's way through the stack is worked off in its sender's context (softirq), so the CPU time of both ends, taken
+ * from their CPU clocks, is all that a round trip costs, whatever else the machine does.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -13,9 +21,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -49,46 +59,98 @@ static int opened(int kind, char **where, int bound)
     return made;
 }
 
-static _Noreturn void serve(char **where)
+static void pin(const char *cpu)
 {
-    int udp = opened(SOCK_DGRAM, where, 1), tcp = opened(SOCK_STREAM, where, 1), flow = -1;
-    if (listen(tcp, 16))
-        fail("listen");
-    if (puts("ready") < 0 || fflush(stdout))
-        fail("stdout");
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(atoi(cpu), &set);
+    if (sched_setaffinity(0, sizeof set, &set))
+        fail("sched_setaffinity");
+}
+
+static _Noreturn void answer(int udp, int flags)
+{
     for (;;) {
-        struct pollfd which[] = {{udp, POLLIN, 0}, {tcp, POLLIN, 0}, {flow, POLLIN, 0}};
-        if (poll(which, flow < 0 ? 2 : 3, -1) < 0)
-            fail("poll");
-        if (which[0].revents) {
-            struct sockaddr_in6 peer;
-            socklen_t length = sizeof peer;
-            ssize_t size = recvfrom(udp, buffer, sizeof buffer, 0, (struct sockaddr *)&peer, &length);
-            if (size >= 0 && sendto(udp, buffer, (size_t)size, 0, (struct sockaddr *)&peer, length) < 0)
-                continue; /* it asks again */
-        }
-        if (which[1].revents) {
-            if (flow >= 0)
-                close(flow);
-            flow = accept(tcp, 0, 0);
-        } else if (flow >= 0 && which[2].revents && read(flow, buffer, sizeof buffer) <= 0) {
-            close(flow);
-            flow = -1;
-        }
+        struct sockaddr_in6 peer;
+        socklen_t length = sizeof peer;
+        ssize_t size = recvfrom(udp, buffer, sizeof buffer, flags, (struct sockaddr *)&peer, &length);
+        if (size >= 0)
+            sendto(udp, buffer, (size_t)size, 0, (struct sockaddr *)&peer, length); /* if that is lost it asks again */
     }
 }
 
-static int flow(char **where, double seconds)
+static _Noreturn void serve(char **where)
 {
-    int tcp = opened(SOCK_STREAM, where, 0);
-    long long started = now(), sent = 0, end = started + (long long)(seconds * 1e9);
+    int udp = opened(SOCK_DGRAM, where, 1);
+    if (puts("ready") < 0 || fflush(stdout))
+        fail("stdout");
+    answer(udp, 0);
+}
+
+static _Noreturn void swallow(int tcp)
+{
+    int stream = accept(tcp, 0, 0);
+    while (read(stream, buffer, sizeof buffer) > 0)
+        continue;
+    pause();
+    _exit(0);
+}
+
+static pid_t other;
+
+/* Starts the other end in its namespace, pinned to its CPU, and returns when it listens. */
+static void start_other(char **where, int kind, int flags, const char *cpu)
+{
+    int ready[2], netns = open(where[0], O_RDONLY | O_CLOEXEC);
+    if (netns < 0 || pipe(ready))
+        fail(where[0]);
+    other = fork();
+    if (!other) {
+        pin(cpu);
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) || setns(netns, CLONE_NEWNET))
+            fail("setns");
+        int bound = opened(kind, where + 1, 1);
+        if ((kind == SOCK_STREAM && listen(bound, 1)) || write(ready[1], "", 1) != 1)
+            fail("listen");
+        kind == SOCK_STREAM ? swallow(bound) : answer(bound, flags);
+    }
+    close(ready[1]);
+    if (other < 0 || read(ready[0], buffer, 1) != 1)
+        fail("the other end");
+}
+
+static void end_other(void)
+{
+    kill(other, SIGKILL);
+    waitpid(other, 0, 0);
+}
+
+/* CPU time of both ends. */
+static long long cpu_time(void)
+{
+    clockid_t clock;
+    struct timespec own, others;
+    if (clock_getcpuclockid(other, &clock) || clock_gettime(clock, &others) ||
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own))
+        fail("CPU time");
+    return (own.tv_sec + others.tv_sec) * 1000000000LL + own.tv_nsec + others.tv_nsec;
+}
+
+static int stream(char **where, double seconds, char **cpus)
+{
+    start_other(where, SOCK_STREAM, 0, cpus[1]);
+    pin(cpus[0]);
+    int tcp = opened(SOCK_STREAM, where + 1, 0);
+    long long cpu = cpu_time(), started = now(), sent = 0, end = started + (long long)(seconds * 1e9);
     while (now() < end) {
         ssize_t size = write(tcp, buffer, sizeof buffer);
         if (size < 0)
             fail("write");
         sent += size;
     }
-    return printf("%.0f\n", (double)sent * 1e9 / (double)(now() - started)) < 0;
+    cpu = cpu_time() - cpu;
+    end_other();
+    return printf("%.0f\n%.0f\n", (double)sent * 1e9 / (double)(now() - started), (double)cpu * 1e9 / (double)sent) < 0;
 }
 
 /* Sends a packet until it is answered, every `patience` ms again; gives the nanoseconds since `started`. */
@@ -105,13 +167,34 @@ static long long asked(int udp, long long started, int patience)
     }
 }
 
-static int turn(char **where, int count)
+static int rr(char **where, int count, int polling, char **cpus)
 {
-    int udp = opened(SOCK_DGRAM, where, 0);
-    asked(udp, now(), 100);
+    int flags = polling ? MSG_DONTWAIT : 0;
+    start_other(where, SOCK_DGRAM, flags, cpus[1]);
+    pin(cpus[0]);
+    int udp = opened(SOCK_DGRAM, where + 1, 0);
+    struct timeval patience = {.tv_sec = 10};
+    setsockopt(udp, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    long long *took = calloc((size_t)count, sizeof *took);
+    if (!took)
+        fail("memory");
+    for (int warm = 0; warm < 100; warm++)
+        asked(udp, now(), 1000);
+    long long cpu = cpu_time();
+    for (int number = 0; number < count; number++) {
+        long long started = now();
+        if (send(udp, "?", 1, 0) < 0)
+            fail("send");
+        while (recv(udp, buffer, sizeof buffer, flags) < 0)
+            if (errno != EAGAIN || now() - started > 10000000000LL)
+                fail("no answer");
+        took[number] = now() - started;
+    }
+    cpu = cpu_time() - cpu;
+    end_other();
     for (int number = 0; number < count; number++)
-        printf("%lld\n", asked(udp, now(), 1000));
-    return 0;
+        printf("%lld\n", took[number]);
+    return printf("%lld\n", cpu) < 0;
 }
 
 static int first(char **where, char **call)
@@ -140,12 +223,12 @@ static int first(char **where, char **call)
 
 int main(int count, char **argument)
 {
-    if (count >= 4 && !strcmp(argument[1], "serve"))
+    if (count == 9 && !strcmp(argument[1], "rr"))
+        return rr(argument + 2, atoi(argument[5]), !strcmp(argument[6], "poll"), argument + 7);
+    if (count == 8 && !strcmp(argument[1], "stream"))
+        return stream(argument + 2, atof(argument[5]), argument + 6);
+    if (count == 4 && !strcmp(argument[1], "serve"))
         serve(argument + 2);
-    if (count == 5 && !strcmp(argument[1], "flow"))
-        return flow(argument + 2, atof(argument[4]));
-    if (count == 5 && !strcmp(argument[1], "turn"))
-        return turn(argument + 2, atoi(argument[4]));
     if (count == 8 && !strcmp(argument[1], "first"))
         return first(argument + 2, argument + 4);
     return 2;
