@@ -49,7 +49,7 @@ export SLASH80_PROFILE = $(PROFILE)
 
 # What is built here has steps in common, and takes all processors by itself. `test` has its own way to do two things at once.
 .NOTPARALLEL:
-.PHONY: help fresh demo test ready unit launcher netns roots runtime cluster kernels kind kind-down image fuzz fuzz-launcher soak check lint types rooms size links format docs bench build install uninstall \
+.PHONY: help fresh demo test ready unit launcher netns roots runtime cluster kernels kind kind-down image fuzz fuzz-launcher soak mutants check lint types rooms size links format docs bench build install uninstall \
 	root tools cluster-tools venv fuzz-venv lock clean distclean apt-python apt-freeze apt-launcher apt-net apt-tests \
 	apt-tools apt-fresh apt-roots apt-runtime apt-cluster apt-fuzz apt-kernels
 
@@ -114,6 +114,9 @@ SEED ?=
 soak: root apt-tests ## churn a node with OPERATIONS calls under kills, as a model allows; SEED repeats a run
 	@$(PY) -m soak --operations $(OPERATIONS) $(SEED:%=--seed %)
 	$(PY) -m soak.instants --runs 500 $(SEED:%=--seed %)
+
+mutants: venv apt-tests ## put 60 random faults into a copy of the source, and print those that no test notices; needs root
+	@nice $(PY) -m mutants $(ARGS)
 
 check: lint types rooms size links ## format, lint, types, who imports whom, sizes, links of the documents
 
@@ -256,7 +259,7 @@ clean: ## remove what was built or cached in this tree
 
 distclean: clean ## remove the packages and tools kept in CACHE too
 	@rm -rf $(CACHE)/venv-* $(CACHE)/fuzz-* $(CACHE)/tools-* $(CACHE)/set-* $(CACHE)/go-* $(CACHE)/lock
-	rm -rf $(CACHE)/cluster-* $(CACHE)/node-* $(CACHE)/image-* $(CACHE)/kernel-* $(CACHE)/root-* $(CACHE)/builder
+	rm -rf $(CACHE)/cluster-* $(CACHE)/node-* $(CACHE)/image-* $(CACHE)/kernel-* $(CACHE)/root-* $(CACHE)/builder $(CACHE)/mutants
 
 # Install those of the Debian packages $(1) that are missing; the archive is asked only then. podman's own conflist stays
 # out: a containerd of this machine would take it for its network.

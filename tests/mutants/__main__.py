@@ -1,0 +1,180 @@
+"""`make mutants`: put random small faults into the source, one at a time, and see whether a test fails for each.
+
+Those that no test noticed are printed, with what ran in vain; the source of this tree is not touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from mutants import reach
+from mutants.operators import Mutation, mutations
+from mutants.reach import Reach, Traced
+from mutants.sandbox import OUT, Sandbox
+
+_TREE = Path(__file__).parents[2]
+_EQUIVALENT = Path(__file__).with_name("equivalent.toml")
+_SHOWN = 8  # names of tests
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one mutant: what killed it, or "" with the tests that ran."""
+
+    mutation: Mutation
+    killed_by: str
+    ran: tuple[Traced, ...]
+    reaching: int
+
+    def sentence(self) -> str:
+        """Say it, in one line or, for one that survived, in several."""
+        place = f"{self.mutation.path}:{self.mutation.first}: {self.mutation.operator}"
+        if self.killed_by:
+            return f"killed    {place}: {self.killed_by}"
+        names = [f"    {test.name}" for test in self.ran[:_SHOWN]]
+        more = [f"    and {len(self.ran) - _SHOWN} more"] if len(self.ran) > _SHOWN else []
+        ran = (
+            f"  {len(self.ran)} of {self.reaching} tests ran that reach it" if self.reaching else "  no test reaches it"
+        )
+        return "\n".join([f"SURVIVED  {place}", self.mutation.diff(), ran, *names, *more])
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a mutant is tried: with at most `budget` seconds of tests a tier, by what says which of them failed."""
+
+    reach: Reach
+    budget: float
+    notice: Callable[[Sandbox, Sequence[Traced]], str]
+
+    def judge(self, sandbox: Sandbox, mutation: Mutation) -> Verdict:
+        """Run the tests that may notice a fault, tier by tier, until one fails."""
+        file, ran = sandbox.tree / mutation.path, []
+        text, tests = file.read_text(), self.reach.tests_of(mutation)
+        file.write_text(mutation.apply(text))
+        try:
+            for tier in reach.TIERS:
+                if chosen := self._within_budget(test for test in tests if test.tier == tier):
+                    ran += chosen
+                    if cause := self.notice(sandbox, chosen):
+                        return Verdict(mutation, cause, tuple(ran), len(tests))
+        finally:
+            file.write_text(text)
+        return Verdict(mutation, "", tuple(ran), len(tests))
+
+    def _within_budget(self, tests: Iterator[Traced]) -> list[Traced]:
+        chosen: list[Traced] = []
+        seconds = 0.0
+        for test in tests:
+            if not chosen or seconds + test.seconds <= self.budget:
+                chosen.append(test)
+                seconds += test.seconds
+        return chosen
+
+
+def _noticed(sandbox: Sandbox, tests: Sequence[Traced]) -> str:
+    """Run tests, and return what failed first, or nothing."""
+    (sandbox.out / "chosen").write_text("\n".join(test.name for test in tests))
+    command = reach.pytest_command(sorted({test.name.partition("::")[0] for test in tests}))
+    limit = 60 + 5 * sum(test.seconds for test in tests)
+    ended = sandbox.run([*command, "-x"], {"SLASH80_CHOSEN": str(OUT / "chosen")}, limit)
+    if ended.code is None:
+        return f"time-out after {limit:.0f} s"
+    if ended.code == 0:
+        return ""
+    failed = re.search(r"^(?:FAILED|ERROR) (.*)", ended.text, re.MULTILINE)
+    return failed[1] if failed else f"pytest ended with {ended.code}: {ended.text.strip()[-300:]}"
+
+
+def equivalents() -> set[tuple[str, str]]:
+    """Return file and changed line of each fault that is not counted."""
+    listed = tomllib.loads(_EQUIVALENT.read_text())["equivalent"]
+    return {(one["file"], one["line"]) for one in listed}
+
+
+def candidates(places: Sequence[str]) -> list[Mutation]:
+    """Return every fault below these paths of the tree, or in those lines of files that are named as FILE:LINE."""
+    listed, found = equivalents(), []
+    for place in places:
+        name, _, line = place.partition(":")
+        path = _TREE / name
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            made = mutations(str(file.relative_to(_TREE)), file.read_text())
+            found += [one for one in made if not line or one.first <= int(line) <= one.last]
+    return [one for one in found if (one.path, one.after[0].strip()) not in listed]
+
+
+def choose(found: Sequence[Mutation], seed: int, count: int) -> list[Mutation]:
+    """Return so many faults of different lines, chosen by the seed."""
+    lines: dict[tuple[str, int], Mutation] = {}
+    for one in sorted(found, key=lambda one: one.rank(seed)):
+        lines.setdefault((one.path, one.first), one)
+    return list(lines.values())[:count]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make mutants ARGS=...", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="which faults are chosen (1)")
+    parser.add_argument("--count", type=int, default=60, help="how many (60), each in another line")
+    parser.add_argument(
+        "--jobs", type=int, default=max(1, (os.cpu_count() or 1) // 2), help="how many at the same time"
+    )
+    parser.add_argument("--budget", type=float, default=60, help="seconds of tests a mutant and tier (60)")
+    parser.add_argument("--at-least", type=float, default=0, help="exit code 1 if the score is below so many percent")
+    parser.add_argument("places", nargs="*", default=["src/slash80"], metavar="PATH[:LINE]", help="where (src/slash80)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Try the mutants and print the score."""
+    chosen = _arguments()
+    found = candidates(chosen.places)
+    faults = choose(found, chosen.seed, chosen.count)
+    work = _TREE / "build/mutants"
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        boxes: SimpleQueue[Sandbox] = SimpleQueue()
+        for number in range(chosen.jobs):
+            place = Path(folder, str(number))
+            place.mkdir()
+            boxes.put(Sandbox(_TREE, place))
+        box = boxes.get()
+        known = reach.read(box, _TREE, Path(os.environ["SLASH80_CACHE"]) / "mutants")
+        trial = Trial(known, chosen.budget, _noticed)
+        boxes.put(box)
+        for name in trial.reach.failed:
+            print(f"left out, since it fails without a fault: {name}", flush=True)
+
+        def judge(fault: Mutation) -> Verdict:
+            box = boxes.get()
+            try:
+                return trial.judge(box, fault)
+            finally:
+                boxes.put(box)
+
+        with ThreadPoolExecutor(chosen.jobs) as pool:
+            verdicts = list(_shown(pool.map(judge, faults)))
+    killed = sum(bool(verdict.killed_by) for verdict in verdicts)
+    score = 100 * killed / len(verdicts) if verdicts else 100.0
+    print(f"{killed} of {len(verdicts)} mutants killed: {score:.0f} % (seed {chosen.seed}, of {len(found)} faults)")
+    return 1 if score < chosen.at_least else 0
+
+
+def _shown(verdicts: Iterator[Verdict]) -> Iterator[Verdict]:
+    for verdict in verdicts:
+        print(verdict.sentence(), flush=True)
+        yield verdict
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""Which tests reach which lines, found out once for each state of the source and of a tier's tests.
+
+The tests of a file are traced again when it, its tier's helpers or the source has changed.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mutants.operators import Mutation
+from mutants.sandbox import OUT, Sandbox, files
+
+TIERS = ("unit", "netns")
+# Every test of every tier may read these.
+_COMMON = ("src/", "tests/lab/", "tests/conftest.py", "tests/profiles.py", "tests/mutants/session.py", "pyproject.toml")
+_LIMIT = 3600.0
+
+
+class Untraceable(RuntimeError):
+    """Tests could not be traced; the message is what pytest said."""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """One test: its ID, how long it took while it was traced, and the lines of each file that it ran."""
+
+    name: str
+    seconds: float
+    lines: dict[str, set[int]]
+
+    @property
+    def tier(self) -> str:
+        """The folder of tests/ that it is in."""
+        return self.name.split("/")[1]
+
+    @property
+    def function(self) -> str:
+        """Its ID without its parameters."""
+        return self.name.partition("[")[0]
+
+
+@dataclass
+class Reach:
+    """All tests that pass, and the names of those that do not, by which nothing can be told."""
+
+    tests: list[Traced] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def tests_of(self, mutation: Mutation) -> list[Traced]:
+        """Return the tests that may notice a fault, best first: short ones, and of each function one before the next.
+
+        Those are the tests that run one of its lines; for what is run when the module is imported those that run
+        anything else of it. Tests that call a program are not traced, so the file that mirrors the module joins in.
+        """
+        lines = set(range(mutation.first, mutation.last + 1)) if mutation.in_code else None
+        mirror = _mirror(mutation.path)
+        found = [test for test in self.tests if test.name.startswith(mirror) or _reached(test, mutation.path, lines)]
+        counts: dict[str, int] = defaultdict(int)
+        ranked = []
+        for test in sorted(found, key=lambda test: test.seconds):
+            ranked.append((TIERS.index(test.tier), counts[test.function], test.seconds, test.name, test))
+            counts[test.function] += 1
+        return [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:-1])]
+
+
+def _reached(test: Traced, path: str, lines: set[int] | None) -> bool:
+    """Tell whether a test ran one of these lines of a file, or any of it."""
+    ran = test.lines.get(path, set())
+    return bool(ran if lines is None else ran & lines)
+
+
+def _mirror(path: str) -> str:
+    """Return the file of unit tests that mirrors a module, with what stands behind it in a test's ID."""
+    module = Path(path).relative_to("src/slash80")
+    name = module.stem.strip("_")
+    return f"tests/unit/{module.parent / f'test_{name}.py'}::"
+
+
+def read(sandbox: Sandbox, source: Path, cache: Path) -> Reach:
+    """Return what is known, after it was found out what is not."""
+    reach = Reach()
+    for tier in TIERS:
+        keys = _keys(source, tier)
+        missing = sorted(name for name, key in keys.items() if not (cache / f"{key}.json").exists())
+        if missing:
+            print(f"tracing {len(missing)} files of tests/{tier}", flush=True)
+            _trace(sandbox, missing, {name: cache / f"{keys[name]}.json" for name in missing})
+        for key in keys.values():
+            known = json.loads((cache / f"{key}.json").read_text())
+            reach.failed += known["failed"]
+            for name, test in known["tests"].items():
+                lines = {path: set(ran) for path, ran in test["lines"].items()}
+                reach.tests.append(Traced(name, test["seconds"], lines))
+    return reach
+
+
+def _keys(source: Path, tier: str) -> dict[str, str]:
+    """Return a name for the state of each file of tests, which names all that its tests depend on."""
+    names = files(source)
+    own = [name for name in names if name.startswith(f"tests/{tier}/")]
+    tests = [name for name in own if Path(name).match("test_*.py")]
+    helpers = [name for name in names if name.startswith(_COMMON)] + [name for name in own if name not in tests]
+    common = _hashed(source, helpers)
+    return {name: hashlib.sha256(f"{common}{_hashed(source, [name])}".encode()).hexdigest()[:24] for name in tests}
+
+
+def _hashed(source: Path, names: Iterable[str]) -> str:
+    found = hashlib.sha256(sys.version.encode())
+    for name in names:
+        found.update(f"{name}\0".encode() + (source / name).read_bytes() + b"\0")
+    return found.hexdigest()
+
+
+def _trace(sandbox: Sandbox, names: list[str], targets: dict[str, Path]) -> None:
+    record = sandbox.out / "record"
+    record.unlink(missing_ok=True)
+    ended = sandbox.run(pytest_command(names), {"SLASH80_RECORD": str(OUT / "record")}, _LIMIT)
+    if not record.exists():
+        raise Untraceable(ended.text)
+    found = json.loads(record.read_text())
+    for name, target in targets.items():
+        ours = {test: entry for test, entry in found["tests"].items() if test.startswith(f"{name}::")}
+        failed = [test for test in found["failed"] if test.startswith(f"{name}::")]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        new = target.with_suffix(f".{os.getpid()}")
+        new.write_text(json.dumps({"tests": ours, "failed": failed}))
+        new.replace(target)
+
+
+def pytest_command(arguments: Iterable[str]) -> list[str]:
+    """Return the command line that runs these files of one tier in the sandbox, plugin calls in every shape."""
+    chosen = list(arguments)
+    options = ["-p", "mutants.session", "-p", "no:randomly", "-p", "no:xdist", "-q", "-rfE", "--tb=no"]
+    if chosen[0].startswith("tests/netns/"):
+        options.append("--every-shape")  # the plugin decides which of them are left
+    return [sys.executable, "-m", "pytest", *options, *chosen]

@@ -1,0 +1,1 @@
+"""Of mutation testing: the faults, and which tests are chosen for one."""
