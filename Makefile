@@ -49,7 +49,7 @@ export SLASH80_PROFILE = $(PROFILE)
 
 # What is built here has steps in common, and takes all processors by itself. `test` has its own way to do two things at once.
 .NOTPARALLEL:
-.PHONY: help fresh demo test ready unit launcher netns roots runtime cluster kernels kind kind-down image fuzz fuzz-launcher soak mutants check lint types rooms size links format docs bench build install uninstall \
+.PHONY: help fresh demo test ready unit launcher netns roots runtime cluster kernels kind kind-down image fuzz fuzz-launcher soak mutants check lint types rooms size links words format docs bench build install uninstall \
 	root tools cluster-tools venv fuzz-venv lock clean distclean apt-python apt-freeze apt-launcher apt-net apt-tests \
 	apt-tools apt-fresh apt-roots apt-runtime apt-cluster apt-fuzz apt-kernels
 
@@ -118,7 +118,7 @@ soak: root apt-tests ## churn a node with OPERATIONS calls under kills, as a mod
 mutants: venv apt-tests ## put 60 random faults into a copy of the source, and print those that no test notices; needs root
 	@nice $(PY) -m mutants $(ARGS)
 
-check: lint types rooms size links ## format, lint, types, who imports whom, sizes, links of the documents
+check: lint types rooms size links words ## format, lint, types, who imports whom, sizes, links, words
 
 lint: venv ## check format and lint
 	@$(PY) -m ruff format --check
@@ -135,6 +135,9 @@ size: venv ## print the size table of this tree and what breaks its hard limits
 
 links: venv ## check that what the documents refer to exists
 	@$(PY) tests/checks/links.py
+
+words: venv ## check documents, docstrings, comments and messages against the list of words
+	@$(PY) tests/checks/wording.py
 
 format: venv ## format the sources and fix what the linter can
 	@$(PY) -m ruff check --fix-only --quiet

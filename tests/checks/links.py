@@ -15,7 +15,8 @@ START = "README.md"  # from here every document must be reachable
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
-HEADING = re.compile(r"#{1,6} +(.*)")
+HEADING = re.compile(r"^#{1,6} +(.*)", re.MULTILINE)
+FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"(?<![\w/.-])(?:docs/[\w./-]+\.(?:md|svg)|manifests/[\w./-]*\w)")  # anywhere in a source
 PATH = re.compile(r"(?:\.ci|bench|cni|docs|manifests|src|tests)/[\w./-]+")
 SOURCES = (".c", ".h", ".md", ".py", ".sh", ".spec", ".toml", ".yaml", "Makefile", "Dockerfile")
@@ -37,31 +38,26 @@ def broken(root: Path, files: list[str]) -> list[str]:
 def anchors(text: str) -> set[str]:
     """Return the anchors of a page's headings, as GitHub names them: the second of two equal ones gets -1."""
     seen: dict[str, int] = {}
-    for _, line in _prose(text):
-        if heading := HEADING.fullmatch(line):
-            words = LINK.sub(lambda link: link[0][1:].split("]")[0], heading[1]).strip().lower()
-            slug = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
-            seen[slug] = seen.get(slug, -1) + 1
+    for heading in HEADING.finditer(FENCED.sub("", text)):
+        words = LINK.sub(lambda link: link[0][1:].split("]")[0], heading[1]).strip().lower()
+        slug = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+        seen[slug] = seen.get(slug, -1) + 1
     return {f"{slug}-{n}" if n else slug for slug, count in seen.items() for n in range(count + 1)}
 
 
-def _prose(text: str) -> Iterator[tuple[int, str]]:
-    """Number the lines of a page that are not inside a fenced block."""
-    fenced = False
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.lstrip().startswith("```"):
-            fenced = not fenced
-        elif not fenced:
-            yield number, line
+def _prose(text: str) -> str:
+    """Return a page without its fenced blocks and code; lines keep their numbers."""
+    return CODE.sub("", FENCED.sub(lambda block: "\n" * block[0].count("\n"), text))
 
 
 def _targets(root: Path, page: str) -> Iterator[tuple[int, str, Path, str]]:
-    """Return line, text, file and anchor of each relative link of a page."""
-    for number, line in _prose((root / page).read_text(encoding="utf-8")):
-        for target in LINK.findall(CODE.sub("", line)):
-            if re.match(r"[a-z]+:", target) is None:
-                path, _, anchor = target.partition("#")
-                yield number, target, ((root / page).parent / path if path else root / page).resolve(), anchor
+    """Return line, text, file and anchor of each relative link of a page; a link may run over the end of a line."""
+    prose = _prose((root / page).read_text(encoding="utf-8"))
+    for link in LINK.finditer(prose):
+        if re.match(r"[a-z]+:", link[1]) is None:
+            path, _, anchor = link[1].partition("#")
+            number = prose.count("\n", 0, link.start()) + 1
+            yield number, link[1], ((root / page).parent / path if path else root / page).resolve(), anchor
 
 
 def _links(root: Path, page: str) -> Iterator[str]:

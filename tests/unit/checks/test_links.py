@@ -29,6 +29,7 @@ def test_links_to_files_and_headings_that_exist_pass(tmp_path: Path) -> None:
     ("line", "problem"),
     [
         ("[gone](docs/gone.md)", "the link docs/gone.md leads to no file"),
+        ("[a text on\ntwo lines](docs/gone.md)", "the link docs/gone.md leads to no file"),
         ("![picture](docs/gone.svg)", "the link docs/gone.svg leads to no file"),
         ("[out](../elsewhere)", "the link ../elsewhere leads to no file"),
         (
