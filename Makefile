@@ -148,7 +148,7 @@ docs: venv ## write docs/configuration.md from the configuration's models
 
 fresh: venv apt-fresh ## try the targets on a bare Debian of their own, or ARGS=--short, or ARGS='demo kind'; needs root
 	@mkdir -p build/fresh
-	exec setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc --propagation private $(PY) -m fresh $(ARGS)
+	exec setpriv --pdeathsig TERM tests/fresh/contained.sh $(PY) -m fresh $(ARGS)
 
 bench: root tools apt-net apt-tools ## measure ADD and DEL beside the reference plugins
 	@$(PY) -m bench $(ARGS)
