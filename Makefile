@@ -90,7 +90,7 @@ runtime: root tools apt-tests apt-runtime ## test the frozen plugin under contai
 cluster: root image tools cluster-tools apt-tests apt-cluster ## test on real Kubernetes clusters, made by kind; needs root
 	@$(PY) -m pytest -p no:randomly $(ARGS) tests/cluster
 
-kernels: root apt-tests apt-kernels ## test on the kernels of Debian 11, 12 and 13 in QEMU, half an hour each; needs root
+kernels: root apt-tests apt-kernels ## test on the kernels of Debian 11, 12 and 13 in QEMU, a quarter of an hour each; needs root
 	@nice $(PY) -m pytest -p no:randomly $(ARGS) tests/kernels
 
 image: venv apt-cluster ## build the image of the DaemonSet

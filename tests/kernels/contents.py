@@ -14,6 +14,8 @@ from lab.programs import run
 
 _PROGRAMS = ("conntrack", "ip", "nft", "ping", "unshare")
 _DISTRIBUTIONS = ("pytest", "pytest-timeout", "pydantic", "pyroute2")  # the netns tier needs no more
+# The C library loads it by name when a thread is ended; no file says so.
+_UNNAMED = "libgcc_s.so.1"
 _WITHOUT = {"ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "test", "tkinter"}
 _TREE = ("src", "tests/kernels", "tests/lab", "tests/netns", "tests/conftest.py", "pyproject.toml")
 
@@ -51,9 +53,11 @@ def _packages() -> Iterator[Path]:
 
 
 def _libraries(programs: Iterable[Path]) -> list[Path]:
-    """Return the shared libraries of all of them, and their loader."""
+    """Return the shared libraries of all of them, their loader, and what the C library loads by itself."""
     told = run(["ldd", *programs])
-    return [Path(found) for found in sorted(set(re.findall(r"(?:=> |\t)(/\S+) \(0x", told)))]
+    found = {Path(path) for path in re.findall(r"(?:=> |\t)(/\S+) \(0x", told)}
+    (libc,) = (path for path in found if path.name == "libc.so.6")
+    return sorted({*found, libc.with_name(_UNNAMED)})
 
 
 def _with_links(paths: Iterable[Path]) -> Iterator[Path]:

@@ -20,7 +20,7 @@ from kernels.debian import Kernel
 
 RESULTS = "/dev/ttyS1"
 _CPU = "qemu64"  # without SSSE3 and all that came later: whatever the plugin brings must not need them
-_MEMORY = "512"
+_MEMORY = "1024"  # MB; all files are in it too, and twenty engines run at once
 # an oops ends the machine, and so the run; what guards against other users of a CPU only costs time here
 _KERNEL_OPTIONS = "console=ttyS0 quiet panic=-1 oops=panic mitigations=off"
 _INIT = """#!/busybox/busybox sh
