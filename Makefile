@@ -73,22 +73,22 @@ test: ## run every tier, the clusters beside the others; each is a target too, A
 ready: root image tools cluster-tools fuzz-venv build/launcher-sanitized build/launcher-fuzz apt-tests apt-roots apt-runtime apt-cluster
 
 unit: venv ## test the pure parts; needs nothing
-	@$(PY) -m pytest $(ARGS) tests/unit
+	@$(PY) -m pytest $(ARGS) $(or $(TESTS),tests/unit)
 
 launcher: root build/launcher-sanitized build/launcher-fuzz ## test the launcher against agents that misbehave
-	@$(PY) -m pytest $(ARGS) tests/launcher
+	@$(PY) -m pytest $(ARGS) $(or $(TESTS),tests/launcher)
 
 netns: root fuzz-venv apt-tests ## test source and frozen plugin in network namespaces; needs root
-	@$(PY) -m pytest $(ARGS) tests/netns
+	@$(PY) -m pytest $(ARGS) $(or $(TESTS),tests/netns)
 
 roots: root apt-tests apt-roots ## test the frozen plugin in the roots of other systems; needs root
-	@$(PY) -m pytest $(ARGS) tests/roots
+	@$(PY) -m pytest $(ARGS) $(or $(TESTS),tests/roots)
 
 runtime: root tools apt-tests apt-runtime ## test the frozen plugin under containerd and cnitool; needs root
-	@$(PY) -m pytest $(ARGS) tests/runtime
+	@$(PY) -m pytest $(ARGS) $(or $(TESTS),tests/runtime)
 
 cluster: root image tools cluster-tools apt-tests apt-cluster ## test on real Kubernetes clusters, made by kind; needs root
-	@$(PY) -m pytest -p no:randomly $(ARGS) tests/cluster
+	@$(PY) -m pytest -p no:randomly $(ARGS) $(or $(TESTS),tests/cluster)
 
 kernels: root apt-tests apt-kernels ## test on the kernels of Debian 11, 12 and 13 in QEMU, a quarter of an hour each; needs root
 	@nice $(PY) -m pytest -p no:randomly $(ARGS) tests/kernels
@@ -159,7 +159,7 @@ build/launcher-texts.h: cni/header.py $(wildcard src/slash80/*.py src/slash80/cn
 	@mkdir -p build
 	$(PY) cni/header.py > $@
 
-$(LAUNCHER): cni/launcher.c cni/json.h build/launcher-texts.h | apt-launcher
+$(LAUNCHER): cni/launcher.c cni/conf_scan.h build/launcher-texts.h | apt-launcher
 	@musl-gcc $(CFLAGS) $(LAUNCHER_FLAGS) -o $@ $<
 
 # What becomes the engine, and nft, with the libraries beside it.
@@ -174,11 +174,11 @@ build/engine: cni/engine.c | apt-freeze
 	read -r headers library < <($(PYTHON) -c "$(PYTHON_FILES)")
 	gcc $(CFLAGS) -Os -s -no-pie -isystem $$headers -o $@ $< -Wl,-export-dynamic $$library -l:libexpat.so.1 -l:libz.so.1 -lm
 
-build/launcher-fuzz: tests/fuzz/launcher.c cni/json.h | apt-fuzz
+build/launcher-fuzz: tests/fuzz/launcher.c cni/conf_scan.h | apt-fuzz
 	@mkdir -p build
 	clang-14 $(CFLAGS) $(SANITIZE) -fsanitize=fuzzer -Icni -o $@ $<
 
-build/launcher-sanitized: cni/launcher.c cni/json.h build/launcher-texts.h | apt-tools
+build/launcher-sanitized: cni/launcher.c cni/conf_scan.h build/launcher-texts.h | apt-tools
 	@gcc $(CFLAGS) $(SANITIZE) -o $@ $<
 
 $(ENGINE): $(shell find src -name __pycache__ -prune -o \( -name '*.py' -o -type d \) -print 2> /dev/null) \

@@ -153,7 +153,7 @@ def moments(extent: Extent, folder: Path, results: Results) -> Iterator[str]:
             _watched, site.node, folder / "moments", [site.pod() for _ in range(extent.rounds)]
         )
     yield "\n## Where the time goes\n\nThe engine in one warm process, as in the agent: milliseconds from one named"
-    yield "moment of `src/slash80/moments.py` to the next, p50. The rest of a call is launcher and hand-over.\n"
+    yield "moment of `src/slash80/failpoints.py` to the next, p50. The rest of a call is launcher and hand-over.\n"
     rows: list[list[object]] = []
     for verb in _VERBS:
         parts = {name: statistics.median(values) / 1e6 for (of, name), values in found.items() if of == verb}
@@ -170,13 +170,13 @@ def _watched(node: Node, state_dir: Path, pods: Sequence[Namespace]) -> dict[tup
     import os  # noqa: PLC0415 - the same
 
     from lab.rig import configuration  # noqa: PLC0415 - the same
-    from slash80 import engine, moments  # noqa: PLC0415 - the bench of others works without it
-    from slash80.agent.reaper import Reaper  # noqa: PLC0415 - the same
-    from slash80.agent.warm import WarmNode  # noqa: PLC0415 - the same
-    from slash80.node import Means  # noqa: PLC0415 - the same
+    from slash80 import engine, failpoints  # noqa: PLC0415 - the bench of others works without it
+    from slash80.agent.serve.reaper import Reaper  # noqa: PLC0415 - the same
+    from slash80.agent.serve.resources import HostPool  # noqa: PLC0415 - the same
+    from slash80.host.context import CallContext  # noqa: PLC0415 - the same
 
     stdin = json.dumps(configuration(node, state_dir)).encode()
-    warm = WarmNode(state_dir, Reaper(lambda: 0))
+    warm = HostPool(state_dir, Reaper(lambda: 0))
     found: dict[tuple[str, str], list[int]] = defaultdict(list)
 
     def call(verb: str, number: int, sandbox: int) -> None:
@@ -184,19 +184,19 @@ def _watched(node: Node, state_dir: Path, pods: Sequence[Namespace]) -> dict[tup
         environ |= {"CNI_IFNAME": "eth0", "CNI_PATH": "/opt/cni/bin"}
         last = perf_counter_ns()
 
-        def watch(moment: moments.Moment) -> None:
+        def watch(moment: failpoints.Failpoint) -> None:
             nonlocal last
             now = perf_counter_ns()
             found[verb, moment.value].append(now - last)
             last = now
 
-        moments.watch(watch)
+        failpoints.watch(watch)
         try:
             answers: list[int] = []
-            means = Means(warm.opened, sandbox)
-            engine.answer(environ, io.BytesIO(stdin), lambda code, _: answers.append(code), means=means)
+            means = CallContext(warm.opened, sandbox)
+            engine.answer(environ, io.BytesIO(stdin), lambda code, _: answers.append(code), context=means)
         finally:
-            moments.watch(None)
+            failpoints.watch(None)
         assert answers == [0]
         found[verb, "return"].append(perf_counter_ns() - last)
 

@@ -112,8 +112,8 @@ def _stream(pair: _Pair) -> tuple[float, float]:
 
 def _cpus() -> tuple[str, str]:
     """Return the last two CPUs that we may use; the same one twice where there is no other."""
-    usable = sorted(os.sched_getaffinity(0))
-    return str(usable[-1]), str(usable[-2:][0])
+    addresses_ready = sorted(os.sched_getaffinity(0))
+    return str(addresses_ready[-1]), str(addresses_ready[-2:][0])
 
 
 def _printed(pair: _Pair, what: str, *words: str) -> list[int]:

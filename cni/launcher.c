@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "json.h"
+#include "conf_scan.h"
 #include "launcher-texts.h"
 
 extern char **environ;

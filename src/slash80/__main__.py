@@ -11,10 +11,10 @@ import time
 from contextlib import suppress
 from typing import BinaryIO, cast
 
-from slash80 import __version__, moments
+from slash80 import __version__, failpoints
 from slash80.cni import versions
 from slash80.engine import run
-from slash80.handover import INPUT_SECONDS, SENTENCES
+from slash80.ipc import INPUT_SECONDS, SENTENCES
 
 
 class _PatientInput(io.RawIOBase):
@@ -101,7 +101,7 @@ def _call() -> int:
     try:
         os.fstat(1)
         _occupy_streams()
-        moments.watch_as_told(os.environ)
+        failpoints.watch_from_environment(os.environ)
         return run(os.environ, io.BufferedReader(_PatientInput()), cast("BinaryIO", _Output()))
     except OSError as error:
         _complain(SENTENCES["CLOSED"] % error.strerror)

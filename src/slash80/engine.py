@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, BinaryIO
 from slash80.cni import document, environment, request, versions
 from slash80.cni.document import Document
 from slash80.errors import CniError, Failure, InvalidConfig
-from slash80.handover import ANSWER_BYTES
+from slash80.ipc import ANSWER_BYTES
 
 if TYPE_CHECKING:
     from slash80.cni.request import Request
-    from slash80.node import Means
+    from slash80.host.context import CallContext
 
 Reply = Callable[[int, bytes], None]  # exit code and standard output; raises OSError when nobody takes it
 
@@ -38,10 +38,10 @@ def run(environ: Mapping[str, str], stdin: BinaryIO, stdout: BinaryIO) -> int:
     return codes[0]
 
 
-def answer(environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, means: Means | None = None) -> None:
-    """Do what one call asks, with the means of this process or of the caller, and reply exactly once.
+def answer(environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, context: CallContext | None = None) -> None:
+    """Handle one CNI call and reply exactly once, with this process's resources or those in `context`.
 
-    What `reply` raises is raised, and an ADD of which nobody heard is taken back before that.
+    Errors of `reply` propagate; an ADD whose reply could not be delivered is rolled back first.
     """
     version, caller = versions.NEWEST, _Caller(reply)
     try:
@@ -52,7 +52,7 @@ def answer(environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, means: 
         conf = document.read(stdin)
         told = request.version_of(conf)
         version = told if told in versions.SUPPORTED else version
-        _perform(request.judge(env, conf, told), means, caller)
+        _perform(request.judge(env, conf, told), context, caller)
     except Exception as error:  # the entry point: whatever happens, the runtime gets one document
         if caller.told:
             raise
@@ -77,20 +77,26 @@ class _Caller:
         self._reply(code, text)
 
 
-def _perform(call: Request, means: Means | None, caller: _Caller) -> None:
-    from slash80 import node, plugin  # noqa: PLC0415 -- the rooms, with pydantic and pyroute2
+def _perform(call: Request, context: CallContext | None, caller: _Caller) -> None:
+    """Import what the verb needs, with pydantic and pyroute2, and no other verb's modules."""
+    from slash80.host.context import STANDALONE  # noqa: PLC0415
 
-    means = means or node.OWN
-    if call.env.command == "ADD":
-        plugin.add(call, means, lambda result: caller.tell(0, result))
-        return
-    verbs: dict[str, Callable[[Request, Means], None]] = {
-        "DEL": plugin.delete,
-        "CHECK": plugin.check,
-        "GC": plugin.gc,
-        "STATUS": plugin.status,
-    }
-    verbs[call.env.command](call, means)
+    context = context or STANDALONE
+    match call.env.command:
+        case "ADD":
+            from slash80.verbs.add import add  # noqa: PLC0415
+
+            add(call, context, lambda result: caller.tell(0, result))
+            return
+        case "DEL":
+            from slash80.verbs.delete import delete as verb  # noqa: PLC0415
+        case "CHECK":
+            from slash80.verbs.check import check as verb  # noqa: PLC0415
+        case "GC":
+            from slash80.verbs.gc import gc as verb  # noqa: PLC0415
+        case _:
+            from slash80.verbs.status import status as verb  # noqa: PLC0415
+    verb(call, context)
     caller.tell(0)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from slash80.cluster.settings import Settings
-from slash80.cni.conf import Firewall, Ipv4, Ipv6, NetConf, Route
-from slash80.cni.nodefile import NodeFile, NodePrefix4, NodePrefix6
+from slash80.settings.cluster import ClusterSettings
+from slash80.settings.network import Firewall, Ipv4, Ipv6, NetConf, Route
+from slash80.settings.node import NodeFile, NodePrefix4, NodePrefix6
 
 HEAD = """# Configuration
 
@@ -21,7 +21,7 @@ does not exist with code 2; both name the key and the value. Unknown keys at the
 
 A complete example is `/usr/share/slash80/05-slash80.conflist`. Changed firewall settings take effect with the next ADD.
 
-This page is made from the models in `src/slash80/cni/conf.py` by `make docs`. It documents three files:
+This page is made from the models in `src/slash80/settings/network.py` by `make docs`. It documents three files:
 
 | file | who writes it | what it holds |
 |---|---|---|
@@ -74,7 +74,7 @@ def reference() -> str:
         ("ipv6[]", "ipv6[].", NodePrefix6),
         ("ipv4[]", "ipv4[].", NodePrefix4),
     ]
-    parts = [HEAD, _tables(sections), TAIL, NODE, _tables(node), CLUSTER, _tables([("", "", Settings)])]
+    parts = [HEAD, _tables(sections), TAIL, NODE, _tables(node), CLUSTER, _tables([("", "", ClusterSettings)])]
     return "".join(parts)
 
 

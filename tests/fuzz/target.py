@@ -19,7 +19,8 @@ from fuzz.cases import Case
 from fuzz.world import World
 
 with atheris.instrument_imports(include=["slash80"]):
-    from slash80 import engine, plugin
+    from slash80 import engine
+    from slash80.verbs import add, check, delete, gc, status
 
 LARGEST = 8192  # bytes of one case; larger ones are in the tests, by name
 
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
     files = [str(Path(file).resolve()) for file in more if not file.startswith("-")]
     options = [option for option in more if option.startswith("-")]
     target = Target(World(corpus.parent))
-    assert plugin  # loaded, and instrumented, before the first case
+    assert all((add, check, delete, gc, status))  # loaded, and instrumented, before the first case
     limits = [f"-max_len={LARGEST}", "-timeout=20", f"-artifact_prefix={corpus.parent}/"]
     where = files or [str(corpus), str(Path(__file__).parent / "seeds")]
     atheris.Setup([sys.argv[0], *limits, *options, *where], target.run, custom_mutator=mutator)

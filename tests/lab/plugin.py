@@ -180,8 +180,8 @@ class Served(Frozen):
 
 def reap(conf: Json) -> int:
     """Delete what was put aside, as a GC of the engine does; tell how many links that were."""
-    from slash80 import node  # noqa: PLC0415 - the laboratory works without the plugin
-    from slash80.cni.conf import RemovalConf, parse  # noqa: PLC0415 - the same
+    from slash80.host import context, removal  # noqa: PLC0415 - the laboratory works without the plugin
+    from slash80.settings.network import RemovalConf, parse  # noqa: PLC0415 - the same
 
-    with node.OWN.opened(parse(RemovalConf, conf)) as here:
-        return here.reap()
+    with context.STANDALONE.opened(parse(RemovalConf, conf)) as here:
+        return removal.reap(here)

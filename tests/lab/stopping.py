@@ -12,11 +12,11 @@ from pathlib import Path
 from lab.namespaces import Namespace
 from lab.rig import Rig
 from lab.waiting import PATIENCE, wait_until
-from slash80.moments import Moment
+from slash80.failpoints import Failpoint
 
 
 @contextmanager
-def stopped(rig: Rig, verb: str, pod: Namespace, moment: Moment) -> Iterator[Callable[[], int]]:
+def stopped(rig: Rig, verb: str, pod: Namespace, moment: Failpoint) -> Iterator[Callable[[], int]]:
     """Have the plugin stop when it gets to the moment; the block gets what lets it go on and gives its exit code."""
     environ = {
         "CNI_CONTAINERID": pod.name,
@@ -24,7 +24,7 @@ def stopped(rig: Rig, verb: str, pod: Namespace, moment: Moment) -> Iterator[Cal
         "CNI_IFNAME": "eth0",
         "CNI_PATH": "/opt/cni/bin",
     }
-    environ |= {"CNI_COMMAND": verb, "SLASH80_MOMENT": f"{moment}:STOP"}
+    environ |= {"CNI_COMMAND": verb, "SLASH80_FAILPOINT": f"{moment}:STOP"}
     program = Path(os.environ["SLASH80_ROOT"], "opt/cni/bin/slash80")
     conf = rig.state_dir.with_name("conf.json")
     conf.write_text(json.dumps(rig.conf))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from slash80 import handover
+from slash80 import ipc
 
 Behaviour = Callable[[socket.socket, "Call"], None]
 ENVIRON = {
@@ -34,12 +34,12 @@ class Call:
     @property
     def variables(self) -> dict[str, str]:
         """The request's environment."""
-        return handover.read(self.request)[0]
+        return ipc.read(self.request)[0]
 
     @property
     def stdin(self) -> bytes:
         """The request's standard input."""
-        return handover.read(self.request)[1]
+        return ipc.read(self.request)[1]
 
 
 def receive(connection: socket.socket, call: Call, size: int = 1 << 16) -> bool:
@@ -115,7 +115,7 @@ class Launcher:
     @property
     def socket(self) -> Path:
         """Where its agent listens."""
-        return self.state_dir / handover.SOCKET_NAME
+        return self.state_dir / ipc.SOCKET_NAME
 
     def conf(self, **changes: object) -> dict[str, object]:
         """Give a configuration that names the state directory."""

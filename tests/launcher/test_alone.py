@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from launcher.fakes import ENVIRON, Launcher
 from profiles import of_this_run
-from slash80 import handover
+from slash80 import ipc
 from slash80.cni import document as documents
 from slash80.cni import versions
 from slash80.errors import Undecodable
@@ -122,7 +122,7 @@ def test_a_policy_that_keeps_from_the_agent_is_told(launcher: Launcher) -> None:
 
 def notes(state_dir: Path) -> list[Path]:
     """Give the notes that are there."""
-    return list((state_dir / handover.NOTES).iterdir())
+    return list((state_dir / ipc.NOTES).iterdir())
 
 
 @pytest.mark.parametrize("made", [True, False])
@@ -136,7 +136,7 @@ def test_a_removal_is_noted(launcher: Launcher, made: bool) -> None:  # noqa: FB
 
     assert (0, b"", b"") == (done.returncode, done.stdout, done.stderr)
     (note,) = notes(launcher.state_dir)
-    assert ({**ENVIRON, "CNI_COMMAND": "DEL"}, stdin) == handover.read(note.read_bytes())
+    assert ({**ENVIRON, "CNI_COMMAND": "DEL"}, stdin) == ipc.read(note.read_bytes())
     assert [0o700, 0o700, 0o600] == [
         stat.S_IMODE(path.stat().st_mode) for path in (launcher.state_dir, note.parent, note)
     ]
@@ -147,7 +147,7 @@ def test_a_removal_is_noted(launcher: Launcher, made: bool) -> None:  # noqa: FB
 
 def test_a_removal_that_cannot_be_noted_is_no_success(launcher: Launcher) -> None:
     """The runtime must come again, or the pod's addresses are lost."""
-    (launcher.state_dir / handover.NOTES).write_text("in the way")
+    (launcher.state_dir / ipc.NOTES).write_text("in the way")
     done = launcher.run("DEL", json.dumps(launcher.conf()).encode())
     error = json.loads(done.stdout)
 
@@ -180,10 +180,10 @@ def test_input_that_is_too_long_goes_to_who_refuses_it(launcher: Launcher) -> No
 
 def test_an_environment_that_is_too_long_is_refused(launcher: Launcher) -> None:
     """Code 4 with the limit."""
-    done = launcher.run("ADD", b"{}", environ={**ENVIRON, "CNI_ARGS": "x" * handover.ENVIRONMENT_BYTES})
+    done = launcher.run("ADD", b"{}", environ={**ENVIRON, "CNI_ARGS": "x" * ipc.ENVIRONMENT_BYTES})
     error = json.loads(done.stdout)
 
-    assert (1, 4, True) == (done.returncode, error["code"], str(handover.ENVIRONMENT_BYTES) in error["msg"])
+    assert (1, 4, True) == (done.returncode, error["code"], str(ipc.ENVIRONMENT_BYTES) in error["msg"])
 
 
 def test_version_is_answered_without_anybody(launcher: Launcher) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from lab import limits
 from launcher.fakes import Launcher, agent, answering
-from slash80 import handover
+from slash80 import ipc
 
 RESULT = b'{"cniVersion": "1.0.0"}\n'
 LIMITS = {
@@ -55,7 +55,7 @@ def test_a_limit_with_which_the_engine_could_not_run_is_told(launcher: Launcher,
 def test_an_agent_answers_under_any_limit(launcher: Launcher, name: str) -> None:
     """It has limits of its own, and the launcher needs hardly anything."""
     stdin = json.dumps(launcher.conf()).encode()
-    with agent(launcher.socket, answering(handover.answer(0, RESULT))) as calls:
+    with agent(launcher.socket, answering(ipc.answer(0, RESULT))) as calls:
         done = launcher.run("ADD", stdin, before=limits.hard(*LIMITS[name]))
 
         assert (0, RESULT, b"", stdin) == (done.returncode, done.stdout, done.stderr, calls[0].stdin)
@@ -66,7 +66,7 @@ def test_without_descriptors_there_is_an_answer(launcher: Launcher, build: Path,
     """One document; nothing was done."""
     if "sanitized" in build.name:
         pytest.skip("the sanitizers open files themselves")
-    with agent(launcher.socket, answering(handover.answer(0, RESULT))) as calls:
+    with agent(launcher.socket, answering(ipc.answer(0, RESULT))) as calls:
         limit = limits.hard(resource.RLIMIT_NOFILE, number)
         done = launcher.run("ADD", json.dumps(launcher.conf()).encode(), before=limit)
         error = json.loads(done.stdout)
@@ -78,7 +78,7 @@ def test_without_descriptors_there_is_an_answer(launcher: Launcher, build: Path,
 def test_an_answer_that_must_not_be_so_long_is_no_success(launcher: Launcher, tmp_path: Path, verb: str) -> None:
     """To a file, with RLIMIT_FSIZE: a sentence on standard error, and no signal."""
     limit = limits.hard(resource.RLIMIT_FSIZE, 0)
-    with agent(launcher.socket, answering(handover.answer(0, RESULT))), (tmp_path / "answer").open("wb") as file:
+    with agent(launcher.socket, answering(ipc.answer(0, RESULT))), (tmp_path / "answer").open("wb") as file:
         done = launcher.run(verb, json.dumps(launcher.conf()).encode(), before=limit, stdout=file)
 
     assert 1 == done.returncode
@@ -92,7 +92,7 @@ def test_a_removal_that_must_not_be_written_is_no_success(launcher: Launcher) ->
     error = json.loads(done.stdout)
 
     assert (1, 11, True) == (done.returncode, error["code"], "cannot be noted for it: File too large" in error["msg"])
-    assert [] == list((launcher.state_dir / handover.NOTES).iterdir())
+    assert [] == list((launcher.state_dir / ipc.NOTES).iterdir())
 
 
 def test_a_note_is_readable_for_root_whatever_the_file_mode_mask(launcher: Launcher) -> None:
@@ -102,7 +102,7 @@ def test_a_note_is_readable_for_root_whatever_the_file_mode_mask(launcher: Launc
         os.umask(0o777)
 
     assert 0 == launcher.run("DEL", json.dumps(launcher.conf()).encode(), before=mask).returncode
-    (note,) = (launcher.state_dir / handover.NOTES).iterdir()
+    (note,) = (launcher.state_dir / ipc.NOTES).iterdir()
     assert [0o700, 0o600] == [stat.S_IMODE(path.stat().st_mode) for path in (note.parent, note)]
 
 
@@ -115,7 +115,7 @@ def test_ignored_and_blocked_signals_change_nothing(launcher: Launcher) -> None:
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, every)
 
-    with agent(launcher.socket, answering(handover.answer(0, RESULT))):
+    with agent(launcher.socket, answering(ipc.answer(0, RESULT))):
         done = launcher.run("ADD", json.dumps(launcher.conf()).encode(), before=deafen)
 
     assert (0, RESULT, b"") == (done.returncode, done.stdout, done.stderr)

@@ -22,12 +22,12 @@ from lab.rig import Attachment, Rig
 from lab.topology import INTERNET6
 from lab.waiting import wait_until
 from netns.conftest import MakeRig, root
-from slash80 import handover
+from slash80 import ipc
 from slash80.addressing.attachment import Key
-from slash80.moments import Moment
+from slash80.failpoints import Failpoint
 
-ADDING = [Moment.LOCKED, Moment.RESERVED, Moment.LINKED, Moment.HOST_WIRED, Moment.KEPT]
-REMOVING = [Moment.LOCKED, Moment.BURIED, Moment.DOOMED]
+ADDING = [Failpoint.LOCKED, Failpoint.RESERVED, Failpoint.LINKED, Failpoint.HOST_WIRED, Failpoint.KEPT]
+REMOVING = [Failpoint.LOCKED, Failpoint.DEFERRED, Failpoint.TERMINATING]
 
 
 @pytest.fixture
@@ -81,11 +81,11 @@ def listed(rig: Rig) -> list[dict[str, object]]:
 @pytest.mark.parametrize("then", [delete, add_again])
 @pytest.mark.parametrize("moment", ADDING)
 def test_the_agent_is_killed_in_an_add(
-    node: Rig, agent: Agent, *, moment: Moment, then: Callable[[Rig, Namespace], None], restarted: bool
+    node: Rig, agent: Agent, *, moment: Failpoint, then: Callable[[Rig, Namespace], None], restarted: bool
 ) -> None:
     """The caller is told to try again; whoever goes on, the next agent or the engine, mends it."""
     pod = node.site.pod()
-    agent.start(SLASH80_MOMENT=f"{moment}:KILL")
+    agent.start(SLASH80_FAILPOINT=f"{moment}:KILL")
     outcome = node.plugin.call("ADD", node.conf, netns=pod)
 
     assert outcome.code == 1, f"{outcome.message} {agent.log.read_text()}"
@@ -99,11 +99,11 @@ def test_the_agent_is_killed_in_an_add(
 @pytest.mark.parametrize("then", [delete, add_again])
 @pytest.mark.parametrize("moment", REMOVING)
 def test_the_agent_is_killed_in_a_removal(
-    node: Rig, agent: Agent, *, moment: Moment, then: Callable[[Rig, Namespace], None], restarted: bool
+    node: Rig, agent: Agent, *, moment: Failpoint, then: Callable[[Rig, Namespace], None], restarted: bool
 ) -> None:
     """The caller is told to try again; a removal that had come far stays one."""
     attachment = node.attach()
-    agent.start(SLASH80_MOMENT=f"{moment}:KILL")
+    agent.start(SLASH80_FAILPOINT=f"{moment}:KILL")
     outcome = node.plugin.call("DEL", node.conf, netns=attachment.pod)
 
     assert outcome.code == 1, f"{outcome.message} {agent.log.read_text()}"
@@ -118,10 +118,10 @@ def test_the_agent_is_killed_in_a_removal(
     [*(("ADD", moment) for moment in ADDING), *(("DEL", moment) for moment in REMOVING)],
 )
 @pytest.mark.parametrize("both", [False, True])
-def test_the_launcher_is_killed(node: Rig, agent: Agent, *, moment: Moment, verb: str, both: bool) -> None:
+def test_the_launcher_is_killed(node: Rig, agent: Agent, *, moment: Failpoint, verb: str, both: bool) -> None:
     """An ADD that nobody hears of is taken back, a removal is finished; if the agent is killed too, by the next DEL."""
     pod = node.attach().pod if verb == "DEL" else node.site.pod()
-    agent.start(SLASH80_MOMENT=f"{moment}:STOP")
+    agent.start(SLASH80_FAILPOINT=f"{moment}:STOP")
     with agent.running():
         environ = {
             "CNI_COMMAND": verb,
@@ -337,7 +337,7 @@ def _asked_by(user: int, path: Path) -> int:
 def _asked(caller: socket.socket) -> int:
     """Ask for the version; give 0 when it was answered."""
     try:
-        caller.sendall(handover.write({"CNI_COMMAND": "VERSION"}, b""))
+        caller.sendall(ipc.write({"CNI_COMMAND": "VERSION"}, b""))
         caller.shutdown(socket.SHUT_WR)
         return 0 if caller.recv(100).startswith(b"\0{") else 1
     except OSError:
@@ -357,7 +357,7 @@ def test_a_noted_removal_is_done_by_the_next_agent(node: Rig, agent: Agent, tmp_
     if since == "after":
         node.detach(attachment)
         attachment = node.attach(pod)
-    notes = node.state_dir / handover.NOTES
+    notes = node.state_dir / ipc.NOTES
     (notes / "1-1").write_bytes(b"damaged")
 
     with agent:
@@ -372,7 +372,7 @@ CALLS = int(os.environ.get("SLASH80_CALLS", "2000"))
 
 def test_no_call_leaks_a_descriptor(node: Rig, agent: Agent) -> None:
     """Good or bad, hung up or with too many descriptors: the agent holds what it held before."""
-    request = handover.write(
+    request = ipc.write(
         {"CNI_COMMAND": "CHECK", "CNI_CONTAINERID": "c", "CNI_NETNS": "x", "CNI_IFNAME": "e", "CNI_PATH": "/"},
         json.dumps(node.conf).encode(),
     )
@@ -383,7 +383,7 @@ def test_no_call_leaks_a_descriptor(node: Rig, agent: Agent) -> None:
                 before = agent.descriptors()
             with socket.socket(socket.AF_UNIX) as caller:
                 caller.connect(f"/proc/self/fd/{folder}/cni.sock")
-                data = [request, request[:50], b"x" * 1000, b"", handover.MAGIC][number % 5]
+                data = [request, request[:50], b"x" * 1000, b"", ipc.MAGIC][number % 5]
                 descriptors = [file.fileno()] * (number % 4)
                 socket.send_fds(caller, [data or b"y"], descriptors)
                 if number % 3:

@@ -114,10 +114,10 @@ def test_add_with_any_previous_result(node: Node, previous: Json, version: str) 
 
 
 @EXAMPLES
-@given(wishes=inputs.objects(inputs.VALUES), arguments=inputs.ARGUMENTS)
-def test_add_with_any_wishes(node: Node, wishes: Json, arguments: str) -> None:
+@given(pod_options=inputs.objects(inputs.VALUES), arguments=inputs.ARGUMENTS)
+def test_add_with_any_wishes(node: Node, pod_options: Json, arguments: str) -> None:
     """Wishes from all sources are fulfilled or refused."""
-    node.add(node.conf | {"runtimeConfig": wishes, "args": {"cni": wishes}}, CNI_ARGS=arguments)
+    node.add(node.conf | {"runtimeConfig": pod_options, "args": {"cni": pod_options}}, CNI_ARGS=arguments)
 
 
 @EXAMPLES

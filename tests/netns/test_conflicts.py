@@ -11,7 +11,7 @@ from lab.namespaces import Namespace
 from lab.plugin import Json
 from lab.probes import Server, ask, source_seen
 from lab.rig import Rig, changed, requesting
-from slash80.node import LATELY
+from slash80.host.cache import FACTS_TTL
 
 
 def bridge(host: Namespace, *addresses: str) -> None:
@@ -99,7 +99,7 @@ def test_a_subnet_that_comes_later_is_refused_too(rig: Rig) -> None:
     """Though by then the prefix has a narrower route of its own, which hides it; pods that are there stay."""
     first = rig.attach()
     bridge(rig.host, "10.80.77.1/16")
-    time.sleep(2 * LATELY)  # for so long pods that come close after each other share one look at the links
+    time.sleep(2 * FACTS_TTL)  # for so long pods that come close after each other share one look at the links
 
     assert "route 10.80.0.0/16 dev br0 proto kernel leads there" in refused(rig, rig.conf)["msg"]
     rig.plugin.check(first.pod, rig.conf, first.result)

@@ -17,14 +17,24 @@ from lab.rig import Attachment, Rig, changed
 from lab.stopping import is_waited_for, stopped
 from lab.topology import INTERNET6
 from lab.waiting import wait_until
-from slash80.moments import Moment
+from slash80.failpoints import Failpoint
 
 Story = Callable[[Rig, Namespace], None]
 
-REMOVING = [Moment.LOCKED, Moment.DETACHED, Moment.RELEASED]
-ADDING = list(itertools.takewhile(lambda moment: moment is not Moment.BURIED, Moment))
-TURNS = [Moment.LOCKED, Moment.RESERVED, Moment.LINKED, Moment.HOST_WIRED, Moment.KEPT]  # after which others would mend
-DONE = {Moment.POD_WIRED, Moment.KEPT, Moment.ANSWERED}  # the attachment is complete, only the caller does not know
+REMOVING = [Failpoint.LOCKED, Failpoint.DETACHED, Failpoint.RELEASED]
+ADDING = list(itertools.takewhile(lambda moment: moment is not Failpoint.DEFERRED, Failpoint))
+TURNS = [
+    Failpoint.LOCKED,
+    Failpoint.RESERVED,
+    Failpoint.LINKED,
+    Failpoint.HOST_WIRED,
+    Failpoint.KEPT,
+]  # after which others would mend
+DONE = {
+    Failpoint.POD_WIRED,
+    Failpoint.KEPT,
+    Failpoint.ANSWERED,
+}  # the attachment is complete, only the caller does not know
 
 
 @pytest.fixture
@@ -43,10 +53,10 @@ def node(rig: Rig) -> Iterator[Rig]:
     assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (0, 0)
 
 
-def killed(rig: Rig, verb: str, pod: Namespace, moment: Moment) -> None:
+def killed(rig: Rig, verb: str, pod: Namespace, moment: Failpoint) -> None:
     """Call the plugin and have it killed when it gets to the moment."""
     conf = rig.conf if verb != "GC" else collecting(rig)
-    outcome = rig.plugin.call(verb, conf, netns=pod, SLASH80_MOMENT=f"{moment}:KILL")
+    outcome = rig.plugin.call(verb, conf, netns=pod, SLASH80_FAILPOINT=f"{moment}:KILL")
     assert outcome.code == -signal.SIGKILL
 
 
@@ -99,7 +109,7 @@ NEXT = [delete, delete_without_namespace, collect, add_again, add_another]
 
 @pytest.mark.parametrize("then", NEXT)
 @pytest.mark.parametrize("moment", ADDING)
-def test_killed_add(node: Rig, moment: Moment, then: Story) -> None:
+def test_killed_add(node: Rig, moment: Failpoint, then: Story) -> None:
     """After an ADD that was killed anything may come, and all of it is well."""
     pod = node.site.pod()
     killed(node, "ADD", pod, moment)
@@ -110,7 +120,7 @@ def test_killed_add(node: Rig, moment: Moment, then: Story) -> None:
 @pytest.mark.parametrize("then", NEXT)
 @pytest.mark.parametrize("verb", ["DEL", "GC"])
 @pytest.mark.parametrize("moment", REMOVING)
-def test_killed_removal(node: Rig, verb: str, moment: Moment, then: Story) -> None:
+def test_killed_removal(node: Rig, verb: str, moment: Failpoint, then: Story) -> None:
     """After a DEL or GC that was killed anything may come, and all of it is well."""
     attachment = node.attach()
     killed(node, verb, attachment.pod, moment)
@@ -119,7 +129,7 @@ def test_killed_removal(node: Rig, verb: str, moment: Moment, then: Story) -> No
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.product(ADDING, REMOVING)))
-def test_killed_twice_on_the_way_down(node: Rig, first: Moment, second: Moment) -> None:
+def test_killed_twice_on_the_way_down(node: Rig, first: Failpoint, second: Failpoint) -> None:
     """An ADD that was killed and a DEL that was killed are finished by the next DEL."""
     pod = node.site.pod()
     killed(node, "ADD", pod, first)
@@ -129,7 +139,7 @@ def test_killed_twice_on_the_way_down(node: Rig, first: Moment, second: Moment) 
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.product([m for m in ADDING if m not in DONE], TURNS)))
-def test_killed_twice_on_the_way_up(node: Rig, first: Moment, second: Moment) -> None:
+def test_killed_twice_on_the_way_up(node: Rig, first: Failpoint, second: Failpoint) -> None:
     """An ADD that was killed while it mended one that was killed is mended by a third."""
     pod = node.site.pod()
     killed(node, "ADD", pod, first)
@@ -139,7 +149,7 @@ def test_killed_twice_on_the_way_up(node: Rig, first: Moment, second: Moment) ->
 
 
 @pytest.mark.parametrize("moment", ADDING)
-def test_namespace_vanishes_during_add(node: Rig, moment: Moment) -> None:
+def test_namespace_vanishes_during_add(node: Rig, moment: Failpoint) -> None:
     """When the namespace goes away in the middle of an ADD, that fails or not, and the DEL after it leaves nothing."""
     pod = node.site.pod()
     with stopped(node, "ADD", pod, moment) as resume:
@@ -150,7 +160,7 @@ def test_namespace_vanishes_during_add(node: Rig, moment: Moment) -> None:
 
 
 @pytest.mark.parametrize("moment", REMOVING)
-def test_namespace_vanishes_during_del(node: Rig, moment: Moment) -> None:
+def test_namespace_vanishes_during_del(node: Rig, moment: Failpoint) -> None:
     """When the namespace goes away in the middle of a DEL, that succeeds."""
     attachment = node.attach()
     with stopped(node, "DEL", attachment.pod, moment) as resume:
@@ -162,7 +172,7 @@ def test_namespace_vanishes_during_del(node: Rig, moment: Moment) -> None:
 def test_pods_stay_while_another_add_stands_still(node: Rig) -> None:
     """An ADD that stands still in the middle hinders nobody else, and its addresses go to nobody else."""
     slow = node.site.pod()
-    with stopped(node, "ADD", slow, Moment.HOST_WIRED) as resume:
+    with stopped(node, "ADD", slow, Failpoint.HOST_WIRED) as resume:
         others = [node.attach() for _ in range(3)]
         assert resume() == 0
 
@@ -175,9 +185,9 @@ def test_pods_stay_while_another_add_stands_still(node: Rig) -> None:
 
 @pytest.mark.parametrize(
     ("moment", "listed"),
-    [(Moment.RESERVED, True), (Moment.RESERVED, False), (Moment.LINKED, False), (Moment.HOST_WIRED, False)],
+    [(Failpoint.RESERVED, True), (Failpoint.RESERVED, False), (Failpoint.LINKED, False), (Failpoint.HOST_WIRED, False)],
 )
-def test_gc_spares_what_is_being_made(node: Rig, moment: Moment, *, listed: bool) -> None:
+def test_gc_spares_what_is_being_made(node: Rig, moment: Failpoint, *, listed: bool) -> None:
     """An ADD that is finished while a GC waits for it has made a pod's attachment, whether the runtime knew or not."""
     slow = node.site.pod()
     names = [{"containerID": slow.name, "ifname": "eth0"}] if listed else []
@@ -196,7 +206,7 @@ def test_gc_spares_what_is_being_made(node: Rig, moment: Moment, *, listed: bool
 def test_lost_store_while_an_add_stands_still(node: Rig) -> None:
     """Even when the store is lost in the middle of an ADD, nobody gets the address that it has chosen."""
     slow = node.site.pod()
-    with stopped(node, "ADD", slow, Moment.HOST_WIRED) as resume:
+    with stopped(node, "ADD", slow, Failpoint.HOST_WIRED) as resume:
         (node.state_dir / "state.db").unlink()
         other: Attachment = node.attach()
         assert resume() == 0

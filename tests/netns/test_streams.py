@@ -252,7 +252,7 @@ def test_names_are_bytes_in_every_locale(caller: Caller, locale: str) -> None:
 @pytest.mark.parametrize("value", ["garbage", "linked", "linked:", "linked:HUGO", ":", "\udcff"])
 def test_a_moment_that_is_none(rig: Rig, caller: Caller, value: str) -> None:
     """The tests' own variable, misspelt, is ignored or told in one document; the call is not taken down by it."""
-    ended = caller.run(variables={"SLASH80_MOMENT": value}, input=caller.conf(mtu=5), capture_output=True)
+    ended = caller.run(variables={"SLASH80_FAILPOINT": value}, input=caller.conf(mtu=5), capture_output=True)
 
     oracle.judge("ADD", ended.returncode, ended.stdout)
     assert ended.stderr == b""

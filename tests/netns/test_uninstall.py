@@ -13,7 +13,7 @@ from lab.rig import Rig
 from lab.stopping import is_waited_for, stopped
 from lab.waiting import wait_until
 from netns.conftest import root
-from slash80.moments import Moment
+from slash80.failpoints import Failpoint
 from slash80.store.locks import AttachmentLocks
 
 
@@ -39,8 +39,8 @@ def _uninstall(rig: Rig) -> int:
     return rig.host.run(partial(subprocess.call, command, stdout=subprocess.DEVNULL))
 
 
-@pytest.mark.parametrize("moment", [Moment.LOCKED, Moment.DETACHED])
-def test_the_uninstaller_waits_for_a_removal(node: Rig, moment: Moment) -> None:
+@pytest.mark.parametrize("moment", [Failpoint.LOCKED, Failpoint.DETACHED])
+def test_the_uninstaller_waits_for_a_removal(node: Rig, moment: Failpoint) -> None:
     """A DEL that stands still is finished before anything goes: it would make the store anew."""
     pod = node.attach().pod
     with stopped(node, "DEL", pod, moment) as resume, ThreadPoolExecutor(1) as pool:

@@ -46,13 +46,13 @@ class Cri:
         found: dict[str, Any] = json.loads(self._run(*words))
         return found
 
-    def run_pod(self, name: str, attempt: int = 0, wishes: Mapping[str, object] | None = None) -> Pod:
+    def run_pod(self, name: str, attempt: int = 0, pod_options: Mapping[str, object] | None = None) -> Pod:
         """Create a pod sandbox: the ADD; `wishes` are further keys of its configuration."""
         uid = str(uuid.uuid4())
         config = self.box.scratch / f"pod-{uid}.json"
         metadata = {"name": name, "namespace": "runtime", "uid": uid, "attempt": attempt}
         content = {"metadata": metadata, "log_directory": str(self.box.scratch), "linux": _LINUX}
-        config.write_text(json.dumps(content | dict(wishes or {})))
+        config.write_text(json.dumps(content | dict(pod_options or {})))
         return Pod(self._run("runp", config).strip(), config)
 
     def run_container(self, pod: Pod, *command: str) -> str:

@@ -66,12 +66,12 @@ class Node:
         return f"pod-{next(self._names)}"
 
     @contextmanager
-    def pods(self, count: int = 1, wishes: Mapping[str, object] | None = None) -> Iterator[list[Running]]:
+    def pods(self, count: int = 1, pod_options: Mapping[str, object] | None = None) -> Iterator[list[Running]]:
         """Run pods with a web server in each, one after the other; at the end remove all that there are."""
         running: list[Running] = []
         try:
             for _ in range(count):
-                pod = self.cri.run_pod(self.names(), wishes=wishes)
+                pod = self.cri.run_pod(self.names(), pod_options=pod_options)
                 running.append(Running(pod, "", ()))
                 server = self.cri.run_container(pod, "httpd", "-f", "-p", str(PORT), "-h", "/www")
                 running[-1] = Running(pod, server, tuple(self.cri.addresses(pod)))

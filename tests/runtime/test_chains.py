@@ -18,7 +18,7 @@ from runtime.release import NEWEST
 def test_host_port_from_the_node(node: Node, address: str) -> None:
     """A host port leads the node's own programs to the pod in both families, over IPv4 from its loopback too."""
     node.use(node.conflist(chains.PORTMAP))
-    with node.pods(wishes=chains.HOST_PORT):
+    with node.pods(pod_options=chains.HOST_PORT):
         assert connect(node.box, address) == (NODE[6] if ":" in address else NODE[4])
 
     assert chains.leftovers(node.box) == []
@@ -27,7 +27,7 @@ def test_host_port_from_the_node(node: Node, address: str) -> None:
 def test_host_port_from_pods(node: Node) -> None:
     """A host port leads other pods of the node to the pod, by their own addresses, and the pod to itself."""
     node.use(node.conflist(chains.PORTMAP))
-    with node.pods() as [other], node.pods(wishes=chains.HOST_PORT) as [pod]:
+    with node.pods() as [other], node.pods(pod_options=chains.HOST_PORT) as [pod]:
         for family, address in NODE.items():
             assert node.whoami(other, address) == other.by_family[family]
             assert node.whoami(pod, address) == address
@@ -38,14 +38,14 @@ def test_host_port_from_outside(node: Node) -> None:
     trusted = {"trusted": [f"{NEAR[4]}/32", f"{NEAR[6]}/128"]}
     for firewall, seen in (({}, {4: "", 6: ""}), (trusted, NEAR)):
         node.use(node.conflist(chains.PORTMAP, firewall=firewall))
-        with node.pods(wishes=chains.HOST_PORT):
+        with node.pods(pod_options=chains.HOST_PORT):
             assert {family: far_connect(node.box, address) for family, address in NODE.items()} == seen
 
 
 def test_bandwidth(node: Node) -> None:
     """A pod's bandwidth annotations limit both of its directions, traffic passes, and the limits go with the pod."""
     node.use(node.conflist(chains.BANDWIDTH))
-    with node.pods(wishes=chains.RATES) as [pod]:
+    with node.pods(pod_options=chains.RATES) as [pod]:
         (host_end,) = node.host_ends()
         limits = chains.limits(node.box)
         node.reaches_internet(pod)

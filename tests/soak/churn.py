@@ -32,7 +32,7 @@ ALLOWED = {  # what an ADD or CHECK may be refused for here, beside what the mod
         "something changed",
     ),
     "CHECK": (
-        "is not as it was made",
+        "has changed since ADD",
         "needs 'prevResult'",
         "No such device",  # the stranger's interface, which goes while it is looked at
         "cannot be opened",
@@ -223,7 +223,7 @@ class Churn:
             if ABSENT not in states:
                 raise Violation(f"{name} must be attached by {sorted(states)}, but is gone")
             return ABSENT
-        attached = [state for state in states if state and not state.startswith(model.DYING)]
+        attached = [state for state in states if state and not state.startswith(model.TERMINATING)]
         unknown = [token for token in attached if token not in self._results]
         told = [t for t in attached if t in self._results and row_matches(row, self._results[t])]
         if not told + unknown:

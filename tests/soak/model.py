@@ -13,7 +13,7 @@ from soak.world import SPOTS, Json
 # What an attachment may be: absent, attached by an ADD (its number), or attached in a namespace that is being deleted.
 State = str
 ABSENT = ""
-DYING = "-"
+TERMINATING = "-"
 Configuration = tuple[State, frozenset[int]]  # a possible state, and which of the calls under way have had their effect
 REFUSED = "attached already"
 
@@ -66,12 +66,12 @@ class Effect:
 
 def after(state: State, effect: Effect) -> State | None:
     """Give the state that a call leads to from a state; None if it cannot have had its outcome there."""
-    dying = state.startswith(DYING)
+    dying = state.startswith(TERMINATING)
     possible, following = {
         "attach": (state == ABSENT, effect.token),
         "refuse": (state != ABSENT, state),
         "remove": (True, ABSENT),
-        "doom": (state != ABSENT and not dying, DYING + state),
+        "doom": (state != ABSENT and not dying, TERMINATING + state),
         "die": (dying, ABSENT),
         "whole": (state == effect.token, state),
         "differs": (state != effect.token, state),
@@ -112,7 +112,9 @@ def _meaning(call: Call, *, losing: bool) -> Iterator[tuple[str, str, str, bool]
 def _checked(call: Call, name: str) -> Iterator[tuple[str, str, str, bool]]:
     """Tell what a CHECK has found; that only the rules are missing says nothing of the attachment."""
     token = str(call.record["token"])
-    found = call.message.partition(" is not as it was made: ")[2].removesuffix("; delete the pod to have it made anew")
+    found = call.message.partition(" has changed since ADD: ")[2].removesuffix(
+        "; delete the pod so that it is recreated"
+    )
     if call.code == 0:
         yield name, "whole", token, True
     elif found and not (found.startswith("table inet") and ";" not in found):

@@ -4,11 +4,11 @@ from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import Any
 
-from slash80.moments import Moment
+from slash80.failpoints import Failpoint
 from soak.world import MAIN, PODS, REQUESTABLE, SPOTS, Json, Spot, World
 
-ADDING = [moment for moment in Moment if moment not in {Moment.DETACHED, Moment.RELEASED}]
-REMOVING = [Moment.LOCKED, Moment.DETACHED, Moment.RELEASED]
+ADDING = [moment for moment in Failpoint if moment not in {Failpoint.DETACHED, Failpoint.RELEASED}]
+REMOVING = [Failpoint.LOCKED, Failpoint.DETACHED, Failpoint.RELEASED]
 # Verb and manner, how often. Removing a link is slow: 20 ms each, one at a time on the whole machine.
 WEIGHTS = {
     "ADD": 300,

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lab import programs
-from slash80 import engine, moments
+from slash80 import engine, failpoints
 from soak.operations import Chooser, Operation
 from soak.world import SPOTS, Json, World
 
@@ -67,14 +67,14 @@ class Worker:
     def _inside(self, operation: Operation, environ: Mapping[str, str], stdin: bytes) -> tuple[int, bytes]:
         stdout = io.BytesIO()
         if operation.moment:
-            moments.watch_as_told({moments.VARIABLE: f"{operation.moment}:KILL"})
+            failpoints.watch_from_environment({failpoints.VARIABLE: f"{operation.moment}:KILL"})
         code = engine.run(environ, io.BytesIO(stdin), stdout)
-        moments.watch(None)
+        failpoints.watch(None)
         return code, stdout.getvalue()
 
     def _frozen(self, operation: Operation, environ: dict[str, str], stdin: bytes) -> tuple[int, bytes]:
         if operation.moment:
-            environ = environ | {moments.VARIABLE: f"{operation.moment}:KILL"}
+            environ = environ | {failpoints.VARIABLE: f"{operation.moment}:KILL"}
         program = [str(Path(str(self._world.root), "opt/cni/bin/slash80"))]
         timeout = operation.kill_after or 60
         try:

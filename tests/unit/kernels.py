@@ -5,7 +5,8 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 
-from slash80.netlink import Answer, NetlinkError, Part, Socket, Step
+from slash80.netlink.codec import Message, NetlinkError, Response, Step
+from slash80.netlink.socket import Socket
 
 HEADER = struct.Struct("=IHHII")
 Reply = Callable[[list[int]], list[bytes]]
@@ -61,7 +62,7 @@ def connected(wire: Wire) -> Socket:
     made = object.__new__(Socket)
     made._buffer = bytearray(1 << 16)
     made._socket, made._sequence, made._only = wire, 0, None  # type: ignore[assignment]
-    made._news = []
+    made._notifications = []
     return made
 
 
@@ -72,18 +73,20 @@ class Kernel(Socket):
         self._answers = answers
         self.done: list[str] = []
 
-    def exchange(self, steps: Sequence[Step]) -> list[Answer]:
+    def exchange(self, steps: Sequence[Step]) -> list[Response]:
         """Answer each step."""
         self.done += [step.what for step in steps]
         found = [self._answers.get(step.what, errno.ENODEV) for step in steps]
-        return [Answer(f) if isinstance(f, int) else Answer(0, "", [Part(0, body) for body in f]) for f in found]
+        return [Response(f) if isinstance(f, int) else Response(0, "", [Message(0, body) for body in f]) for f in found]
 
-    def dump(self, step: Step, *, disturbed: bool = False, only: Callable[[bytes], bool] | None = None) -> list[Part]:
+    def dump(
+        self, step: Step, *, allow_interrupted: bool = False, only: Callable[[bytes], bool] | None = None
+    ) -> list[Message]:
         """Answer a dump, which nothing has disturbed; what is not known is an empty table."""
         found = self._answers.get(step.what, [])
         if isinstance(found, int):
-            raise NetlinkError(step, Answer(found))
-        return [Part(0, body) for body in found if only is None or only(body)]
+            raise NetlinkError(step, Response(found))
+        return [Message(0, body) for body in found if only is None or only(body)]
 
     def close(self) -> None:
         """Have nothing to close."""

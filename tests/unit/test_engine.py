@@ -10,10 +10,10 @@ from lab import programs
 from slash80 import engine
 from slash80.cni.versions import SUPPORTED
 from slash80.errors import InvalidConfig
-from slash80.handover import ANSWER_BYTES
+from slash80.ipc import ANSWER_BYTES
 from unit.builders import call, conf, environ
 
-HEAVY = ("pydantic", "pyroute2", "sqlite3", "asyncio", "netaddr", "subprocess", "slash80.plugin")
+HEAVY = ("pydantic", "pyroute2", "sqlite3", "asyncio", "netaddr", "subprocess", "slash80.verbs.verbs")
 # In this order: each has all mistakes of those below it, and the topmost is told.
 ORDER: dict[str, tuple[dict[str, str], bytes, int]] = {
     "malformed variable": (environ(IFNAME="a/b", PATH=None), b"{", 4),

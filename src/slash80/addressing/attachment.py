@@ -56,7 +56,7 @@ class State(StrEnum):
 
     PENDING = "pending"
     READY = "ready"
-    DYING = "dying"
+    TERMINATING = "dying"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from typing import Protocol
 
 from slash80.addressing import suffix
 from slash80.addressing.attachment import Assignment, Key
-from slash80.addressing.elsewhere import Elsewhere
 from slash80.addressing.family import IPV4, IPV6, Address, Family
 from slash80.addressing.mac import Mac
+from slash80.addressing.occupied import Occupied
 from slash80.addressing.pool import Pool, Range
 from slash80.addressing.suffix import Suffix
 from slash80.errors import BelongsToAnother, InvalidConfig, NoFreeAddress
@@ -84,7 +84,7 @@ class Wanted:
     cooldown: float
     mac: Mac | None = None
     requested: Mapping[Family, Address] = field(default_factory=dict)
-    elsewhere: Elsewhere = field(default_factory=Elsewhere)
+    occupied: Occupied = field(default_factory=Occupied)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class _Chooser:
     def __init__(self, wanted: Wanted, ledger: Ledger, secret: bytes) -> None:
         self._wanted, self._ledger, self._secret = wanted, ledger, secret
         self._now = wanted.boottime_ns / 1e9
-        self._elsewhere, self._looks = wanted.elsewhere, 0
+        self._elsewhere, self._looks = wanted.occupied, 0
 
     def decide(self) -> Assignment:
         for family, pool in self._wanted.pools.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+Prefix = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Family:
     af: int
     gateway: Address
     gateway_length: int
-    everything: Network
+    everything: Prefix
 
     def __hash__(self) -> int:
         """Tell the two apart; by all fields it would take 6 us, twenty times in an ADD."""
@@ -45,6 +45,6 @@ IPV6 = Family(6, 128, socket.AF_INET6, ip_address("fe80::1"), 64, ip_network("::
 FAMILIES = (IPV4, IPV6)
 
 
-def family_of(value: Address | Network) -> Family:
+def family_of(value: Address | Prefix) -> Family:
     """Give the family of an address or network."""
     return IPV4 if value.version == 4 else IPV6

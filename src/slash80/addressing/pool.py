@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from slash80.addressing.family import Address, Family, Network
+from slash80.addressing.family import Address, Family, Prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Range:
         return address.version == self.first.version and int(self.first) <= int(address) <= int(self.last)
 
     @classmethod
-    def of(cls, network: Network) -> Range:
+    def of(cls, network: Prefix) -> Range:
         """Return all addresses of a network."""
         return cls(network.network_address, network.broadcast_address)
 
@@ -50,11 +50,11 @@ class Pool:
     """One family's prefixes in order of preference, the excluded ranges, and whether IPv4 keeps its edges."""
 
     family: Family
-    prefixes: tuple[Network, ...]
+    prefixes: tuple[Prefix, ...]
     exclude: tuple[Range, ...] = ()
     reserve_edges: bool = True
 
-    def prefix_of(self, address: Address) -> Network | None:
+    def prefix_of(self, address: Address) -> Prefix | None:
         """Give the prefix that holds the address."""
         return next((prefix for prefix in self.prefixes if address in prefix), None)
 
@@ -68,7 +68,7 @@ class Pool:
         excluded = next((r for r in self.exclude if address in r), None)
         return f"it is excluded by {self.family.key}.exclude" if excluded else ""
 
-    def _edge(self, prefix: Network, number: int) -> str:
+    def _edge(self, prefix: Prefix, number: int) -> str:
         if self.family.version == 6:
             # all zeros is every router's anycast address (RFC 4291, 2.6.1): reserved whatever is configured
             return "subnet-router anycast" if number == int(prefix.network_address) else ""
@@ -80,7 +80,7 @@ class Pool:
         """What may be handed out, as ranges that do not overlap, in order of preference."""
         return tuple(r for prefix in self.prefixes for r in self._ranges_of(prefix))
 
-    def _ranges_of(self, prefix: Network) -> list[Range]:
+    def _ranges_of(self, prefix: Prefix) -> list[Range]:
         first, last = int(prefix.network_address), int(prefix.broadcast_address)
         if self.family.version == 6 or self.reserve_edges:
             first += 1
@@ -88,9 +88,9 @@ class Pool:
             last -= 1
         return Range(self.family.address(first), self.family.address(last)).without(self.exclude)
 
-    def left(self, elsewhere: Iterable[Range]) -> list[Range]:
+    def left(self, occupied: Iterable[Range]) -> list[Range]:
         """Return what may be handed out beside these ranges, in order of preference."""
-        return [part for whole in self.ranges for part in whole.without(elsewhere)]
+        return [part for whole in self.ranges for part in whole.without(occupied)]
 
     @property
     def total(self) -> int:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
 from slash80.addressing.attachment import Key
-from slash80.addressing.family import Network
+from slash80.addressing.family import Prefix
 from slash80.addressing.mac import Mac
 
 MAC_BITS = 48
@@ -42,12 +42,12 @@ def embedded(ipv4: IPv4Address) -> Mac:
     return Mac(_EMBEDDED | int(ipv4))
 
 
-def address_of(prefix: Network, mac: Mac) -> IPv6Address:
+def address_of(prefix: Prefix, mac: Mac) -> IPv6Address:
     """Put the suffix under the prefix; a prefix longer than /80 takes its lower bits only."""
     return IPv6Address(int(prefix.network_address) | mac.value & int(prefix.hostmask))
 
 
-def embedded_ipv4(address: IPv6Address, prefix: Network) -> IPv4Address | None:
+def embedded_ipv4(address: IPv6Address, prefix: Prefix) -> IPv4Address | None:
     """Read the IPv4 back out of an address of mode `ipv4`; None when the address was not made that way."""
     ipv4 = IPv4Address(int(address) & 0xFFFF_FFFF)
     return ipv4 if address_of(prefix, embedded(ipv4)) == address else None

@@ -16,24 +16,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from slash80 import intent
 from slash80.agent import files, mark
 from slash80.agent.decide import Decision, Situation, decide
 from slash80.agent.health import Health
 from slash80.cluster import objects
-from slash80.cluster import settings as cluster_settings
 from slash80.cluster.api import Api, Refused, Unreachable
 from slash80.cluster.objects import NodeSeen
-from slash80.cluster.settings import Settings
 from slash80.cluster.watch import Watch
-from slash80.cni import conf as configuration
-from slash80.cni import nodefile
-from slash80.cni.conf import RemovalConf
-from slash80.cni.nodefile import NodeFile
 from slash80.errors import CniError
-from slash80.node import OWN, Node
+from slash80.host import compiled_network, forwarding
+from slash80.host.context import STANDALONE, Host
 from slash80.prefixes.static import Static
-from slash80.wiring import between, sysctl
+from slash80.settings import cluster as cluster_settings
+from slash80.settings import network as configuration
+from slash80.settings import node as nodefile
+from slash80.settings.cluster import ClusterSettings
+from slash80.settings.network import RemovalConf
+from slash80.settings.node import NodeFile
+from slash80.wiring import node_routes, sysctl
 
 _EVERY = 10.0  # seconds after which everything is looked at again, whether or not anything was heard of
 _TOGETHER = 0.2  # seconds in which further changes are waited for: a cluster that starts has many at once
@@ -80,7 +80,7 @@ class Controller:
         self._conf = configuration.parse(RemovalConf, {"stateDir": str(state_dir)})
         self._changed = threading.Event()
         self._health = Health(options.health)
-        self._settings = Settings()
+        self._settings = ClusterSettings()
         self._watches: dict[str, Watch[NodeSeen]] = {}
         self._services = Watch(self._api, _SERVICE_CIDRS, read=objects.service_cidrs, changed=self._changed.set)
         self._decision: Decision | None = None
@@ -103,7 +103,7 @@ class Controller:
         with found.part():
             self._settings = cluster_settings.read(self._options.config)
         own, others = self._nodes()
-        with found.part(), OWN.opened(self._conf) as node:
+        with found.part(), STANDALONE.opened(self._conf) as node:
             situation = self._situation(node, own, others)
             self._decision = decide(situation) or self._decision
             if self._decision:
@@ -112,7 +112,7 @@ class Controller:
                 self._enforce(node, found)
             if self._decision:
                 ipv4 = (prefix for prefix in self._decision.others if prefix.version == 4)
-                found.unrouted = [str(prefix) for prefix in ipv4 if not between.has_way(node.host, prefix)]
+                found.unrouted = [str(prefix) for prefix in ipv4 if not node_routes.has_route(node.netlink, prefix)]
         self._mark(own, found)
         self._report(own, found)
 
@@ -131,7 +131,7 @@ class Controller:
         own = next((one for one in nodes if one.name == self._options.node), None)
         return own, tuple(one for one in nodes if one is not own)
 
-    def _situation(self, node: Node, own: NodeSeen | None, others: tuple[NodeSeen, ...]) -> Situation:
+    def _situation(self, node: Host, own: NodeSeen | None, others: tuple[NodeSeen, ...]) -> Situation:
         attachments = node.store.attachments()
         return Situation(
             settings=self._settings,
@@ -147,7 +147,7 @@ class Controller:
         path = self._state_dir / nodefile.NAME
         return nodefile.parse(nodefile.read(self._state_dir)) if path.exists() else None
 
-    def _enforce(self, node: Node, found: _Round) -> None:
+    def _enforce(self, node: Host, found: _Round) -> None:
         """Have the node as decided. The conflist is written last: from then on pods are sent here."""
         if not self._decision and not (self._state_dir / nodefile.NAME).exists():
             found.problems.append("the API server has not said yet which prefixes this node has")
@@ -155,19 +155,23 @@ class Controller:
         if self._decision:
             with found.part():
                 self._write_node_file(self._decision.node_file)
-        intended = intent.read(files.conflist(self._state_dir)["plugins"][0] | {"name": files.NETWORK})
-        sysctl.require(intended.families)
-        node.forward(intended.families)
+        compiled = compiled_network.read(files.conflist(self._state_dir)["plugins"][0] | {"name": files.NETWORK})
+        sysctl.require(compiled.families)
+        forwarding.enable(node, compiled.families)
         with found.part():
-            for command in node.keep_covered(files.NETWORK, intended.prefixes):
+            for command in forwarding.keep_discard_routes(node, files.NETWORK, compiled.prefixes):
                 _log.info("%s", command)
         with found.part():
             # while it is not known which there should be, those that there are stay
-            result = between.reconcile(node.host, self._decision.routes) if self._decision else between.Reconciled()
+            result = (
+                node_routes.reconcile(node.netlink, self._decision.routes)
+                if self._decision
+                else node_routes.Reconciled()
+            )
             found.problems += result.problems
             for command in result.done:
                 _log.info("%s", command)
-        if node.enclose(intended.ruleset, files.NETWORK):
+        if node.ensure_firewall(compiled.ruleset, files.NETWORK):
             _log.info("the firewall was put in place")
         if files.install_conflist(self._options.conf_dir, self._state_dir):
             _log.info("the conflist was written: pods can be attached")

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 
-from slash80.addressing.family import FAMILIES, Address, Family, Network, family_of
+from slash80.addressing.family import FAMILIES, Address, Family, Prefix, family_of
 from slash80.cluster import trust
 from slash80.cluster.objects import NodeSeen
-from slash80.cluster.settings import Settings
-from slash80.cni.nodefile import NodeFile
 from slash80.prefixes import choice, of_node
 from slash80.prefixes.choice import Chosen
 from slash80.prefixes.static import Static
-from slash80.wiring.between import NodeRoute
+from slash80.settings.cluster import ClusterSettings
+from slash80.settings.node import NodeFile
+from slash80.wiring.node_routes import NodeRoute
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class Situation:
     `in_use` are the addresses of this node's attachments.
     """
 
-    settings: Settings
+    settings: ClusterSettings
     static: Static
     own: NodeSeen | None = None
     others: tuple[NodeSeen, ...] = ()
-    services: tuple[Network, ...] = ()
+    services: tuple[Prefix, ...] = ()
     before: NodeFile | None = None
     in_use: tuple[Address, ...] = ()
 
@@ -45,7 +45,7 @@ class Decision:
     node_file: dict[str, Any]
     sources: dict[str, str]
     routes: tuple[NodeRoute, ...]
-    others: tuple[Network, ...]
+    others: tuple[Prefix, ...]
     problems: tuple[str, ...]
 
 
@@ -99,7 +99,7 @@ def _undisputed(one: Chosen, situation: Situation, believed: trust.Believed, *, 
 
 
 def _node_file(
-    situation: Situation, chosen: dict[Family, Chosen], *, others: Sequence[Network], services: Sequence[Network]
+    situation: Situation, chosen: dict[Family, Chosen], *, others: Sequence[Prefix], services: Sequence[Prefix]
 ) -> dict[str, Any]:
     settings, own = situation.settings, situation.own
     active = {prefix for one in chosen.values() for prefix in one.prefixes}
@@ -127,7 +127,7 @@ def _node_file(
     return document
 
 
-def _draining(situation: Situation, active: set[Network]) -> Iterator[Network]:
+def _draining(situation: Situation, active: set[Prefix]) -> Iterator[Prefix]:
     """Give the prefixes of before that are not handed out of any more, and that pods still have addresses of."""
     for prefix, _ in situation.before.prefixes if situation.before else ():
         if prefix not in active and any(address in prefix for address in situation.in_use):
@@ -136,7 +136,7 @@ def _draining(situation: Situation, active: set[Network]) -> Iterator[Network]:
 
 def _primary(own: NodeSeen | None) -> Family:
     """Give the family that the cluster has first, as its controller manager and kubelets say."""
-    first: Iterable[Network | Address] = (*own.pod_cidrs, *own.addresses) if own else ()
+    first: Iterable[Prefix | Address] = (*own.pod_cidrs, *own.addresses) if own else ()
     return next((family_of(value) for value in first), FAMILIES[0])
 
 

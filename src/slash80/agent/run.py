@@ -14,18 +14,23 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-import slash80.plugin  # noqa: F401 -- the rooms, so that not the first call has to load them
-from slash80 import __version__, engine, moments
+import slash80.verbs.add
+import slash80.verbs.check
+import slash80.verbs.delete
+import slash80.verbs.gc
+import slash80.verbs.status  # noqa: F401 -- all verbs, so that not the first call has to load them
+from slash80 import __version__, engine, failpoints
 from slash80.addressing.attachment import Attachment
 from slash80.agent.files import LOCK
-from slash80.agent.notes import Notes
-from slash80.agent.reaper import Reaper
-from slash80.agent.server import Reply, Server
-from slash80.agent.warm import WarmNode
-from slash80.cni import conf as configuration
-from slash80.cni.conf import RemovalConf
+from slash80.agent.serve.reaper import Reaper
+from slash80.agent.serve.resources import HostPool
+from slash80.agent.serve.server import Reply, Server
+from slash80.agent.serve.spool import Spool
 from slash80.errors import CniError, TryAgain
-from slash80.node import Means
+from slash80.host import removal
+from slash80.host.context import CallContext
+from slash80.settings import network as configuration
+from slash80.settings.network import RemovalConf
 from slash80.store.locks import FileLock, private
 
 _PREDECESSOR = 15.0  # seconds to wait for an agent that is finishing its calls
@@ -47,9 +52,9 @@ class Agent:
         self._controller = controller
         self._conf = configuration.parse(RemovalConf, {"stateDir": str(state_dir)})
         self._reaper = Reaper(self._reap)
-        self._node = WarmNode(state_dir, self._reaper)
+        self._node = HostPool(state_dir, self._reaper)
         self._server = Server(state_dir, self._handle)
-        self._notes = Notes(state_dir, handle=self._handle, known=self._known)
+        self._notes = Spool(state_dir, handle=self._handle, known=self._known)
         self._patience = 0.0
 
     def serve(self) -> int:
@@ -126,22 +131,22 @@ class Agent:
                 _log.warning("%s: code %s, %s", ascii(call)[1:-1], error["code"], error["msg"])
             reply(code, text)
 
-        engine.answer(environ, stdin, logged, means=Means(self._node.opened, sandbox))
+        engine.answer(environ, stdin, logged, context=CallContext(self._node.opened, sandbox))
 
     def _reap(self) -> int:
-        with self._node.opened(self._conf) as node:
-            return node.reap()
+        with self._node.opened(self._conf) as host:
+            return removal.reap(host)
 
     def _known(self, host_ifname: str) -> Attachment | None:
-        with self._node.opened(self._conf) as node:
-            return node.store.get(host_ifname)
+        with self._node.opened(self._conf) as host:
+            return host.store.get(host_ifname)
 
 
 def run(state_dir: Path, controller: Callable[[], None] | None = None) -> int:
     """Run the agent to its end and give the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     os.umask(0o077)
-    moments.watch_as_told(os.environ)
+    failpoints.watch_from_environment(os.environ)
     try:
         private(state_dir).chmod(0o700)  # whoever mounted it may have made it, readable for all
         with FileLock(state_dir / LOCK).held(_PREDECESSOR):

@@ -19,7 +19,7 @@ _SHORT_ID = 13  # characters of a container's ID, as crictl shows them
 
 def show(chosen: argparse.Namespace) -> int:
     """Print the attachments of a state directory; none where there is no store yet."""
-    from slash80.node import boottime  # noqa: PLC0415 -- the store, which not every command needs
+    from slash80.host.context import boottime  # noqa: PLC0415 -- the store, which not every command needs
 
     try:
         found = known(chosen.state_dir)
@@ -35,14 +35,14 @@ def show(chosen: argparse.Namespace) -> int:
 
 def known(state_dir: Path) -> list[Attachment]:
     """Give the attachments of a state directory; looking must not make anything."""
-    from slash80.node import store_in  # noqa: PLC0415 -- the same
-    from slash80.wiring import netns, survey  # noqa: PLC0415 -- the same
+    from slash80.host.context import store_in  # noqa: PLC0415 -- the same
+    from slash80.wiring import netns, recover  # noqa: PLC0415 -- the same
 
     if not (state_dir / "state.db").exists():
         return []
     found = store_in(state_dir, timeout=5).attachments()
     with netns.socket_here() as host:
-        begun = {link.name for link in survey.host_ends(host) if not link.alias}
+        begun = {link.name for link in recover.host_ends(host) if not link.alias}
     return [replace(one, state=State.PENDING) if one.host_ifname in begun else one for one in found]
 
 

@@ -22,11 +22,11 @@ class CoverLine:
 
 def lines(state_dir: Path) -> list[CoverLine]:
     """Return the covers that there are; looking must not make anything."""
-    from slash80.node import boottime, store_in  # noqa: PLC0415 -- the store, which not every command needs
-    from slash80.wiring import covers, netns  # noqa: PLC0415 -- the same
+    from slash80.host.context import boottime, store_in  # noqa: PLC0415 -- the store, which not every command needs
+    from slash80.wiring import discard_routes, netns  # noqa: PLC0415 -- the same
 
     with netns.socket_here() as host:
-        found = covers.covered(host)
+        found = discard_routes.present(host)
     if not (state_dir / "state.db").exists():
         return [CoverLine(str(prefix), [], 0) for prefix in found]
     store = store_in(state_dir, timeout=5)

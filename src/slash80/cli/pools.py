@@ -8,12 +8,12 @@ from pathlib import Path
 
 from slash80.addressing.pool import Pool
 from slash80.agent import files
-from slash80.cni import conf as configuration
 from slash80.cni import document as documents
-from slash80.cni import nodefile
-from slash80.cni.conf import RemovalConf
 from slash80.cni.document import Document
 from slash80.errors import CniError
+from slash80.settings import network as configuration
+from slash80.settings import node as nodefile
+from slash80.settings.network import RemovalConf
 
 _ALMOST = 10  # of a hundred addresses so many are left, or fewer
 _COUNTABLE = 1 << 32  # addresses; of more nobody wants to read the number
@@ -44,7 +44,7 @@ class PoolLine:
 
 def lines(conf_dir: Path, state_dir: Path) -> tuple[list[PoolLine], list[str]]:
     """Give the pools of this node, and what is wrong with its configurations; looking must not make anything."""
-    from slash80.node import store_in  # noqa: PLC0415 -- the store, which not every command needs
+    from slash80.host.context import store_in  # noqa: PLC0415 -- the store, which not every command needs
 
     pools: dict[str, Pool] = {}
     problems = []
@@ -72,9 +72,9 @@ def _line(pool: Pool, allocated: int) -> PoolLine:
 
 def _pools(document: Document, state_dir: Path) -> Iterator[Pool]:
     """Give the pools of the plugins of ours that a configuration has, of this state directory."""
-    from slash80 import intent  # noqa: PLC0415 -- the same
+    from slash80.host import compiled_network  # noqa: PLC0415 -- the same
 
     listed = documents.objects(document, "plugins") or [document]
     for plugin in (plugin for plugin in listed if documents.get(plugin, "type") == "slash80"):
         if configuration.parse(RemovalConf, plugin).state_dir == state_dir:
-            yield from intent.read(plugin).pools.values()
+            yield from compiled_network.read(plugin).pools.values()

@@ -14,7 +14,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from slash80 import handover
+from slash80 import ipc
 from slash80.addressing.attachment import State
 from slash80.agent import files, mark
 from slash80.cli import covers, pools, tables
@@ -24,8 +24,8 @@ from slash80.cli.pools import PoolLine
 from slash80.cluster import account, objects
 from slash80.cluster.api import Api, Refused, Unreachable
 from slash80.cluster.objects import UNAVAILABLE, NodeSeen
-from slash80.cni import nodefile
 from slash80.errors import CniError
+from slash80.settings import node as nodefile
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def _node(chosen: argparse.Namespace) -> int:
     state_dir: Path = chosen.state_dir
     report = files.read(state_dir / files.REPORT) or {}
     states = Counter(one.state.value for one in known(state_dir))
-    serving = (state_dir / handover.SOCKET_NAME).exists()
+    serving = (state_dir / ipc.SOCKET_NAME).exists()
     found, problems = pools.lines(chosen.conf_dir, state_dir)
     document: dict[str, Any] = {
         "node": report.get("node", ""),
@@ -90,10 +90,10 @@ def _node(chosen: argparse.Namespace) -> int:
 
 def _of_the_node(found: Sequence[PoolLine]) -> list[str]:
     """Say what keeps the node itself from its pods."""
-    from slash80.wiring import attach, netns, sources  # noqa: PLC0415 -- the node, which a cluster's status is not about
+    from slash80.wiring import netns, node_sources, veth  # noqa: PLC0415 -- the node, which a cluster's status is not about
 
-    with attach.translated(), netns.socket_here() as host:
-        return sources.problems(host, [ip_network(prefix) for line in found for prefix in line.prefixes])
+    with veth.translated(), netns.socket_here() as host:
+        return node_sources.problems(host, [ip_network(prefix) for line in found for prefix in line.prefixes])
 
 
 def _show_node(document: dict[str, Any], *, of_kubernetes: bool) -> None:

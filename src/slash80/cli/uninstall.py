@@ -12,13 +12,15 @@ from pathlib import Path
 from slash80.agent import files
 from slash80.agent.files import LOCK
 from slash80.cli.install import HOME
-from slash80.cni import conf as configuration
-from slash80.cni.conf import RemovalConf
 from slash80.errors import CniError, Failure
 from slash80.firewall import apply
-from slash80.node import OWN, SYSCTLS, Node
+from slash80.host import removal
+from slash80.host.context import STANDALONE, Host
+from slash80.host.forwarding import SYSCTLS
+from slash80.settings import network as configuration
+from slash80.settings.network import RemovalConf
 from slash80.store.locks import FileLock, private
-from slash80.wiring import attach, between, covers, survey, sysctl
+from slash80.wiring import discard_routes, node_routes, recover, sysctl, veth
 
 
 def uninstall(chosen: argparse.Namespace) -> int:
@@ -36,23 +38,23 @@ def _remove(chosen: argparse.Namespace) -> list[str]:
     done: list[str] = []
     conf = configuration.parse(RemovalConf, {"stateDir": str(chosen.state_dir)})
     # with the locks of all attachments: a DEL in progress would make the store anew
-    with _agent_stopped(chosen.state_dir), OWN.opened(conf) as node, node.locks.all_held():
-        node.reap()
-        _refuse_pods(node, force=chosen.force)
+    with _agent_stopped(chosen.state_dir), STANDALONE.opened(conf) as host, host.locks.all_held():
+        removal.reap(host)
+        _refuse_pods(host, force=chosen.force)
         # first, so that no runtime sends further pods
         done += _unlink(
             chosen.conf_dir / files.CONFLIST, ours=files.is_ours(files.read(chosen.conf_dir / files.CONFLIST) or {})
         )
-        for link in survey.host_ends(node.host):
-            attach.detach(node.host, link.name)
+        for link in recover.host_ends(host.netlink):
+            veth.detach(host.netlink, link.name)
             done.append(f"link {link.name}")
-        done += between.reconcile(node.host, ()).done
-        with attach.translated():
-            done += covers.uncover(node.host, covers.covered(node.host))
+        done += node_routes.reconcile(host.netlink, ()).done
+        with veth.translated():
+            done += discard_routes.delete(host.netlink, discard_routes.present(host.netlink))
         apply.remove()
         done.append("table inet slash80")
         done += sysctl.restore(_remembered(chosen.state_dir))
-        node.store.remove()  # before the locks, by which a DEL that has waited sees that nothing is kept any more
+        host.store.remove()  # before the locks, by which a DEL that has waited sees that nothing is kept any more
         shutil.rmtree(chosen.state_dir)
     done.append(str(chosen.state_dir))
     done += _unlink(chosen.bin_dir / "slash80", ours=True)
@@ -72,8 +74,8 @@ def _agent_stopped(state_dir: Path) -> Iterator[None]:
         yield
 
 
-def _refuse_pods(node: Node, *, force: bool) -> None:
-    living = [one for one in node.store.attachments() if not node.is_dead(one)]
+def _refuse_pods(host: Host, *, force: bool) -> None:
+    living = [one for one in host.store.attachments() if not removal.is_dead(host, one)]
     if living and not force:
         names = ", ".join(str(one.key) for one in living[:3])
         msg = f"{len(living)} pods are attached by slash80 ({names}{', ...' if len(living) > 3 else ''})"

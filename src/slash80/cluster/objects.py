@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
-from slash80.addressing.family import Address, Network
+from slash80.addressing.family import Address, Prefix
 from slash80.cluster.api import Document
 
 NODES = "/api/v1/nodes"
@@ -24,7 +24,7 @@ class NodeSeen:
 
     name: str
     created: str
-    pod_cidrs: tuple[Network, ...] = ()
+    pod_cidrs: tuple[Prefix, ...] = ()
     addresses: tuple[Address, ...] = ()
     override: str = ""
     published: str = ""
@@ -57,12 +57,12 @@ def node(document: Document) -> NodeSeen:
     )
 
 
-def service_cidrs(document: Document) -> tuple[Network, ...]:
+def service_cidrs(document: Document) -> tuple[Prefix, ...]:
     """Read a ServiceCIDR."""
     return tuple(_networks(document.get("spec", {}).get("cidrs") or []))
 
 
-def listed(text: str) -> list[Network]:
+def listed(text: str) -> list[Prefix]:
     """Read an annotation that holds a JSON list of prefixes; raise ValueError when it does not."""
     if not text:
         return []
@@ -75,7 +75,7 @@ def listed(text: str) -> list[Network]:
     return [ip_network(one) for one in found]
 
 
-def _networks(texts: Iterable[str]) -> Iterator[Network]:
+def _networks(texts: Iterable[str]) -> Iterator[Prefix]:
     for text in texts:
         with suppress(ValueError):
             yield ip_network(text, strict=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from slash80.addressing.family import Address, Network
+from slash80.addressing.family import Address, Prefix
 from slash80.cluster.objects import NodeSeen, listed
 
 _SHORTEST = {4: 16, 6: 64}
@@ -19,15 +19,15 @@ _SHORTEST = {4: 16, 6: 64}
 class Bounds:
     """What a prefix is held against: the cluster's prefixes, if they are known, and the addresses of its Services."""
 
-    cluster: tuple[Network, ...] = ()
-    services: tuple[Network, ...] = ()
+    cluster: tuple[Prefix, ...] = ()
+    services: tuple[Prefix, ...] = ()
 
 
 @dataclass(slots=True)
 class Believed:
     """The prefixes of each node by name, and a sentence for each that is not believed."""
 
-    prefixes: dict[str, tuple[Network, ...]] = field(default_factory=dict)
+    prefixes: dict[str, tuple[Prefix, ...]] = field(default_factory=dict)
     rejected: list[str] = field(default_factory=list)
 
 
@@ -35,7 +35,7 @@ def believe(nodes: Iterable[NodeSeen], bounds: Bounds) -> Believed:
     """Judge the prefixes of all nodes, the oldest node's first: who comes later cannot take what it has."""
     ordered = sorted(nodes, key=lambda node: node.seniority)
     held = {node.name: node.addresses for node in ordered}
-    taken: list[tuple[Network, str]] = []
+    taken: list[tuple[Prefix, str]] = []
     result = Believed()
     for node in ordered:
         kept = []
@@ -51,7 +51,7 @@ def believe(nodes: Iterable[NodeSeen], bounds: Bounds) -> Believed:
     return result
 
 
-def _claimed(node: NodeSeen, bounds: Bounds, rejected: list[str]) -> Iterator[Network]:
+def _claimed(node: NodeSeen, bounds: Bounds, rejected: list[str]) -> Iterator[Prefix]:
     yield from node.pod_cidrs
     if not bounds.cluster:
         return
@@ -62,7 +62,7 @@ def _claimed(node: NodeSeen, bounds: Bounds, rejected: list[str]) -> Iterator[Ne
 
 
 def _why_not(
-    prefix: Network, bounds: Bounds, *, taken: Sequence[tuple[Network, str]], others: dict[str, tuple[Address, ...]]
+    prefix: Prefix, bounds: Bounds, *, taken: Sequence[tuple[Prefix, str]], others: dict[str, tuple[Address, ...]]
 ) -> str:
     """Say why a prefix is not believed; empty when it is."""
     if prefix.prefixlen < _SHORTEST[prefix.version]:
@@ -79,5 +79,5 @@ def _why_not(
     return ""
 
 
-def _inside(prefix: Network, whole: Network) -> bool:
+def _inside(prefix: Prefix, whole: Prefix) -> bool:
     return prefix.version == whole.version and prefix.subnet_of(whole)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO, NoReturn
 
 from slash80.errors import IoFailure, Undecodable, shown
-from slash80.handover import SENTENCES
+from slash80.ipc import SENTENCES
 
 Document = dict[str, Any]
 INPUT_BYTES = 4 << 20  # Kubernetes allows 256 KiB of annotations, of which Go writes each `<` as six bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from slash80.cni import document, environment, versions
-from slash80.cni import previous as previous_results
+from slash80.cni import prevresult as previous_results
 from slash80.cni.document import Document
 from slash80.cni.environment import Environment
 from slash80.errors import BadEnvironment, InvalidConfig, Undecodable, shown

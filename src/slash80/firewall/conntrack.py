@@ -9,18 +9,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 from slash80.addressing.family import FAMILIES, IPV4, Address, Family, family_of
 from slash80.errors import FirewallUnusable
-from slash80.netlink import (
-    NETLINK_NETFILTER,
-    NLM_F_ACK,
-    NLM_F_DUMP,
-    NetlinkError,
-    Socket,
-    Step,
-    attribute,
-    attributes,
-    message,
-    some_attributes,
-)
+from slash80.netlink.codec import NetlinkError, Step, attribute, attributes, message, some_attributes
+from slash80.netlink.constants import NETLINK_NETFILTER, NLM_F_ACK, NLM_F_DUMP
+from slash80.netlink.socket import Socket
 
 # include/uapi/linux/netfilter/nfnetlink_conntrack.h
 NFNL_SUBSYS_CTNETLINK = 1 << 8

@@ -11,7 +11,9 @@ from slash80.addressing.attachment import hashed
 from slash80.errors import FirewallUnusable, InvalidConfig
 from slash80.firewall import apply
 from slash80.firewall.records import TABLE, Chain, Ruleset
-from slash80.netlink import NETLINK_NETFILTER, NLM_F_ACK, Answer, Socket, Step, attribute, attributes, message
+from slash80.netlink.codec import Response, Step, attribute, attributes, message
+from slash80.netlink.constants import NETLINK_NETFILTER, NLM_F_ACK
+from slash80.netlink.socket import Socket
 
 # include/uapi/linux/netfilter/nf_tables.h and nfnetlink.h
 NFNL_SUBSYS_NFTABLES = 10 << 8
@@ -104,14 +106,14 @@ class InstalledTable:
 
     def _generation(self) -> int:
         answer = self._ask([_GENERATION])[0]
-        if answer.errno or not answer.parts:
+        if answer.errno or not answer.messages:
             raise FirewallUnusable(
                 f"the kernel refuses to tell the generation of its rules: {_why(answer)}; run as root"
             )
-        found = attributes(answer.parts[0].body, _NFGENMSG.size).get(NFTA_GEN_ID, b"")
+        found = attributes(answer.messages[0].body, _NFGENMSG.size).get(NFTA_GEN_ID, b"")
         return int.from_bytes(found, "big")
 
-    def _ask(self, steps: list[Step]) -> list[Answer]:
+    def _ask(self, steps: list[Step]) -> list[Response]:
         try:
             self._socket = self._socket or Socket(NETLINK_NETFILTER)
             return self._socket.exchange(steps)
@@ -121,13 +123,13 @@ class InstalledTable:
             raise FirewallUnusable(msg) from error
 
 
-def _read(ruleset: Ruleset, table: Answer, *chains: Answer) -> TableState | None:
+def _read(ruleset: Ruleset, table: Response, *chains: Response) -> TableState | None:
     if table.errno == errno.ENOENT:
         return None
     if table.errno:
         msg = f"the kernel refuses to show table inet {TABLE}: {_why(table)}; run as root"
         raise FirewallUnusable(msg)
-    found = attributes(table.parts[0].body, _NFGENMSG.size)
+    found = attributes(table.messages[0].body, _NFGENMSG.size)
     fingerprint, _, network = _comment(found.get(NFTA_TABLE_USERDATA, b"")).partition(" ")
     awake = not any(found.get(NFTA_TABLE_FLAGS, b""))  # NFT_TABLE_F_DORMANT takes all hooks away
     whole = awake and all(_is_whole(ruleset, *pair) for pair in zip(ruleset.chains, chains, strict=True))
@@ -143,15 +145,15 @@ def _not_kept(found: TableState | None) -> str:
     return f"{msg}; find out what writes the firewall"
 
 
-def _why(answer: Answer) -> str:
-    return f"{errno.errorcode.get(answer.errno, 'no answer')} {answer.words}".strip()
+def _why(answer: Response) -> str:
+    return f"{errno.errorcode.get(answer.errno, 'no answer')} {answer.extack}".strip()
 
 
-def _is_whole(ruleset: Ruleset, chain: Chain, answer: Answer) -> bool:
+def _is_whole(ruleset: Ruleset, chain: Chain, answer: Response) -> bool:
     """Report whether a chain is there, with its hook if it has one, and used as often as the rule set says."""
     if answer.errno:
         return False
-    found = attributes(answer.parts[0].body, _NFGENMSG.size)
+    found = attributes(answer.messages[0].body, _NFGENMSG.size)
     uses = int.from_bytes(found[NFTA_CHAIN_USE], "big")  # as all numbers in nf_tables' attributes
     return (NFTA_CHAIN_HOOK in found) == bool(chain.hook) and uses == ruleset.uses(chain)
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from ipaddress import collapse_addresses
 
 from slash80.addressing.attachment import DYING_PREFIX, HOST_PREFIX
-from slash80.addressing.family import Family, Network, family_of
+from slash80.addressing.family import Family, Prefix, family_of
 
 TABLE = "slash80"
 # Pods are matched by the host end's name and not by its group, which anybody may change.
-PODS, DYING = f'"{HOST_PREFIX}*"', f'"{DYING_PREFIX}*"'
+PODS, TERMINATING = f'"{HOST_PREFIX}*"', f'"{DYING_PREFIX}*"'
 _WORDS = {4: "ip", 6: "ip6"}
 
 
@@ -26,13 +26,13 @@ class Settings:
     """
 
     closed: bool
-    trusted: tuple[Network, ...]
+    trusted: tuple[Prefix, ...]
     echo: str
     echo_rate: int
     masquerade: tuple[Family, ...]
-    keep_source: tuple[Network, ...]
-    services: tuple[Network, ...] = ()
-    cluster: tuple[Network, ...] = ()
+    keep_source: tuple[Prefix, ...]
+    services: tuple[Prefix, ...] = ()
+    cluster: tuple[Prefix, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,13 @@ def word(family: Family) -> str:
     return _WORDS[family.version]
 
 
-def of_family(family: Family, prefixes: Iterable[Network]) -> tuple[Network, ...]:
+def of_family(family: Family, prefixes: Iterable[Prefix]) -> tuple[Prefix, ...]:
     """Return one family's prefixes in order and without overlaps, which an interval set refuses."""
     found = collapse_addresses(prefix for prefix in prefixes if family_of(prefix) is family)  # type: ignore[type-var]
     return tuple(found)
 
 
-def prefix_set(name: str, family: Family, prefixes: Iterable[Network]) -> NamedSet:
+def prefix_set(name: str, family: Family, prefixes: Iterable[Prefix]) -> NamedSet:
     """Return a set of one family's prefixes, named `name` and the family's number."""
     elements = tuple(map(str, of_family(family, prefixes)))
     return NamedSet(f"{name}{family.version}", f"ipv{family.version}_addr", "flags interval;", elements)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from slash80.addressing.family import FAMILIES, Family, Network, family_of
-from slash80.cni import values
+from slash80.addressing.family import FAMILIES, Family, Prefix, family_of
 from slash80.errors import CniError
+from slash80.settings import values
 
-Source = Callable[[], Sequence[Network]]
+Source = Callable[[], Sequence[Prefix]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Chosen:
     """A family's prefixes, and which source they are from."""
 
     source: str
-    prefixes: tuple[Network, ...]
+    prefixes: tuple[Prefix, ...]
 
 
 def choose(sources: Mapping[str, Source], order: Sequence[str]) -> tuple[dict[Family, Chosen], list[str]]:
@@ -33,14 +33,14 @@ def choose(sources: Mapping[str, Source], order: Sequence[str]) -> tuple[dict[Fa
         except CniError as error:
             problems.append(f"source {name}: {error}")
             continue
-        usable = []
+        addresses_ready = []
         for prefix in found:
             try:
-                usable.append(values.prefix(prefix, prefix.version))
+                addresses_ready.append(values.prefix(prefix, prefix.version))
             except ValueError as error:
                 problems.append(f"source {name}: {prefix} cannot be used: {error}")
         for family in FAMILIES:
-            of_family = tuple(prefix for prefix in usable if family_of(prefix) is family)
+            of_family = tuple(prefix for prefix in addresses_ready if family_of(prefix) is family)
             if of_family and family not in chosen:
                 chosen[family] = Chosen(name, of_family)
     return chosen, problems

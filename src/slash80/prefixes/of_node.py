@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from slash80.addressing.family import Network
+from slash80.addressing.family import Prefix
 from slash80.cluster.objects import OVERRIDE, NodeSeen, listed
 from slash80.errors import InvalidConfig, shown
 
 
-def annotation(node: NodeSeen | None) -> list[Network]:
+def annotation(node: NodeSeen | None) -> list[Prefix]:
     """Give the prefixes of annotation `slash80.io/prefix-override`; raise InvalidConfig when it cannot be read."""
     if node is None:
         return []
@@ -17,6 +17,6 @@ def annotation(node: NodeSeen | None) -> list[Network]:
         raise InvalidConfig(f"annotation {OVERRIDE} is {shown(node.override)}: {error}") from error
 
 
-def spec(node: NodeSeen | None) -> list[Network]:
+def spec(node: NodeSeen | None) -> list[Prefix]:
     """Give `spec.podCIDRs`."""
     return list(node.pod_cidrs) if node else []

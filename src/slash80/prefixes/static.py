@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 
-from slash80.addressing.family import Network
+from slash80.addressing.family import Prefix
 from slash80.errors import InvalidConfig, shown
 
 
@@ -18,7 +18,7 @@ class Static:
     given: Sequence[str] = ()
     file: Path | None = None
 
-    def prefixes(self) -> list[Network]:
+    def prefixes(self) -> list[Prefix]:
         """Give the prefixes of this moment; raise InvalidConfig naming the one that is none."""
         return [_prefix(text, where) for text, where in self._texts()]
 
@@ -37,7 +37,7 @@ class Static:
                 yield text, f"{self.file} line {number}"
 
 
-def _prefix(text: str, where: str) -> Network:
+def _prefix(text: str, where: str) -> Prefix:
     try:
         return ip_network(text)
     except ValueError as error:

@@ -1,13 +1,16 @@
-"""The store as others see it; `sqlite` is the real one, `memory` the one for tests, with one contract for both."""
+"""The store as others see it; `sqlite` implements it, and tests have one in memory with the same contract."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from slash80.addressing.attachment import Assignment, Attachment, Key
 from slash80.addressing.choose import Ledger
-from slash80.addressing.family import Address, Network
+from slash80.addressing.family import Address, Prefix
+from slash80.errors import IoFailure
 
 T = TypeVar("T")
 
@@ -15,20 +18,36 @@ T = TypeVar("T")
 class Register(Ledger, Protocol):
     """The ledger, and which prefixes each network has: `now` is the boottime in seconds."""
 
-    def note(self, network: str, prefixes: Sequence[Network], now: float) -> bool:
+    def note(self, network: str, prefixes: Sequence[Prefix], now: float) -> bool:
         """Remember which prefixes a network has; tell whether it had others before, or none."""
 
     def refresh(self, networks: Collection[str], now: float) -> None:
         """Remember these networks, named as attachments name them, for longer."""
 
-    def networks(self, now: float) -> dict[str, tuple[Network, ...]]:
+    def networks(self, now: float) -> dict[str, tuple[Prefix, ...]]:
         """Give the prefixes of the networks that were noted lately: within an hour."""
 
-    def holds(self, prefix: Network) -> bool:
+    def holds(self, prefix: Prefix) -> bool:
         """Whether an address of a prefix is held."""
 
 
-Choose = Callable[[Register, bytes, Sequence[Attachment]], Assignment]
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """An open transaction in which addresses are chosen for an attachment.
+
+    `known` are the container's attachments on record, this one's too; `secret` is the node's. `hold` records the
+    attachment with its addresses and returns it. A transaction that ends without `hold`, or by an exception, changes
+    nothing.
+    """
+
+    register: Register
+    secret: bytes
+    known: Sequence[Attachment]
+    hold: Callable[[Assignment], Attachment]
+
+
+class StoreReopened(IoFailure):
+    """The file was damaged or replaced under an open connection; it was opened again, so the caller may retry."""
 
 
 class Store(Protocol):
@@ -40,11 +59,10 @@ class Store(Protocol):
     def attachments(self, of: Key | None = None) -> list[Attachment]:
         """Give all attachments, oldest first; or the key's own and those of the same container."""
 
-    def reserve(self, draft: Attachment, choose: Choose) -> Attachment:
-        """Choose addresses and keep the draft with them, in place of what is remembered of it.
+    def reservation(self, draft: Attachment) -> AbstractContextManager[Reservation]:
+        """Open the transaction in which addresses are chosen for `draft` and recorded with it.
 
-        `choose` gets the ledger, the node's secret, and the container's attachments that are known, this one's too.
-        Raise TryAgain when a newer slash80 has changed the schema, and whatever `choose` raises; then nothing is kept.
+        Raises TryAgain when a newer slash80 has changed the schema, StoreReopened when a retry will do.
         """
 
     def keep(self, attachment: Attachment) -> None:
@@ -59,10 +77,10 @@ class Store(Protocol):
     def held(self, by: Sequence[Attachment]) -> list[Address]:
         """Give the addresses that these attachments hold, less those of what was made anew meanwhile."""
 
-    def dying(self) -> list[Attachment]:
-        """Give the attachments that are dying, oldest first."""
+    def terminating(self) -> list[Attachment]:
+        """Return the attachments that are terminating, oldest first."""
 
-    def doom(self, host_ifname: str) -> None:
+    def mark_terminating(self, host_ifname: str) -> None:
         """Mark an attachment as dying: it keeps its addresses; unknown ones are no error."""
 
     def forget(self, dead: Sequence[Attachment]) -> None:

@@ -10,7 +10,7 @@ from ipaddress import ip_network
 
 from slash80.addressing.attachment import hashed
 from slash80.addressing.choose import Counts, Use
-from slash80.addressing.family import Address, Family, Network, family_of
+from slash80.addressing.family import Address, Family, Prefix, family_of
 from slash80.addressing.pool import Pool, Range, free_parts
 
 _ROWS = 65536  # of known addresses that one search walks over, 1 us each, while every call of the node waits
@@ -101,7 +101,7 @@ class SqliteLedger:
         for packed, released in self._connection.execute(query, [pool.family.version, *bounds]):
             yield pool.family.address(int.from_bytes(packed, "big")), released
 
-    def note(self, network: str, prefixes: Sequence[Network], now: float) -> bool:
+    def note(self, network: str, prefixes: Sequence[Prefix], now: float) -> bool:
         """Remember which prefixes a network has; tell whether it had others before, or none."""
         listed = _listed(tuple(prefixes))
         row = self._connection.execute("SELECT value FROM setting WHERE name = ?", [_NOTE + network]).fetchone()
@@ -116,12 +116,12 @@ class SqliteLedger:
             if name in networks or hashed(name) in networks:
                 self._write_note(name, listed, now)
 
-    def networks(self, now: float) -> dict[str, tuple[Network, ...]]:
+    def networks(self, now: float) -> dict[str, tuple[Prefix, ...]]:
         """Give the prefixes of the networks that were noted lately."""
         lately = {name: found for name, found in self._notes().items() if now - found[1] <= _REMEMBERED}
         return {name: tuple(map(ip_network, listed)) for name, (listed, _) in lately.items()}
 
-    def holds(self, prefix: Network) -> bool:
+    def holds(self, prefix: Prefix) -> bool:
         """Whether an address of a prefix is held."""
         query = "SELECT 1 FROM address WHERE family = ? AND packed BETWEEN ? AND ? AND holder IS NOT NULL LIMIT 1"
         bounds = [prefix.version, prefix.network_address.packed, prefix.broadcast_address.packed]
@@ -151,7 +151,7 @@ class SqliteLedger:
 
 
 @lru_cache(maxsize=16)
-def _listed(prefixes: tuple[Network, ...]) -> list[str]:
+def _listed(prefixes: tuple[Prefix, ...]) -> list[str]:
     """Write prefixes, the same for each ADD of a network."""
     return sorted(map(str, prefixes))
 

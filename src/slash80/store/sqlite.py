@@ -20,12 +20,12 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from slash80.addressing.attachment import Attachment, Key, State
+from slash80.addressing.attachment import Assignment, Attachment, Key, State
 from slash80.addressing.family import Address
 from slash80.addressing.pool import Range
 from slash80.errors import CniError, IoFailure, TryAgain
 from slash80.store import rows
-from slash80.store.api import Choose, Register, T
+from slash80.store.api import Register, Reservation, StoreReopened, T
 from slash80.store.ledger import SqliteLedger
 from slash80.store.locks import FileLock, private, unusable
 
@@ -103,33 +103,45 @@ class SqliteStore:
             found = [row for one in by for row in connection.execute(query, [one.host_ifname, one.since])]
         return [ip_address(packed) for (packed,) in found]
 
-    def dying(self) -> list[Attachment]:
-        """Give the attachments that are dying, oldest first."""
-        return self._found("WHERE state = ?", [State.DYING.value])
+    def terminating(self) -> list[Attachment]:
+        """Return the attachments that are terminating, oldest first."""
+        return self._found("WHERE state = ?", [State.TERMINATING.value])
 
     @_reopening
     def _found(self, which: str, values: list[str]) -> list[Attachment]:
         with self._opened_under_lock() as connection:
             return rows.found(connection, which, values)
 
-    @_reopening
-    def reserve(self, draft: Attachment, choose: Choose) -> Attachment:
-        """Choose addresses and keep the draft with them."""
-        with self._transaction() as connection:
-            if rows.version(connection) > rows.SCHEMA_VERSION:
-                msg = f"{self._path} was written by a newer slash80; wait until this node's upgrade is finished"
-                raise TryAgain(msg)
-            self._secret = self._secret or rows.secret(connection)
-            known = rows.found(connection, *rows.of_container(draft.key))
-            assignment = choose(SqliteLedger(connection, self._reached), self._secret, known)
+    @contextmanager
+    def reservation(self, draft: Attachment) -> Iterator[Reservation]:
+        """Open the transaction in which addresses are chosen for `draft` and recorded with it."""
+        was_open = self.is_open
+        held: list[tuple[Attachment, tuple[int, int] | None]] = []
+
+        def hold(assignment: Assignment) -> Attachment:
             kept = replace(draft, assignment=assignment, since=self._clock())
             rows.insert(connection, kept)
             if assignment.early:
                 counted = "UPDATE setting SET value = value + ? WHERE name = 'early_reuse'"
                 connection.execute(counted, [assignment.early])
-            opened = self._opened  # here, since afterwards another thread may have opened another file
-        self._own.reserved = kept, opened
-        return kept
+            held.append((kept, self._opened))  # here, since afterwards another thread may have opened another file
+            return kept
+
+        try:
+            with self._transaction() as connection:
+                if rows.version(connection) > rows.SCHEMA_VERSION:
+                    raise TryAgain(
+                        f"{self._path} was written by a newer slash80; wait until this node's upgrade is finished"
+                    )
+                self._secret = self._secret or rows.secret(connection)
+                known = rows.found(connection, *rows.of_container(draft.key))
+                yield Reservation(SqliteLedger(connection, self._reached), self._secret, known, hold)
+        except IoFailure as error:
+            if was_open and isinstance(error.__cause__, sqlite3.Error):
+                raise StoreReopened(error.msg, error.details) from error
+            raise
+        if held:
+            self._own.reserved = held[0]
 
     @_reopening
     def keep(self, attachment: Attachment) -> None:
@@ -152,11 +164,11 @@ class SqliteStore:
             rows.forget_rested(connection, now)
 
     @_reopening
-    def doom(self, host_ifname: str) -> None:
+    def mark_terminating(self, host_ifname: str) -> None:
         """Mark an attachment as dying."""
         with self._transaction() as connection:
             changed = "UPDATE attachment SET state = ? WHERE host_ifname = ?"
-            connection.execute(changed, [State.DYING.value, host_ifname])
+            connection.execute(changed, [State.TERMINATING.value, host_ifname])
 
     @_reopening
     def forget(self, dead: Sequence[Attachment]) -> None:
@@ -165,7 +177,7 @@ class SqliteStore:
         same = "SELECT 1 FROM attachment WHERE host_ifname = ? AND since = ? AND state = ?"
         with self._transaction() as connection:
             for attachment in dead:
-                values = [attachment.host_ifname, attachment.since, State.DYING.value]
+                values = [attachment.host_ifname, attachment.since, State.TERMINATING.value]
                 if connection.execute(same, values).fetchone():
                     rows.let_go(connection, attachment.host_ifname, now)
             rows.forget_rested(connection, now)
@@ -177,7 +189,7 @@ class SqliteStore:
             return question(SqliteLedger(connection, self._reached))
 
     @property
-    def is_there(self) -> bool:
+    def exists(self) -> bool:
         """Whether there is a file, so that something may be kept in it."""
         return _identity(self._path) is not None
 

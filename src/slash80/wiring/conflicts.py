@@ -12,28 +12,28 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator, Sequence
 
-from slash80.addressing.elsewhere import Elsewhere
-from slash80.addressing.family import IPV6, Address, Network, family_of
+from slash80.addressing.family import IPV6, Address, Prefix, family_of
+from slash80.addressing.occupied import Occupied
 from slash80.addressing.pool import Pool, Range
-from slash80.netlink import Socket
-from slash80.wiring import live, messages, wording
+from slash80.netlink.socket import Socket
+from slash80.wiring import messages, query, route_text
 
 _LOOKS = 16  # addresses of a pool that are tried
 _LEVELS = 16  # by which a subnet may be wider than a prefix in it, if everything nearby is routed
 _HOSTS = (int("5" * 32, 16), int("a" * 32, 16))  # bits of addresses that hardly anybody has
 
 
-def leading_elsewhere(host: Socket, addresses: Sequence[Address], prefixes: Sequence[Network]) -> dict[Range, str]:
+def routed_elsewhere(host: Socket, addresses: Sequence[Address], prefixes: Sequence[Prefix]) -> dict[Range, str]:
     """Return what the routes to these addresses, each of one of the prefixes, take of those; at a question each."""
     found = {}
-    for address, way in zip(addresses, live.ways_to(host, addresses), strict=True):
+    for address, way in zip(addresses, query.route_lookups(host, addresses), strict=True):
         prefix = next(prefix for prefix in prefixes if address in prefix)
         if way and _takes(host, way, prefix):
-            found[_common(way.dst, prefix)] = f"route {wording.route(host, way)} leads there"
+            found[_common(way.dst, prefix)] = f"route {route_text.route(host, way)} leads there"
     return found
 
 
-def around(host: Socket, prefixes: Sequence[Network]) -> dict[Range, str]:
+def around(host: Socket, prefixes: Sequence[Prefix]) -> dict[Range, str]:
     """Return what the subnets of the node's links, in which the prefixes may lie, take of those.
 
     A question for each prefix; more where it lies in such a subnet, or among prefixes that are routed elsewhere.
@@ -44,7 +44,7 @@ def around(host: Socket, prefixes: Sequence[Network]) -> dict[Range, str]:
         if way is None or not _is_on_link(host, way):
             continue
         if prefix.version == 4:
-            found[Range.of(prefix)] = f"route {wording.route(host, way)} leads there"
+            found[Range.of(prefix)] = f"route {route_text.route(host, way)} leads there"
         else:
             found |= {Range(one, one): words for one, words in _hosts(host, way.index, prefix)}
     return found
@@ -53,15 +53,15 @@ def around(host: Socket, prefixes: Sequence[Network]) -> dict[Range, str]:
 def refuse(host: Socket, pools: Sequence[Pool]) -> None:
     """Raise BelongsToAnother when of one of the pools all leads elsewhere, as ADD would find out."""
     for pool in pools:
-        known = Elsewhere(around(host, pool.prefixes))
+        known = Occupied(around(host, pool.prefixes))
         for _ in range(_LOOKS):
-            more = leading_elsewhere(host, [part.first for part in known.left_of(pool)[:1]], pool.prefixes)
+            more = routed_elsewhere(host, [part.first for part in known.left_of(pool)[:1]], pool.prefixes)
             if not more:
                 break
             known.add(more)
 
 
-def _takes(host: Socket, way: live.Route, prefix: Network) -> bool:
+def _takes(host: Socket, way: query.Route, prefix: Prefix) -> bool:
     """Whether a route, found by an address of the prefix, leads that elsewhere."""
     if way.kind != messages.RTN_UNICAST:
         return way.kind not in messages.DISCARDING
@@ -72,17 +72,17 @@ def _takes(host: Socket, way: live.Route, prefix: Network) -> bool:
     return prefix.version == 4 and _is_on_link(host, way)
 
 
-def _is_on_link(host: Socket, way: live.Route) -> bool:
+def _is_on_link(host: Socket, way: query.Route) -> bool:
     """Whether a route is a link's subnet, in which neighbours are asked for, and not a way through a tunnel."""
     if way.kind != messages.RTN_UNICAST or way.gateway or way.split or not way.dst.prefixlen:
         return False
     if way.protocol == messages.RTPROT_KERNEL:
         return True
-    link = live.link_at(host, way.index)
+    link = query.link_at(host, way.index)
     return link is not None and link.arp
 
 
-def _containing(host: Socket, prefix: Network) -> live.Route | None:
+def _containing(host: Socket, prefix: Prefix) -> query.Route | None:
     """Find the narrowest route that is wider than the prefix, and no default route.
 
     Not by an address of the prefix, which its cover hides, but by one beside it, or beside what contains it: a route
@@ -94,14 +94,14 @@ def _containing(host: Socket, prefix: Network) -> live.Route | None:
         for bits in _HOSTS:
             address = family_of(prefix).address(beside | bits & (1 << level) - 1)
             answer = host.exchange([messages.route_to(address, entry=True)])[0]
-            if answer.errno == errno.ENETUNREACH or (not answer.errno and live.is_default(answer.parts[0])):
+            if answer.errno == errno.ENETUNREACH or (not answer.errno and query.is_default(answer.messages[0])):
                 return None
-            if not answer.errno and (way := live.route_of(answer.parts[0])).dst.supernet_of(prefix):  # type: ignore[arg-type]
+            if not answer.errno and (way := query.route_of(answer.messages[0])).dst.supernet_of(prefix):  # type: ignore[arg-type]
                 return way
     return None
 
 
-def _hosts(host: Socket, index: int, prefix: Network) -> Iterator[tuple[Address, str]]:
+def _hosts(host: Socket, index: int, prefix: Prefix) -> Iterator[tuple[Address, str]]:
     """Give those hosts of an IPv6 prefix that are known to be on a link: it routes to them, or has them as neighbours.
 
     Only messages are read in which the prefix stands: a thousand other nodes are a thousand routes and neighbours.
@@ -112,16 +112,16 @@ def _hosts(host: Socket, index: int, prefix: Network) -> Iterator[tuple[Address,
     def wanted(body: bytes) -> bool:
         return begin in body
 
-    for part in host.dump(messages.all_routes(IPV6, index=index), disturbed=True, only=wanted):
-        route = live.route_of(part)
+    for part in host.dump(messages.all_routes(IPV6, index=index), allow_interrupted=True, only=wanted):
+        route = query.route_of(part)
         if route.gateway and route.gateway in prefix:
-            yield route.gateway, f"{route.gateway} is the gateway of route {wording.route(host, route)}"
-    for part in host.dump(messages.neighbours(index), disturbed=True, only=wanted):
-        neighbour = live.neighbour_of(part)
+            yield route.gateway, f"{route.gateway} is the gateway of route {route_text.route(host, route)}"
+    for part in host.dump(messages.neighbours(index), allow_interrupted=True, only=wanted):
+        neighbour = query.neighbour_of(part)
         if neighbour and neighbour.address in prefix:
-            link = live.link_at(host, index)
+            link = query.link_at(host, index)
             yield neighbour.address, f"{neighbour.address} is a neighbour on {link.name if link else 'the link'}"
 
 
-def _common(dst: Network, prefix: Network) -> Range:
+def _common(dst: Prefix, prefix: Prefix) -> Range:
     return Range.of(dst if dst.prefixlen > prefix.prefixlen else prefix)

@@ -26,54 +26,55 @@ from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from slash80.addressing.family import IPV4, IPV6, Address, Family, Network, family_of
+from slash80.addressing.family import IPV4, IPV6, Address, Family, Prefix, family_of
 from slash80.addressing.mac import Mac
-from slash80.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL, Step
-from slash80.wiring.linkmessage import linkmsg
-from slash80.wiring.patching import Attributes, Templates, Verb
+from slash80.netlink.codec import Step
+from slash80.netlink.constants import NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL
+from slash80.netlink.templates import Attributes, MessageType, Templates
+from slash80.wiring.link_message import linkmsg
 from slash80.wiring.plan import Plan, RouteSpec
 
 GROUP_ALIVE, GROUP_DYING = 21376, 21377
 PROTOCOL = 180  # of our routes; nobody else's number in iproute2's rt_protos
 LOWEST_PRIORITY = 0xFFFF_FFFF
-TABLE_ALL, TABLE_DEFAULT, TABLE_MAIN, TABLE_LOCAL = 0, 253, 254, 255
+RT_TABLE_UNSPEC, RT_TABLE_DEFAULT, RT_TABLE_MAIN, RT_TABLE_LOCAL = 0, 253, 254, 255
 RTN_UNICAST, RTN_LOCAL, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW = 1, 2, 6, 7, 8, 9
 DISCARDING = frozenset({RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW})
 RTPROT_KERNEL = 2
 FR_ACT_TO_TBL, FR_ACT_GOTO = 1, 2
 RULES_DISCARDING = {6: "blackhole", 7: "unreachable", 8: "prohibit"}  # of a rule's actions
-_NODAD = 0x02
-_SCOPE_UNIVERSE, SCOPE_LINK, _SCOPE_HOST = 0, 253, 254
-_LOOKUP_TABLE, _FIB_MATCH = 0x1000, 0x2000
-_PERMANENT = 0x80
-_IFF_UP = 1
-_NONE = 1  # IN6_ADDR_GEN_MODE_NONE
+IFA_F_NODAD = 0x02
+RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST = 0, 253, 254
+RTM_F_LOOKUP_TABLE, RTM_F_FIB_MATCH = 0x1000, 0x2000
+NUD_PERMANENT = 0x80
+IFF_UP = 1
+IN6_ADDR_GEN_MODE_NONE = 1  # IN6_ADDR_GEN_MODE_NONE
 _ARP_IGNORE_NOTHING = 9
 _BYTE = 255
 _TOO_SMALL_FOR_IPV6 = 1279  # RFC 8200, section 5
-_MAKE = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
-_SKIP_STATISTICS = 8  # RTEXT_FILTER_SKIP_STATS
+NLM_F_CREATE_EXCL_ACK = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
+RTEXT_FILTER_SKIP_STATS = 8  # RTEXT_FILTER_SKIP_STATS
 _ONE_QUEUE: Attributes = [("IFLA_NUM_TX_QUEUES", 1), ("IFLA_NUM_RX_QUEUES", 1)]
-_OURS = {"table": TABLE_MAIN, "proto": PROTOCOL}
+_OURS = {"table": RT_TABLE_MAIN, "proto": PROTOCOL}
 _SOMEWHERE: dict[int, Address] = {4: ip_address("192.88.99.0"), 6: ip_address("2000::")}
 _TEMPLATES = Templates()
 
-_NEW_LINK = Verb(linkmsg, RTM_NEWLINK, _MAKE | NLM_F_ECHO)
-_SET_LINK = Verb(linkmsg, RTM_NEWLINK, NLM_F_ACK)
-_DELETE_LINK = Verb(linkmsg, RTM_DELLINK, NLM_F_ACK)
-_GET_LINK = Verb(linkmsg, RTM_GETLINK, NLM_F_ACK)
-_GET_NETNS_ID = Verb(nsidmsg, RTM_GETNSID, NLM_F_ACK, "")
-_DUMP_LINKS = Verb(linkmsg, RTM_GETLINK, NLM_F_DUMP)
-_NEW_ADDRESS = Verb(ifaddrmsg, RTM_NEWADDR, _MAKE)
-_DELETE_ADDRESS = Verb(ifaddrmsg, RTM_DELADDR, NLM_F_ACK)
-_DUMP_ADDRESSES = Verb(ifaddrmsg, RTM_GETADDR, NLM_F_DUMP)
-_NEW_ROUTE = Verb(rtmsg, RTM_NEWROUTE, _MAKE, "")
-_DELETE_ROUTE = Verb(rtmsg, RTM_DELROUTE, NLM_F_ACK, "")
-_GET_ROUTE = Verb(rtmsg, RTM_GETROUTE, NLM_F_ACK, "")
-_DUMP_ROUTES = Verb(rtmsg, RTM_GETROUTE, NLM_F_DUMP, "")
-_DUMP_RULES = Verb(fibmsg, RTM_GETRULE, NLM_F_DUMP, "")
-_NEW_NEIGHBOUR = Verb(ndmsg, RTM_NEWNEIGH, _MAKE, "ifindex")
-_DUMP_NEIGHBOURS = Verb(ndmsg, RTM_GETNEIGH, NLM_F_DUMP, "ifindex")
+_NEW_LINK = MessageType(linkmsg, RTM_NEWLINK, NLM_F_CREATE_EXCL_ACK | NLM_F_ECHO)
+_SET_LINK = MessageType(linkmsg, RTM_NEWLINK, NLM_F_ACK)
+_DELETE_LINK = MessageType(linkmsg, RTM_DELLINK, NLM_F_ACK)
+_GET_LINK = MessageType(linkmsg, RTM_GETLINK, NLM_F_ACK)
+_GET_NETNS_ID = MessageType(nsidmsg, RTM_GETNSID, NLM_F_ACK, "")
+_DUMP_LINKS = MessageType(linkmsg, RTM_GETLINK, NLM_F_DUMP)
+_NEW_ADDRESS = MessageType(ifaddrmsg, RTM_NEWADDR, NLM_F_CREATE_EXCL_ACK)
+_DELETE_ADDRESS = MessageType(ifaddrmsg, RTM_DELADDR, NLM_F_ACK)
+_DUMP_ADDRESSES = MessageType(ifaddrmsg, RTM_GETADDR, NLM_F_DUMP)
+_NEW_ROUTE = MessageType(rtmsg, RTM_NEWROUTE, NLM_F_CREATE_EXCL_ACK, "")
+_DELETE_ROUTE = MessageType(rtmsg, RTM_DELROUTE, NLM_F_ACK, "")
+_GET_ROUTE = MessageType(rtmsg, RTM_GETROUTE, NLM_F_ACK, "")
+_DUMP_ROUTES = MessageType(rtmsg, RTM_GETROUTE, NLM_F_DUMP, "")
+_DUMP_RULES = MessageType(fibmsg, RTM_GETRULE, NLM_F_DUMP, "")
+_NEW_NEIGHBOUR = MessageType(ndmsg, RTM_NEWNEIGH, NLM_F_CREATE_EXCL_ACK, "ifindex")
+_DUMP_NEIGHBOURS = MessageType(ndmsg, RTM_GETNEIGH, NLM_F_DUMP, "ifindex")
 
 
 def create_pair(plan: Plan, netns_fd: int, *, index: int = 0) -> Step:
@@ -117,7 +118,7 @@ def set_alias(name: str, index: int, alias: str) -> Step:
 
 def set_up(name: str, index: int) -> Step:
     """Switch a link on."""
-    return _step(_SET_LINK, "ip link set %s up", (name,), index=index, flags=_IFF_UP, change=_IFF_UP)
+    return _step(_SET_LINK, "ip link set %s up", (name,), index=index, flags=IFF_UP, change=IFF_UP)
 
 
 def set_up_pod_end(name: str, index: int, families: Sequence[Family]) -> Step:
@@ -132,7 +133,7 @@ def set_up_pod_end(name: str, index: int, families: Sequence[Family]) -> Step:
     values = (name, name, _ARP_IGNORE_NOTHING)
     attributes: Attributes = [("IFLA_AF_SPEC", [_ipv4_setting("ARP_IGNORE", _ARP_IGNORE_NOTHING)])]
     text = "ip link set %s up; sysctl -w net/ipv4/conf/%s/arp_ignore=%s"
-    return _step(_SET_LINK, text, values, attributes=attributes, index=index, flags=_IFF_UP, change=_IFF_UP)
+    return _step(_SET_LINK, text, values, attributes=attributes, index=index, flags=IFF_UP, change=IFF_UP)
 
 
 def configure_host_end(name: str, index: int, families: Sequence[Family]) -> Step:
@@ -143,7 +144,7 @@ def configure_host_end(name: str, index: int, families: Sequence[Family]) -> Ste
     settings: Attributes = []
     commands = []
     if IPV6 in families:
-        settings.append(("AF_INET6", [("IFLA_INET6_ADDR_GEN_MODE", _NONE)]))
+        settings.append(("AF_INET6", [("IFLA_INET6_ADDR_GEN_MODE", IN6_ADDR_GEN_MODE_NONE)]))
         commands.append("ip link set %s addrgenmode none")
     if IPV4 in families:
         settings.append(_ipv4_setting("FORWARDING", 1))
@@ -158,7 +159,7 @@ def _ipv4_setting(name: str, value: int) -> tuple[str, Attributes]:
 
 def set_down(name: str, index: int) -> Step:
     """Switch a link off, which takes its routes away, and its IPv6 addresses unless it keeps them."""
-    return _step(_SET_LINK, "ip link set %s down", (name,), index=index, flags=0, change=_IFF_UP)
+    return _step(_SET_LINK, "ip link set %s down", (name,), index=index, flags=0, change=IFF_UP)
 
 
 def rename_without_ipv6(name: str, index: int, *, new: str) -> Step:
@@ -172,7 +173,7 @@ def rename_without_ipv6(name: str, index: int, *, new: str) -> Step:
     return _step(_SET_LINK, "ip link set %s name %s mtu %s", values, attributes=attributes, index=index)
 
 
-def put_aside(name: str, index: int, *, new: str) -> Step:
+def move_to_dying_group(name: str, index: int, *, new: str) -> Step:
     """Give a host end the dying group, and the name that goes with it."""
     attributes: Attributes = [("IFLA_IFNAME", new), ("IFLA_GROUP", GROUP_DYING)]
     return _step(
@@ -192,19 +193,19 @@ def delete_group(group: int) -> Step:
 
 def get_link(name: str) -> Step:
     """Ask for one link by name."""
-    attributes: Attributes = [("IFLA_IFNAME", name), ("IFLA_EXT_MASK", _SKIP_STATISTICS)]
+    attributes: Attributes = [("IFLA_IFNAME", name), ("IFLA_EXT_MASK", RTEXT_FILTER_SKIP_STATS)]
     return _step(_GET_LINK, "ip link show %s", (name,), attributes=attributes)
 
 
 def get_link_at(index: int) -> Step:
     """Ask for one link by index."""
-    attributes: Attributes = [("IFLA_EXT_MASK", _SKIP_STATISTICS)]
+    attributes: Attributes = [("IFLA_EXT_MASK", RTEXT_FILTER_SKIP_STATS)]
     return _step(_GET_LINK, "ip link show (index %s)", (index,), attributes=attributes, index=index)
 
 
 def all_links() -> Step:
     """Ask for all links."""
-    return _step(_DUMP_LINKS, "ip link show", (), attributes=[("IFLA_EXT_MASK", _SKIP_STATISTICS)])
+    return _step(_DUMP_LINKS, "ip link show", (), attributes=[("IFLA_EXT_MASK", RTEXT_FILTER_SKIP_STATS)])
 
 
 def get_netns_id(netns_fd: int) -> Step:
@@ -226,13 +227,13 @@ def add_gateway(name: str, index: int, family: Family) -> Step:
 
 def gateway_scope(family: Family) -> int:
     """Give the scope of a gateway address on the host end."""
-    return _SCOPE_HOST if family.version == 4 else SCOPE_LINK
+    return RT_SCOPE_HOST if family.version == 4 else RT_SCOPE_LINK
 
 
 def add_address(name: str, index: int, address: Address) -> Step:
     """Give a pod's interface its /32 or /128, usable at once."""
     text = "ip address add %s/%s dev %s" + ("" if address.version == 4 else " nodad")
-    fields = {"prefixlen": address.max_prefixlen, "scope": _SCOPE_UNIVERSE}
+    fields = {"prefixlen": address.max_prefixlen, "scope": RT_SCOPE_UNIVERSE}
     return _address(_NEW_ADDRESS, text, (name, address), index=index, **fields)
 
 
@@ -249,23 +250,23 @@ def addresses(index: int) -> Step:
 def add_host_route(name: str, index: int, address: Address) -> Step:
     """Lead an address to a host end; EEXIST when it leads elsewhere already, where REPLACE would take it from there."""
     fields = {"type": RTN_UNICAST, "dst_len": address.max_prefixlen, "family": family_of(address).af}
-    fields["scope"] = SCOPE_LINK if address.version == 4 else _SCOPE_UNIVERSE  # IPv6 routes have no scope
+    fields["scope"] = RT_SCOPE_LINK if address.version == 4 else RT_SCOPE_UNIVERSE  # IPv6 routes have no scope
     attributes: Attributes = [("RTA_DST", address), ("RTA_OIF", index)]
     values = (address, address.max_prefixlen, name, PROTOCOL)
     return _step(_NEW_ROUTE, "ip route add %s/%s dev %s proto %s", values, attributes=attributes, **fields, **_OURS)
 
 
-def add_unreachable(prefix: Network) -> Step:
+def add_unreachable(prefix: Prefix) -> Step:
     """Refuse what no pod has, or packets to it loop with the router and fill its neighbour table (RFC 7084, WPD-5)."""
     return _cover(_NEW_ROUTE, "add", prefix)
 
 
-def delete_unreachable(prefix: Network) -> Step:
+def delete_unreachable(prefix: Prefix) -> Step:
     """Refuse it no longer."""
     return _cover(_DELETE_ROUTE, "del", prefix)
 
 
-def _cover(verb: Verb, word: str, prefix: Network) -> Step:
+def _cover(verb: MessageType, word: str, prefix: Prefix) -> Step:
     attributes: Attributes = [*_destination(prefix), ("RTA_PRIORITY", LOWEST_PRIORITY)]
     fields = {"type": RTN_UNREACHABLE, "dst_len": prefix.prefixlen, "family": family_of(prefix).af}
     values = (prefix, LOWEST_PRIORITY, PROTOCOL)
@@ -273,17 +274,17 @@ def _cover(verb: Verb, word: str, prefix: Network) -> Step:
     return _step(verb, text, values, attributes=attributes, **fields, **_OURS)
 
 
-def add_node_route(prefix: Network, gateway: Address) -> Step:
+def add_node_route(prefix: Prefix, gateway: Address) -> Step:
     """Lead a prefix to another node, which is on a link of this one."""
     return _node_route(_NEW_ROUTE, "add", (prefix, gateway))
 
 
-def delete_node_route(prefix: Network, gateway: Address) -> Step:
+def delete_node_route(prefix: Prefix, gateway: Address) -> Step:
     """Lead it there no longer."""
     return _node_route(_DELETE_ROUTE, "del", (prefix, gateway))
 
 
-def _node_route(verb: Verb, word: str, what: tuple[Network, Address]) -> Step:
+def _node_route(verb: MessageType, word: str, what: tuple[Prefix, Address]) -> Step:
     prefix, gateway = what
     attributes: Attributes = [*_destination(prefix), ("RTA_GATEWAY", gateway)]
     fields = {"type": RTN_UNICAST, "dst_len": prefix.prefixlen, "family": family_of(prefix).af}
@@ -298,7 +299,7 @@ def add_gateway_route(name: str, index: int) -> Step:
     fe80::1, needs neither. Each interface has such a route, as those of other plugins may have, and routes to one
     destination must differ in their metric: it is the interface's index.
     """
-    fields = {"type": RTN_UNICAST, "dst_len": IPV4.bits, "family": IPV4.af, "scope": SCOPE_LINK}
+    fields = {"type": RTN_UNICAST, "dst_len": IPV4.bits, "family": IPV4.af, "scope": RT_SCOPE_LINK}
     attributes: Attributes = [("RTA_DST", IPV4.gateway), ("RTA_OIF", index), ("RTA_PRIORITY", index)]
     text = "ip route add %s dev %s scope link metric %s proto %s"
     return _step(_NEW_ROUTE, text, (IPV4.gateway, name, index, PROTOCOL), attributes=attributes, **fields, **_OURS)
@@ -335,7 +336,7 @@ def route_to(address: Address, *, entry: bool = False) -> Step:
 
     Of IPv4 the kernel names the entry's table only when asked to; of IPv6 it does, and refuses to be asked.
     """
-    flags = (_FIB_MATCH if address.version == 6 else _FIB_MATCH | _LOOKUP_TABLE) if entry else 0
+    flags = (RTM_F_FIB_MATCH if address.version == 6 else RTM_F_FIB_MATCH | RTM_F_LOOKUP_TABLE) if entry else 0
     fields = {"family": family_of(address).af, "dst_len": address.max_prefixlen, "flags": flags}
     return _step(_GET_ROUTE, "ip route get %s", (address,), attributes=[("RTA_DST", address)], **fields)
 
@@ -354,10 +355,10 @@ def all_rules(family: Family) -> Step:
     return _step(_DUMP_RULES, f"ip -{family.version} rule show", (), family=family.af)
 
 
-def all_routes(family: Family | None, *, index: int = 0, kind: int = 0, table: int = TABLE_MAIN) -> Step:
+def all_routes(family: Family | None, *, index: int = 0, kind: int = 0, table: int = RT_TABLE_MAIN) -> Step:
     """Ask for the routes of a table; of one link if an index is given, of one kind (RTN_*) if that is given."""
     text = f"ip -{family.version} route show" if family else "ip -4 route show; ip -6 route show"
-    text += "" if table == TABLE_MAIN else f" table {table or 'all'}"
+    text += "" if table == RT_TABLE_MAIN else f" table {table or 'all'}"
     attributes: Attributes = [("RTA_TABLE", table)] if table else []
     attributes += [("RTA_OIF", index)] if index else []
     # a table's number may be too large for the header, and then stands in the attribute alone
@@ -368,7 +369,7 @@ def all_routes(family: Family | None, *, index: int = 0, kind: int = 0, table: i
 def add_neighbour(name: str, index: int, *, gateway: Address, mac: Mac) -> Step:
     """Tell a pod its gateway's MAC for good: no question goes out, and no answer can be forged."""
     attributes: Attributes = [("NDA_DST", gateway), ("NDA_LLADDR", mac)]
-    fields = {"family": family_of(gateway).af, "state": _PERMANENT}
+    fields = {"family": family_of(gateway).af, "state": NUD_PERMANENT}
     text = "ip neighbour add %s dev %s lladdr %s nud permanent"
     return _step(_NEW_NEIGHBOUR, text, (gateway, name, mac), attributes=attributes, index=index, **fields)
 
@@ -378,20 +379,20 @@ def neighbours(index: int) -> Step:
     return _step(_DUMP_NEIGHBOURS, "ip neighbour show (index %s)", (index,), attributes=[("NDA_IFINDEX", index)])
 
 
-def _address(verb: Verb, text: str, what: tuple[str, Address], /, **fields: int) -> Step:
+def _address(verb: MessageType, text: str, what: tuple[str, Address], /, **fields: int) -> Step:
     name, address = what
     attributes: Attributes = [("IFA_ADDRESS", address)]
     attributes += [("IFA_LOCAL", address)] if address.version == 4 else []
-    fields |= {"family": family_of(address).af, "flags": _NODAD if address.version == 6 else 0}
+    fields |= {"family": family_of(address).af, "flags": IFA_F_NODAD if address.version == 6 else 0}
     return _step(verb, text, (address, fields["prefixlen"], name), attributes=attributes, **fields)
 
 
-def _destination(network: Network) -> Attributes:
+def _destination(network: Prefix) -> Attributes:
     return [("RTA_DST", network.network_address)] if network.prefixlen else []
 
 
 def _step(
-    verb: Verb,
+    verb: MessageType,
     text: str,
     values: tuple[object, ...],
     /,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from slash80.errors import BadNetns, Failure
-from slash80.netlink import Socket
+from slash80.netlink.socket import Socket
 
 T = TypeVar("T")
 OWN = "/proc/thread-self/ns/net"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slash80.addressing.family import FAMILIES, Address, Family, Network, family_of
+from slash80.addressing.family import FAMILIES, Address, Family, Prefix, family_of
 from slash80.addressing.mac import Mac
 
 
@@ -12,7 +12,7 @@ from slash80.addressing.mac import Mac
 class RouteSpec:
     """A route of the pod through its gateway; None leaves a value to the kernel."""
 
-    dst: Network
+    dst: Prefix
     mtu: int | None = None
     advmss: int | None = None
     priority: int | None = None

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from slash80.addressing.attachment import read_alias
-from slash80.addressing.family import FAMILIES, Address, Family, Network, family_of
+from slash80.addressing.family import FAMILIES, Address, Family, Prefix, family_of
 from slash80.addressing.mac import Mac
-from slash80.netlink import Socket
-from slash80.wiring import live, messages, ways
+from slash80.netlink.socket import Socket
+from slash80.wiring import messages, query, reachability
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Expected:
     mac: str
     our_mac: Mac | None
     addresses: tuple[Address, ...]
-    routes: tuple[tuple[Network, Address | None], ...]
+    routes: tuple[tuple[Prefix, Address | None], ...]
     only_ours: bool = False
 
     @property
@@ -44,13 +44,13 @@ def differences(host: Socket, pod: Socket, expected: Expected) -> list[str]:
 
     What a rule of the node does to its packets is not the pod's (`ways.misled`).
     """
-    link = live.link(host, expected.host_ifname)
+    link = query.link(host, expected.host_ifname)
     if link is None:
         return [f"host end {expected.host_ifname} is missing"]
     return [*_host_side(host, link, expected), *_pod_side(pod, expected)]
 
 
-def _host_side(host: Socket, link: live.Link, expected: Expected) -> Iterator[str]:
+def _host_side(host: Socket, link: query.Link, expected: Expected) -> Iterator[str]:
     name = expected.host_ifname
     if link.group != messages.GROUP_ALIVE:
         yield f"host end {name} is in group {link.group} instead of {messages.GROUP_ALIVE}"
@@ -62,8 +62,8 @@ def _host_side(host: Socket, link: live.Link, expected: Expected) -> Iterator[st
         yield f"host end {name} is down"
     yield from _gateways(host, expected, link.index)
     for address in expected.addresses:
-        wrong = _wrong_way(live.way_to(host, address), address, link.index)
-        if wrong and not ways.is_misled(host, address):
+        wrong = _wrong_way(query.route_lookup(host, address), address, link.index)
+        if wrong and not reachability.is_misled(host, address):
             yield f"host route {address}/{address.max_prefixlen} dev {name} {wrong}"
     if expected.only_ours:
         yield from _doubled(host, expected, link.index)
@@ -71,19 +71,19 @@ def _host_side(host: Socket, link: live.Link, expected: Expected) -> Iterator[st
 
 def _doubled(host: Socket, expected: Expected, index: int) -> Iterator[str]:
     for address in expected.addresses:
-        routes = live.routes(host, family_of(address), kind=messages.RTN_UNICAST)
+        routes = query.routes(host, family_of(address), kind=messages.RTN_UNICAST)
         if any(route.dst == ip_network(address) and route.index != index for route in routes):
             yield f"host route {address}/{address.max_prefixlen} dev {expected.host_ifname} has another beside it"
 
 
 def _gateways(host: Socket, expected: Expected, index: int) -> Iterator[str]:
-    there = {(found.address, found.length, found.scope) for found in live.addresses(host, index)}
+    there = {(found.address, found.length, found.scope) for found in query.addresses(host, index)}
     for family in expected.families:
         if (family.gateway, family.gateway_length, messages.gateway_scope(family)) not in there:
             yield f"gateway address {family.gateway} is missing or changed on {expected.host_ifname}"
 
 
-def _wrong_way(way: live.Route | None, address: Address, index: int) -> str:
+def _wrong_way(way: query.Route | None, address: Address, index: int) -> str:
     """Say why packets to an address do not go to its host end; empty when they do."""
     if way is None or way.kind == messages.RTN_UNREACHABLE or way.dst != ip_network(address):
         return "is missing"
@@ -94,7 +94,7 @@ def _wrong_way(way: live.Route | None, address: Address, index: int) -> str:
 
 def _pod_side(pod: Socket, expected: Expected) -> Iterator[str]:
     name = expected.ifname
-    link = live.link(pod, name)
+    link = query.link(pod, name)
     if link is None:
         yield f"interface {name} is missing in the pod"
         return
@@ -102,22 +102,22 @@ def _pod_side(pod: Socket, expected: Expected) -> Iterator[str]:
         yield f"interface {name} is down in the pod"
     if expected.mac and str(link.mac) != expected.mac:
         yield f"interface {name} has the MAC {link.mac} instead of {expected.mac}"
-    there = {(found.address, found.length) for found in live.addresses(pod, link.index)}
+    there = {(found.address, found.length) for found in query.addresses(pod, link.index)}
     for address in expected.addresses:
         if (address, address.max_prefixlen) not in there:
             yield f"address {address}/{address.max_prefixlen} is missing on {name} in the pod"
     yield from _neighbours(pod, link, expected)
     for family in expected.families:
         # of whatever table: `sbr` moves them
-        routes = live.routes(pod, family, index=link.index, kind=messages.RTN_UNICAST, table=messages.TABLE_ALL)
+        routes = query.routes(pod, family, index=link.index, kind=messages.RTN_UNICAST, table=messages.RT_TABLE_UNSPEC)
         known = {(route.dst, gateway) for route in routes for gateway in (route.gateway, None)}
         for dst, gateway in expected.routes:
             if family_of(dst) is family and (dst, gateway) not in known:
                 yield f"route {dst}{f' via {gateway}' if gateway else ''} dev {name} is missing in the pod"
 
 
-def _neighbours(pod: Socket, link: live.Link, expected: Expected) -> Iterator[str]:
-    known = {found.address: found for found in live.neighbours(pod, link.index)}
+def _neighbours(pod: Socket, link: query.Link, expected: Expected) -> Iterator[str]:
+    known = {found.address: found for found in query.neighbours(pod, link.index)}
     for family in expected.families:
         found = known.get(family.gateway)
         if found is None:

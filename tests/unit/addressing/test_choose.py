@@ -17,25 +17,26 @@ from profiles import examples
 from slash80.addressing import suffix
 from slash80.addressing.attachment import Assignment, Attachment, Key
 from slash80.addressing.choose import Wanted, choose
-from slash80.addressing.elsewhere import Elsewhere
-from slash80.addressing.family import IPV4, IPV6, Address, Family, Network, family_of
+from slash80.addressing.family import IPV4, IPV6, Address, Family, Prefix, family_of
 from slash80.addressing.mac import Mac
+from slash80.addressing.occupied import Occupied
 from slash80.addressing.pool import Pool, Range
 from slash80.addressing.suffix import Suffix
-from slash80.cni.values import _SUFFIX_ROOM
 from slash80.errors import BelongsToAnother, CniError, InvalidConfig, NoFreeAddress
+from slash80.settings.values import _SUFFIX_ROOM
 from slash80.store.api import Store
-from slash80.store.memory import MemoryStore
 from slash80.store.sqlite import SqliteStore
 from unit.builders import MAC, attachment
+from unit.store.memory import MemoryStore
+from unit.store.reserving import reserve
 
 POOL4 = Pool(IPV4, (ip_network("10.80.1.0/29"),))
 POOL6 = Pool(IPV6, (ip_network("2001:db8:0:1:1::/80"),))
 START = 1000.0
 
 
-def _elsewhere(addresses: Iterable[Address]) -> Elsewhere:
-    return Elsewhere({Range(address, address): "the node has it" for address in addresses})
+def _elsewhere(addresses: Iterable[Address]) -> Occupied:
+    return Occupied({Range(address, address): "the node has it" for address in addresses})
 
 
 class Node:
@@ -53,7 +54,7 @@ class Node:
         key = Key(f"pod{self.pods}", "eth0")
         whole = Wanted(**{"key": key, "boottime_ns": int(self.now * 1e9), **self._wanted, **wanted})
         draft = attachment(key=key, assignment=Assignment(None, None, None))
-        return self.store.reserve(draft, lambda ledger, secret, _known: choose(whole, ledger, secret))
+        return reserve(self.store, draft, lambda ledger, secret, _known: choose(whole, ledger, secret))
 
     def ipv4(self, **wanted: Any) -> str:  # noqa: ANN401 -- the fields of Wanted
         """Attach one more pod and give its IPv4."""
@@ -169,7 +170,7 @@ def test_a_requested_address_need_not_have_rested() -> None:
 )
 def test_a_requested_address_that_cannot_be_given_is_refused(address: str, kind: type[CniError], reason: str) -> None:
     """Outside or reserved is code 7; in use is code 102, naming the holder."""
-    node = Node(elsewhere=_elsewhere({ip_address("10.80.1.6")}))
+    node = Node(occupied=_elsewhere({ip_address("10.80.1.6")}))
     node.attach()
     wish = ip_address(address)
 
@@ -200,7 +201,7 @@ def test_a_requested_ipv6_sets_the_address_only(mode: Suffix) -> None:
     wish = ip_address("2001:db8:0:1:1::77")
     found = Node(mode=mode, mac=MAC if mode is Suffix.MAC else None).attach(requested={IPV6: wish}).assignment
 
-    assert (wish, True) == (found.ipv6, found.mac is not None and found.mac.usable)
+    assert (wish, True) == (found.ipv6, found.mac is not None and found.mac.addresses_ready)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ def test_an_ipv4_whose_ipv6_is_taken_is_passed_over(mode: Suffix) -> None:
 
     other = Node(
         mode=mode,
-        elsewhere=_elsewhere({first, suffix.address_of(POOL6.prefixes[0], suffix.embedded(IPv4Address("10.80.1.1")))}),
+        occupied=_elsewhere({first, suffix.address_of(POOL6.prefixes[0], suffix.embedded(IPv4Address("10.80.1.1")))}),
     )
     assert ("10.80.1.2" if mode is Suffix.IPV4 else "10.80.1.1") == other.ipv4()
 
@@ -249,32 +250,32 @@ ROUTE = "route 10.80.1.0/30 dev br0 proto kernel leads there"
 def test_what_leads_elsewhere_is_passed_over() -> None:
     """A part of the prefix that another route has, at whichever end."""
     for left_out, expected in (("10.80.1.0/30", (4, 5, 6)), ("10.80.1.4/30", (1, 2, 3))):
-        node = Node(elsewhere=Elsewhere({Range.of(ip_network(left_out)): ROUTE}))
+        node = Node(occupied=Occupied({Range.of(ip_network(left_out)): ROUTE}))
 
         assert [f"10.80.1.{last}" for last in expected] == [node.ipv4() for _ in expected]
 
 
 def test_a_prefix_that_leads_elsewhere_is_refused() -> None:
     """With the route and the key, not as a pool that is exhausted; another prefix beside it serves."""
-    left_out = Elsewhere({Range.of(ip_network("10.80.1.0/29")): ROUTE})
+    left_out = Occupied({Range.of(ip_network("10.80.1.0/29")): ROUTE})
     with pytest.raises(BelongsToAnother, match=f"^no address of 10.80.1.0/29 .*{ROUTE}; .* change ipv4.prefixes$"):
-        Node(elsewhere=left_out).attach()
+        Node(occupied=left_out).attach()
 
     pool = Pool(IPV4, (ip_network("10.80.1.0/29"), ip_network("10.80.9.0/29")))
-    assert "10.80.9.1" == Node(elsewhere=left_out, pools={IPV4: pool}).ipv4()
+    assert "10.80.9.1" == Node(occupied=left_out, pools={IPV4: pool}).ipv4()
 
 
 @pytest.mark.parametrize("mode", [Suffix.HASH, Suffix.IPV4, Suffix.UNIQUE])
 def test_a_large_prefix_that_leads_elsewhere_is_refused_at_once(mode: Suffix) -> None:
     """Without a look at the addresses of either family: each would cost a question under the store's lock."""
-    node = Node(mode=mode, elsewhere=Elsewhere({Range.of(POOL6.prefixes[0]): "route local leads there"}))
+    node = Node(mode=mode, occupied=Occupied({Range.of(POOL6.prefixes[0]): "route local leads there"}))
     with pytest.raises(BelongsToAnother, match=r"no address of 2001:db8:0:1:1::/80 .*ipv6\.prefixes"):
         node.attach(pools={IPV4: Pool(IPV4, (ip_network("10.0.0.0/8"),)), IPV6: POOL6})
 
 
 def test_an_exhausted_pool_tells_what_leads_elsewhere() -> None:
     """The counts alone would not add up."""
-    node = Node(elsewhere=Elsewhere({Range.of(ip_network("10.80.1.0/30")): ROUTE}))
+    node = Node(occupied=Occupied({Range.of(ip_network("10.80.1.0/30")): ROUTE}))
     for _ in range(3):
         node.attach()
 
@@ -284,7 +285,7 @@ def test_an_exhausted_pool_tells_what_leads_elsewhere() -> None:
 
 def test_a_requested_address_that_leads_elsewhere_names_the_route() -> None:
     """Though all of the prefix leads there."""
-    node = Node(elsewhere=Elsewhere({Range.of(POOL4.prefixes[0]): ROUTE}))
+    node = Node(occupied=Occupied({Range.of(POOL4.prefixes[0]): ROUTE}))
     with pytest.raises(BelongsToAnother, match=f"requested address 10.80.1.2 cannot be given: {ROUTE}"):
         node.attach(requested={IPV4: ip_address("10.80.1.2")})
 
@@ -305,7 +306,7 @@ OFFSETS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5)), max_size=3)
 LENGTHS4 = st.integers(8, 30) | st.integers(28, 30)
 
 
-def _prefixes(draw: st.DrawFn, base: str, lengths: st.SearchStrategy[int], *, least: int) -> tuple[Network, ...]:
+def _prefixes(draw: st.DrawFn, base: str, lengths: st.SearchStrategy[int], *, least: int) -> tuple[Prefix, ...]:
     """Give up to two prefixes that do not overlap."""
     start = ip_address(base)
     found = draw(st.lists(lengths, min_size=least, max_size=2))
@@ -354,7 +355,7 @@ class AnyNode(RuleBasedStateMachine):
         self.mode, self.pools = configuration
         prefixes = [prefix for pool in self.pools.values() for prefix in pool.prefixes]
         self.own = {prefix[n] for prefix in prefixes for n in own if n < prefix.num_addresses}
-        self.node = Node(pools=self.pools, mode=self.mode, cooldown=cooldown, elsewhere=_elsewhere(self.own))
+        self.node = Node(pools=self.pools, mode=self.mode, cooldown=cooldown, occupied=_elsewhere(self.own))
         self.node.store = self.make_store()
         self.cooldown = cooldown
 

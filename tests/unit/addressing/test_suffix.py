@@ -76,4 +76,4 @@ def test_a_hashed_suffix_depends_on_secret_and_ipv4() -> None:
 @pytest.mark.parametrize("ifname", ["eth0", "\udcff" * 15])
 def test_any_interface_name_can_be_hashed(ifname: str) -> None:
     """An environment may hold bytes that are no UTF-8."""
-    assert suffix.unique(SECRET, Key("c0ffee", ifname), boottime_ns=1, attempt=0).usable
+    assert suffix.unique(SECRET, Key("c0ffee", ifname), boottime_ns=1, attempt=0).addresses_ready

@@ -5,10 +5,10 @@ from typing import Any
 
 from slash80.agent.decide import Decision, Situation, decide
 from slash80.cluster.objects import NodeSeen
-from slash80.cluster.settings import Settings
-from slash80.cni import nodefile
 from slash80.prefixes.static import Static
-from slash80.wiring.between import NodeRoute
+from slash80.settings import node as nodefile
+from slash80.settings.cluster import ClusterSettings
+from slash80.wiring.node_routes import NodeRoute
 
 V6, V4, OLD = "2001:db8:a:b:1::/80", "10.80.1.0/24", "2001:db8:a:b:9::/80"
 OTHER6, OTHER4 = "2001:db8:a:b:2::/80", "10.80.2.0/24"
@@ -24,7 +24,7 @@ PEER = _node("b", OTHER4, OTHER6, addresses=("192.0.2.2", "2001:db8:1::2"))
 
 
 def _situation(**changes: Any) -> Situation:  # noqa: ANN401 -- any field
-    found: dict[str, Any] = {"settings": Settings(), "static": Static(), "own": OWN, "others": (PEER,)}
+    found: dict[str, Any] = {"settings": ClusterSettings(), "static": Static(), "own": OWN, "others": (PEER,)}
     return Situation(**found | changes)
 
 
@@ -34,8 +34,8 @@ def _decided(**changes: Any) -> Decision:  # noqa: ANN401 -- any field
     return found
 
 
-def _settings(**keys: Any) -> Settings:  # noqa: ANN401 -- any key
-    return Settings.model_validate(keys)
+def _settings(**keys: Any) -> ClusterSettings:  # noqa: ANN401 -- any key
+    return ClusterSettings.model_validate(keys)
 
 
 def test_a_node_of_a_cluster_that_says_nothing_more() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from slash80 import intent
 from slash80.agent import files
-from slash80.cni import nodefile
 from slash80.errors import BelongsToAnother, IoFailure
+from slash80.host import compiled_network
+from slash80.settings import node as nodefile
 
 HERE = Path("/run/slash80")
 
@@ -43,7 +43,7 @@ def test_the_conflist_leads_to_node_json(tmp_path: Path) -> None:
     (tmp_path / "node.json").write_text('{"version": 1, "ipv6": [{"prefix": "2001:db8:a:b:1::/80"}]}')
     plugin = files.conflist(tmp_path)["plugins"][0]
     assert str(tmp_path / "cni.sock") == plugin["socket"]
-    found = intent.read(plugin | {"name": "slash80"})
+    found = compiled_network.read(plugin | {"name": "slash80"})
     assert ["2001:db8:a:b:1::/80"] == [str(prefix) for prefix in found.prefixes]
     assert nodefile.NAME == "node.json"
 

@@ -10,7 +10,7 @@ import pytest
 from slash80 import __version__
 from slash80.addressing.attachment import State
 from slash80.cli import commands
-from slash80.node import boottime, store_in
+from slash80.host.context import boottime, store_in
 from unit.builders import attachment
 
 
@@ -19,7 +19,7 @@ def test_attachments_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[
     store = store_in(tmp_path / "s", timeout=5)
     store.keep(attachment(since=boottime()))
     store.keep(attachment(2, state=State.PENDING, since=boottime() - 1))
-    store.doom(attachment().host_ifname)
+    store.mark_terminating(attachment().host_ifname)
 
     assert 0 == commands.main(["attachments", "-o", "json", "--state-dir", str(tmp_path / "s")])
     second, first = json.loads(capsys.readouterr().out)

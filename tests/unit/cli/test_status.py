@@ -9,8 +9,8 @@ import pytest
 from lab.kube import FakeApi, node
 from slash80.agent import mark
 from slash80.cli import commands
-from slash80.cni import nodefile
-from slash80.node import boottime, store_in
+from slash80.host.context import boottime, store_in
+from slash80.settings import node as nodefile
 from unit.builders import attachment
 
 V6, OLD = "2001:db8:0:1:1::/80", "2001:db8:0:9:1::/80"

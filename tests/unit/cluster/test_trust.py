@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slash80.addressing.family import Network
+from slash80.addressing.family import Prefix
 from slash80.cluster.objects import NodeSeen
 from slash80.cluster.trust import Bounds, believe
 
@@ -76,7 +76,7 @@ _CIDRS = st.builds(
 
 
 @given(st.lists(st.tuples(st.sampled_from("123"), st.lists(_CIDRS, max_size=3)), max_size=5))
-def test_no_two_nodes_are_ever_believed_with_one_address(nodes: list[tuple[str, list[Network]]]) -> None:
+def test_no_two_nodes_are_ever_believed_with_one_address(nodes: list[tuple[str, list[Prefix]]]) -> None:
     """Whatever they claim, in whatever order they come."""
     seen = [NodeSeen(f"n{i}", created, tuple(cidrs)) for i, (created, cidrs) in enumerate(nodes)]
     found = believe(seen, Bounds())

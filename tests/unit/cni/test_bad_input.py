@@ -141,11 +141,11 @@ def test_arguments_are_judged_as_the_go_library_does(judge: Judge, text: str) ->
 
 
 @settings(max_examples=examples(125))
-@given(wishes=inputs.objects(inputs.VALUES), where=st.sampled_from(["runtimeConfig", "args", "prevResult"]))
-def test_wishes_and_previous_results_are_refused_or_pass(judge: Judge, wishes: Json, where: str) -> None:
+@given(pod_options=inputs.objects(inputs.VALUES), where=st.sampled_from(["runtimeConfig", "args", "prevResult"]))
+def test_wishes_and_previous_results_are_refused_or_pass(judge: Judge, pod_options: Json, where: str) -> None:
     """Any object there is refused as unsupported, undecodable or unusable, or the call goes on to the sandbox."""
     for verb in ("ADD", "CHECK"):
-        document = judge.conf(**{where: {"cni": wishes, **wishes} if where == "args" else wishes})
+        document = judge.conf(**{where: {"cni": pod_options, **pod_options} if where == "args" else pod_options})
 
         assert judge.code(environ(verb, NETNS="/nowhere/at/all"), document) in {2, 6, 7, 999}
 

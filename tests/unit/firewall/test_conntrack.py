@@ -11,7 +11,7 @@ import pytest
 from slash80.addressing.family import Address
 from slash80.errors import FirewallUnusable
 from slash80.firewall import conntrack
-from slash80.netlink import Answer, Part, Step, attribute, attributes
+from slash80.netlink.codec import Message, Response, Step, attribute, attributes
 from unit.kernels import Kernel
 
 ORIGINAL, REPLY, ZONE = 1, 2, 18
@@ -29,18 +29,20 @@ class Connections(Kernel):
         self.deleted: list[dict[int, bytes]] = []
         self.asked = 0
 
-    def dump(self, step: Step, *, disturbed: bool = False, only: Callable[[bytes], bool] | None = None) -> list[Part]:
+    def dump(
+        self, step: Step, *, allow_interrupted: bool = False, only: Callable[[bytes], bool] | None = None
+    ) -> list[Message]:
         """Give them as the kernel does."""
         self.asked += 1
         bodies = [
             bytes(4) + _tuple(ORIGINAL, one) + _tuple(REPLY, two) + _zone(zone) for one, two, zone in self._connections
         ]
-        return [Part(0, body) for body in bodies if only is None or only(body)]
+        return [Message(0, body) for body in bodies if only is None or only(body)]
 
-    def exchange(self, steps: Sequence[Step]) -> list[Answer]:
+    def exchange(self, steps: Sequence[Step]) -> list[Response]:
         """Note what is to be deleted."""
         self.deleted += [attributes(step.message, 20) for step in steps]
-        return [Answer(self._code) for _ in steps]
+        return [Response(self._code) for _ in steps]
 
 
 def _tuple(kind: int, source: Address) -> bytes:

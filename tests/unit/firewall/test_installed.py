@@ -13,7 +13,7 @@ from slash80.firewall import apply
 from slash80.firewall.installed import InstalledTable, _comment
 from slash80.firewall.records import Ruleset
 from slash80.firewall.ruleset import build
-from slash80.netlink import Answer, Part, Step, attribute
+from slash80.netlink.codec import Message, Response, Step, attribute
 from unit.firewall.test_ruleset import CLOSED, SETTINGS
 
 RULESET, OTHER = build(CLOSED), build(SETTINGS["echo-drop"])
@@ -29,8 +29,8 @@ def _userdata(comment: str) -> bytes:
 class Tables:
     """The kernel's nf_tables: what it answers about the table and each chain, and what was put there."""
 
-    table: Answer = field(default_factory=lambda: Answer(errno.ENOENT))
-    chains: dict[str, Answer] = field(default_factory=dict)
+    table: Response = field(default_factory=lambda: Response(errno.ENOENT))
+    chains: dict[str, Response] = field(default_factory=dict)
     put: list[str] = field(default_factory=list)
     works: bool = True
     rival: bool = False
@@ -46,28 +46,28 @@ class Tables:
     def close(self) -> None:
         """Be closed."""
 
-    def exchange(self, steps: Sequence[Step]) -> list[Answer]:
+    def exchange(self, steps: Sequence[Step]) -> list[Response]:
         """Answer about the generation, or the table, then about each chain by name."""
         self.asked += len(steps)
         if steps[0].what == "nft monitor":
-            return [Answer(parts=[Part(0, GENERIC + attribute(1, struct.pack(">I", self.generation)))])]
+            return [Response(messages=[Message(0, GENERIC + attribute(1, struct.pack(">I", self.generation)))])]
         names = [step.what.split()[3] for step in steps[1:]]
-        return [self.table, *(self.chains.get(name, Answer(errno.ENOENT)) for name in names)]
+        return [self.table, *(self.chains.get(name, Response(errno.ENOENT)) for name in names)]
 
     def have(self, ruleset: Ruleset, comment: str) -> None:
         """Have the table as nft would make it."""
         body = GENERIC + attribute(1, b"slash80\0") + attribute(2, bytes(4)) + attribute(6, _userdata(comment))
-        self.table = Answer(parts=[Part(0, body)])
+        self.table = Response(messages=[Message(0, body)])
         for chain in ruleset.chains:
             self.lay(chain.name, len(chain.rules) + (0 if chain.hook else 2), hooked=bool(chain.hook))
 
     def lay(self, name: str, uses: int, *, hooked: bool = True) -> None:
         """Have a chain with so many rules."""
         body = GENERIC + (attribute(4, b"hook") if hooked else b"") + attribute(6, struct.pack(">I", uses))
-        self.chains[name] = Answer(parts=[Part(0, body)])
+        self.chains[name] = Response(messages=[Message(0, body)])
         self.generation += 1
 
-    def take_away(self, name: str) -> None:
+    def delete_attachment(self, name: str) -> None:
         """Have a chain no more."""
         del self.chains[name]
         self.generation += 1
@@ -118,7 +118,7 @@ def test_a_kernel_that_keeps_no_comment(tables: Tables, table: InstalledTable, m
 
 
 HARMS: dict[str, Callable[[Tables], object]] = {
-    "chain gone": lambda tables: tables.take_away("edge"),
+    "chain gone": lambda tables: tables.delete_attachment("edge"),
     "chain flushed": lambda tables: tables.lay("edge", 0),
     "rule gone": lambda tables: tables.lay("source", len(RULESET.chains[2].rules) - 1),
     "hook gone": lambda tables: tables.lay("edge", 50, hooked=False),
@@ -166,8 +166,8 @@ def test_a_kernel_that_stopped_answering_is_asked_by_a_new_socket(tables: Tables
 def test_a_table_that_sleeps_is_not_whole(tables: Tables, table: InstalledTable) -> None:
     """The dormant flag switches all its rules off."""
     tables.have(RULESET, f"{RULESET.fingerprint} net")
-    body = tables.table.parts[0].body.replace(attribute(2, bytes(4)), attribute(2, b"\0\0\0\1"))
-    tables.table = Answer(parts=[Part(0, body)])
+    body = tables.table.messages[0].body.replace(attribute(2, bytes(4)), attribute(2, b"\0\0\0\1"))
+    tables.table = Response(messages=[Message(0, body)])
     tables.generation += 1
 
     assert not table.is_whole(RULESET)
@@ -220,7 +220,7 @@ def test_a_kernel_without_nf_tables_is_told(tables: Tables, table: InstalledTabl
 
 def test_a_kernel_that_refuses_is_told(tables: Tables, table: InstalledTable) -> None:
     """Without the rights, nothing is known about the table."""
-    tables.table = Answer(errno.EPERM)
+    tables.table = Response(errno.EPERM)
 
     with pytest.raises(FirewallUnusable, match=r"EPERM.*run as root"):
         table.is_whole(RULESET)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slash80.addressing.family import IPV4, IPV6, Network
+from slash80.addressing.family import IPV4, IPV6, Prefix
 from slash80.cluster.objects import NodeSeen
 from slash80.errors import InvalidConfig
 from slash80.prefixes import of_node
@@ -15,7 +15,7 @@ from slash80.prefixes.static import Static
 ONE, OTHER, OLD = ip_network("2001:db8:0:1:1::/80"), ip_network("2001:db8:0:2:1::/80"), ip_network("10.80.1.0/24")
 
 
-def _broken() -> list[Network]:
+def _broken() -> list[Prefix]:
     raise InvalidConfig("it is broken; mend it")
 
 

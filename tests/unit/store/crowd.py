@@ -18,8 +18,9 @@ from slash80.addressing.family import IPV4
 from slash80.addressing.pool import Pool
 from slash80.addressing.suffix import Suffix
 from slash80.errors import IoFailure, TryAgain
-from slash80.node import boottime
+from slash80.host.context import boottime
 from slash80.store.sqlite import SqliteStore
+from unit.store.reserving import reserve
 
 POOL = Pool(IPV4, (ip_network("10.80.0.0/20"),))
 ROUNDS = 20
@@ -79,7 +80,7 @@ class Worker(threading.Thread):
         while True:
             made = draft
             try:
-                made = self._store.reserve(draft, lambda ledger, secret, _known: choose(wanted, ledger, secret))
+                made = reserve(self._store, draft, lambda ledger, secret, _known: choose(wanted, ledger, secret))
                 self._kernel.take(made)
                 self._store.keep(made)
             except FileExistsError:
@@ -117,7 +118,7 @@ def main(directory: Path, name: str, threads: int, *, removes: bool) -> None:
     for worker in workers:
         worker.join()
     seen = sum((worker.seen for worker in workers), Counter[str]())
-    sys.stdout.write(f"{seen['taken']} {seen['disturbed']}\n")
+    sys.stdout.write(f"{seen['taken']} {seen['allow_interrupted']}\n")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from slash80.errors import IoFailure, TryAgain
 from slash80.store.sqlite import SqliteStore
 from unit.builders import attachment
 from unit.store import crowd
+from unit.store.reserving import reserve
 
 MakeStore = Callable[..., SqliteStore]
 KILLED = """
@@ -126,7 +127,7 @@ def test_a_damaged_file_is_moved_aside_and_made_anew(
 
     assert ["container2"] == names(store)
     assert damaged in [path.read_bytes() for path in directory.glob("state.*") if path.name != "state.db"]
-    assert attachment(3).key == store.reserve(attachment(3), nothing).key
+    assert attachment(3).key == reserve(store, attachment(3), nothing).key
 
 
 def test_an_empty_file_is_a_new_one(make: MakeStore, directory: Path) -> None:
@@ -152,7 +153,7 @@ def test_what_was_reserved_in_a_file_that_was_lost_is_kept_in_the_next(
 ) -> None:
     """Whether or not another process has made the next one meanwhile, without it: it was not complete then."""
     store = make()
-    reserved = store.reserve(attachment(1), always)
+    reserved = reserve(store, attachment(1), always)
     lose(directory / "state.db")
     if noticed:
         assert [] == names(make())
@@ -165,7 +166,7 @@ def test_what_was_reserved_in_a_file_that_was_lost_is_kept_in_the_next(
 def test_what_was_reserved_in_this_file_is_not_written_again(make: MakeStore, directory: Path) -> None:
     """Keeping it costs a look at the file."""
     store = make()
-    reserved = store.reserve(attachment(1), always)
+    reserved = reserve(store, attachment(1), always)
     before = (directory / "state.db").read_bytes()
     store.keep(reserved)
 
@@ -196,7 +197,7 @@ def test_a_file_of_a_newer_version_serves_removals_only(make: MakeStore, directo
     store = make()
 
     with pytest.raises(TryAgain, match="newer slash80"):
-        store.reserve(attachment(2), nothing)
+        reserve(store, attachment(2), nothing)
     assert attachment(1) == store.get(attachment(1).host_ifname)
     store.release(attachment(1).host_ifname)
     assert [] == names(store)
@@ -226,14 +227,14 @@ def test_a_lock_that_stays_busy_is_told(make: MakeStore) -> None:
             other.attachments()
         return Assignment(None, None, None)
 
-    make().reserve(attachment(2), choose)
+    reserve(make(), attachment(2), choose)
     assert ["container1", "container2"] == names(other)
 
 
 WRITING: dict[str, Callable[[SqliteStore], object]] = {
-    "reserve": lambda store: store.reserve(attachment(2), nothing),
+    "reserve": lambda store: reserve(store, attachment(2), nothing),
     "keep": lambda store: store.keep(attachment(2)),
-    "doom": lambda store: store.doom(attachment(1).host_ifname),
+    "doom": lambda store: store.mark_terminating(attachment(1).host_ifname),
     "release": lambda store: store.release(attachment(1).host_ifname),
 }
 METHODS: dict[str, Callable[[SqliteStore], object]] = {
@@ -351,7 +352,7 @@ def test_a_file_that_is_removed_in_mid_transaction_costs_that_call_only(make: Ma
         return attachment(3).assignment
 
     with suppress(IoFailure, TryAgain):
-        store.reserve(attachment(3), choose)
+        reserve(store, attachment(3), choose)
     assert ["container2"] == names(store)
 
 
@@ -368,9 +369,9 @@ def test_a_crowd_gets_no_address_twice(tmp_path: Path, what: str, removals: int)
     crowds = [subprocess.Popen([*command, n, "8", what], stdout=subprocess.PIPE, env=environment) for n in "ab"]
     seen = [[int(word) for word in process.communicate()[0].split()] for process in crowds]
 
-    taken, disturbed = map(sum, zip(*seen, strict=True))
+    taken, allow_interrupted = map(sum, zip(*seen, strict=True))
     assert taken <= removals * 2 * 8
-    assert disturbed <= removals
+    assert allow_interrupted <= removals
     known = crowd.shared(tmp_path).attachments()
     assert _held(crowd.Kernel(tmp_path / "kernel").survey()) == _held(known)
     assert 2 * 8 * crowd.ROUNDS // 2 == len(known)

@@ -11,12 +11,13 @@ import pytest
 
 from slash80.addressing.attachment import Assignment, Attachment, Key, Pod, State, hashed
 from slash80.addressing.choose import Counts, Ledger, Use
-from slash80.addressing.family import IPV4, IPV6, Network
+from slash80.addressing.family import IPV4, IPV6, Prefix
 from slash80.addressing.pool import Pool, Range
-from slash80.store.api import Choose, Store
-from slash80.store.memory import MemoryStore
+from slash80.store.api import Store
 from slash80.store.sqlite import SqliteStore
 from unit.builders import MAC, attachment
+from unit.store.memory import MemoryStore
+from unit.store.reserving import Choose, reserve
 
 NOTHING = Assignment(None, None, None)
 
@@ -66,7 +67,7 @@ def test_nothing_is_known_at_first(store: Store) -> None:
 def test_a_reservation_is_kept_and_holds_its_addresses(store: Store, clock: Clock) -> None:
     """The draft is kept with what was chosen, from the moment of the reservation."""
     wanted = attachment()
-    kept = store.reserve(replace(wanted, assignment=NOTHING), always(wanted))
+    kept = reserve(store, replace(wanted, assignment=NOTHING), always(wanted))
 
     assert replace(wanted, since=clock.now) == kept == store.get(wanted.host_ifname)
     assert [wanted.host_ifname] * 2 == [getattr(use(store, a), "holder", "") for a in kept.assignment.addresses]
@@ -81,8 +82,8 @@ def test_a_choice_sees_what_is_held_and_always_the_same_secret(store: Store) -> 
         seen.append((secret, ledger.use(ip_address("10.80.1.1"))))
         return NOTHING
 
-    store.reserve(attachment(2), choose)
-    store.reserve(attachment(3), choose)
+    reserve(store, attachment(2), choose)
+    reserve(store, attachment(3), choose)
     assert Use(attachment(1).host_ifname) == seen[0][1]
     assert (seen[0], True) == (seen[1], len(seen[0][0]) >= 16)
 
@@ -99,7 +100,7 @@ def test_a_choice_sees_what_the_container_has(store: Store) -> None:
         seen.extend(one.key.ifname for one in known)
         return NOTHING
 
-    store.reserve(mine, choose)
+    reserve(store, mine, choose)
     assert ["eth0", "net1"] == sorted(seen)
 
 
@@ -110,7 +111,7 @@ def test_nothing_is_kept_when_the_choice_fails(store: Store) -> None:
         raise LookupError
 
     with pytest.raises(LookupError):
-        store.reserve(attachment(), choose)
+        reserve(store, attachment(), choose)
     assert [] == store.attachments()
 
 
@@ -176,7 +177,7 @@ def test_released_addresses_rest_from_now_on(store: Store, clock: Clock) -> None
 
 def test_an_address_that_was_never_used_is_as_new_after_a_release_without_rest(store: Store) -> None:
     """An attachment that never came to be leaves its addresses as they were before: unknown."""
-    store.reserve(attachment(), always(attachment()))
+    reserve(store, attachment(), always(attachment()))
     store.release(attachment().host_ifname, rest=False)
 
     assert [None, None] == [use(store, a) for a in attachment().assignment.addresses]
@@ -187,7 +188,7 @@ def test_a_release_without_rest_keeps_the_rest_that_was_begun(store: Store, cloc
     store.keep(attachment())
     store.release(attachment().host_ifname)
     clock.now = 300
-    store.reserve(attachment(), always(attachment()))
+    reserve(store, attachment(), always(attachment()))
     store.release(attachment().host_ifname, rest=False)
 
     assert Use(None, 100.0) == use(store, "10.80.1.1")
@@ -241,11 +242,11 @@ def _range(first: str, last: str) -> Range:
 def test_a_dying_attachment_keeps_its_addresses_until_it_is_forgotten(store: Store, clock: Clock) -> None:
     """Its link is still there, so nobody else may have them; then they rest from that moment on."""
     store.keep(attachment())
-    store.doom(attachment().host_ifname)
+    store.mark_terminating(attachment().host_ifname)
     store.keep(attachment(2))
-    dying = store.dying()
+    dying = store.terminating()
 
-    assert [(attachment().key, State.DYING)] == [(one.key, one.state) for one in dying]
+    assert [(attachment().key, State.TERMINATING)] == [(one.key, one.state) for one in dying]
     assert attachment().host_ifname == getattr(use(store, "10.80.1.1"), "holder", None)
     clock.now += 1
     store.forget(dying)
@@ -267,20 +268,20 @@ def test_the_addresses_of_the_dead_are_those_that_they_still_hold(store: Store) 
 def test_what_was_made_anew_is_not_forgotten(store: Store) -> None:
     """Neither a living attachment of the same name nor one that began to die later."""
     store.keep(attachment())
-    store.doom(attachment().host_ifname)
+    store.mark_terminating(attachment().host_ifname)
     seen = store.attachments()
     store.keep(replace(attachment(), since=seen[0].since + 1))
     store.forget(seen)
     assert [State.READY] == [one.state for one in store.attachments()]
 
-    store.doom(attachment().host_ifname)
+    store.mark_terminating(attachment().host_ifname)
     store.forget(seen)
-    assert [State.DYING] == [one.state for one in store.attachments()]
+    assert [State.TERMINATING] == [one.state for one in store.attachments()]
 
 
 def test_dooming_or_forgetting_what_is_not_known_is_no_error(store: Store) -> None:
     """Somebody else was faster."""
-    store.doom("s80aaaaaaaaaaaa")
+    store.mark_terminating("s80aaaaaaaaaaaa")
     store.forget([attachment()])
 
     assert [] == store.attachments()
@@ -314,7 +315,7 @@ def test_the_prefixes_of_a_network_are_those_that_were_noted_last(store: Store) 
     """It is told when they are others than before; a network of which nobody hears for an hour is forgotten."""
     old, new = ip_network("10.80.1.0/24"), ip_network("2001:db8:0:1:1::/80")
 
-    def noted(now: float, network: str, *prefixes: Network) -> bool:
+    def noted(now: float, network: str, *prefixes: Prefix) -> bool:
         return store.read(lambda register: register.note(network, prefixes, now))
 
     assert [True, False, True] == [noted(1, "a", old), noted(2, "a", old), noted(3, "a", new, old)]
@@ -340,7 +341,7 @@ def test_a_prefix_is_held_while_an_attachment_has_an_address_of_it(store: Store)
     store.keep(attachment(5))
     store.keep(attachment(9))
     store.release(attachment(9).host_ifname)
-    store.doom(attachment(5).host_ifname)
+    store.mark_terminating(attachment(5).host_ifname)
     prefixes = [ip_network(f"10.80.1.{start}/29") for start in (0, 8, 16)] + [ip_network("2001:db8:0:1:1::/80")]
 
     assert [True, False, False, True] == store.read(lambda register: list(map(register.holds, prefixes)))

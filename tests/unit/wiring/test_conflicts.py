@@ -23,7 +23,7 @@ def taken(way: bytes | int, links: dict[str, Any] = BRIDGE) -> dict[str, str]:
     """Say what a route takes that the kernel gives for an address of a prefix."""
     address = A6 if isinstance(way, bytes) and way[0] == 10 else A4
     kernel = Kernel({f"ip route get {address}": way if isinstance(way, int) else [way]} | links)
-    found = conflicts.leading_elsewhere(kernel, [address], [FOUR, SIX])
+    found = conflicts.routed_elsewhere(kernel, [address], [FOUR, SIX])
     return {f"{taken.first} to {taken.last}": words for taken, words in found.items()}
 
 

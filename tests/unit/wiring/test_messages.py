@@ -14,7 +14,7 @@ from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from slash80.addressing.family import FAMILIES, IPV4, IPV6
-from slash80.netlink import Step, attribute
+from slash80.netlink.codec import Step, attribute
 from slash80.wiring import messages
 from slash80.wiring.plan import RouteSpec
 from unit.builders import MAC
@@ -51,7 +51,7 @@ MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
         "ip link set eth0 name x80aaaaaaaaaaaa mtu 1279",
     ),
     (
-        messages.put_aside(NAME, 5, new="x80aaaaaaaaaaaa"),
+        messages.move_to_dying_group(NAME, 5, new="x80aaaaaaaaaaaa"),
         *(LINK, 16, REQUEST | ACK, {"index": 5, "IFLA_IFNAME": "x80aaaaaaaaaaaa", "IFLA_GROUP": 21377}),
         "ip link set s80aaaaaaaaaaaa name x80aaaaaaaaaaaa group 21377",
     ),
@@ -157,7 +157,7 @@ MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
         "ip -4 route show table 30400",
     ),
     (
-        messages.all_routes(IPV4, index=5, kind=1, table=messages.TABLE_ALL),
+        messages.all_routes(IPV4, index=5, kind=1, table=messages.RT_TABLE_UNSPEC),
         *(ROUTE, 26, REQUEST | DUMP, {"family": 2, "table": 0, "type": 1, "RTA_TABLE": None, "RTA_OIF": 5}),
         "ip -4 route show table all",
     ),

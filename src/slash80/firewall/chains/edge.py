@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slash80.firewall.chains import echo, services, trusted
-from slash80.firewall.records import DYING, PODS, Chain, Settings
+from slash80.firewall.records import PODS, TERMINATING, Chain, Settings
 
 # Before other people's filters, at 0: what is dropped here nobody else sees, and an accept here is not final.
 _HOOK = "type filter hook forward priority filter - 10; policy accept;"
@@ -18,7 +18,7 @@ def chain(settings: Settings) -> Chain:
 
 def _rules(settings: Settings) -> Iterator[str]:
     # A dying link has no route of ours; this stops packets that foreign policy routing still sends there.
-    yield f"oifname {DYING} drop"
+    yield f"oifname {TERMINATING} drop"
     if not settings.closed:
         return
     # Before the next two: what is led on to a pod of another node leaves by the uplink.

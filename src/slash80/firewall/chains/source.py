@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slash80.firewall.records import DYING, PODS, Chain
+from slash80.firewall.records import PODS, TERMINATING, Chain
 
 # In prerouting and not in forward, or a pod could still forge packets to its own node. Priority mangle (-150) is after
 # connection tracking (-200), before which `ct state` is not known, and before dstnat (-100): what the pod sent is
@@ -19,7 +19,7 @@ def chain() -> Chain:
 
 
 def _rules() -> Iterator[str]:
-    yield f"iifname {DYING} drop"
+    yield f"iifname {TERMINATING} drop"
     yield f"iifname != {PODS} accept"
     # Not asked again: each of these connections began with a packet that was.
     yield "ct state established,related accept"

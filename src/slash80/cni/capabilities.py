@@ -1,0 +1,147 @@
+"""What a runtime asks for beside the configuration: addresses, a MAC, DNS, the pod; and what it asks for in vain.
+
+A wish is fulfilled or refused, never passed over: the pod would run with less than its owner was told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from slash80.cni import addresses, document, environment
+from slash80.cni.document import Document
+from slash80.cni.request import Request
+from slash80.errors import InvalidConfig, Undecodable, UnsupportedField, shown
+
+ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
+_REFUSED = {
+    "portMappings": "publish the pod by a Service, or put the portmap plugin after this one",
+    "bandwidth": "put the bandwidth plugin after this one",
+    "ipRanges": "give the ranges as ipv4.prefixes and ipv6.prefixes",
+}
+_OUR_ANNOTATION = "slash80.io/"
+_NO_IPV4 = "slash80.io/ipv4"
+
+
+@dataclass(frozen=True, slots=True)
+class PodOptions:
+    """One attachment's wishes; `ips` has at most one address of each family, `mac` is text as it was given."""
+
+    ips: tuple[IPv4Address | IPv6Address, ...]
+    mac: str
+    dns: Document
+    no_ipv4: bool
+    pod_namespace: str
+    pod_name: str
+    pod_uid: str
+
+
+def read(request: Request) -> PodOptions:
+    """Gather the wishes of a call; raise UnsupportedField, InvalidConfig, Undecodable or BadEnvironment.
+
+    Where several sources speak, runtimeConfig beats args.cni, which beats CNI_ARGS (CNI conventions).
+    """
+    refuse_ipam(request.conf)
+    runtime = document.section(request.conf, "runtimeConfig")
+    for key, instead in _REFUSED.items():
+        if _asked(document.get(runtime, key)):
+            value = shown(document.get(runtime, key))
+            msg = f"runtimeConfig '{key}' with value {value} is not supported; {instead}"
+            raise UnsupportedField(msg)
+    arguments = environment.arguments(request.env.args)
+    labelled = document.section(document.section(request.conf, "args"), "cni")
+    ips = _first(document.get(runtime, "ips"), document.get(labelled, "ips"), _split(arguments.get("IP", "")))
+    mac = _first(document.get(runtime, "mac"), document.get(labelled, "mac"), arguments.get("MAC", ""))
+    if not isinstance(mac, str):
+        msg = f"the requested mac is {shown(mac)}, but must be a string such as '02:00:5e:00:53:01'"
+        raise Undecodable(msg)
+    return PodOptions(
+        ips=_addresses(ips),
+        mac=mac,
+        dns=_dns(document.section(runtime, "dns")),
+        no_ipv4=_no_ipv4(document.section(runtime, ANNOTATIONS)),
+        pod_namespace=arguments.get("K8S_POD_NAMESPACE", ""),
+        pod_name=arguments.get("K8S_POD_NAME", ""),
+        pod_uid=arguments.get("K8S_POD_UID", ""),
+    )
+
+
+def refuse_ipam(conf: Document) -> None:
+    """Raise UnsupportedField when another IPAM is configured: its addresses would silently not be used."""
+    if ipam := document.get(conf, "ipam"):
+        msg = f"configuration key 'ipam' with value {shown(ipam)} is not supported: slash80 hands out addresses"
+        raise UnsupportedField(f"{msg} itself; remove it and give ipv4.prefixes and ipv6.prefixes")
+
+
+def _asked(value: Any) -> bool:  # noqa: ANN401 -- any JSON value
+    """Whether a value asks for anything: an object of zeros or an empty list does not."""
+    if isinstance(value, Mapping):
+        return any(map(_asked, value.values()))
+    return bool(value)
+
+
+def _first(*values: Any) -> Any:  # noqa: ANN401 -- any JSON values
+    """Give the first value that asks for something; an empty list or string does not."""
+    return next((value for value in values if value is not None and value not in ([], "")), values[-1])
+
+
+def _split(text: str) -> list[str]:
+    return text.split(",") if text else []
+
+
+def _addresses(values: Any) -> tuple[IPv4Address | IPv6Address, ...]:  # noqa: ANN401 -- any JSON value
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        msg = f"the requested ips are {shown(values)}, but must be a list of addresses"
+        raise Undecodable(msg)
+    found: dict[int, IPv4Address | IPv6Address] = {}
+    for address in map(_address, values):
+        if address.version in found:
+            msg = f"the requested ips {values} have two IPv{address.version} addresses; an interface gets one of each"
+            raise InvalidConfig(msg)
+        found[address.version] = address
+    return tuple(found.values())
+
+
+def _address(text: str) -> IPv4Address | IPv6Address:
+    try:
+        address = addresses.interface(text.strip()).ip
+    except ValueError as error:
+        msg = f"the requested address {shown(text)} is none; give one such as '10.80.1.5' or '2001:db8:0:1:1::5'"
+        raise Undecodable(msg) from error
+    # Go reads ::ffff:10.0.0.1 as IPv4, and so do the runtimes that write such a wish
+    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
+
+
+def _dns(wish: Document) -> Document:
+    """Rename the `dns` capability's keys to those of a result."""
+    names = {"nameservers": "servers", "search": "searches", "options": "options"}
+    found = {name: document.get(wish, key) or [] for name, key in names.items()}
+    if not any(found.values()):
+        return {}
+    if not all(_strings(value) for value in found.values()):
+        value = shown(wish)
+        msg = f"runtimeConfig 'dns' is {value}, but servers, searches and options must be lists of strings"
+        raise Undecodable(msg)
+    return found
+
+
+def _strings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+
+
+def _no_ipv4(annotations: Document) -> bool:
+    """Read the annotations that are ours; an unknown one is a wish that we do not know, so it is refused."""
+    _refuse_unknown(key for key in annotations if key.startswith(_OUR_ANNOTATION) and key != _NO_IPV4)
+    value = annotations.get(_NO_IPV4, "true")
+    if value not in ("true", "false"):
+        msg = f'pod annotation {_NO_IPV4} is {shown(value)}, but must be "true" or "false"'
+        raise InvalidConfig(msg)
+    return bool(value == "false")
+
+
+def _refuse_unknown(keys: Iterable[str]) -> None:
+    if key := next(iter(keys), None):
+        msg = f"pod annotation '{key}' is not supported by this version of slash80; remove it from the pod"
+        raise UnsupportedField(msg)

@@ -1,0 +1,134 @@
+"""What one call works with on its host: netlink sockets, firewall check, store and locks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from slash80.addressing.attachment import Attachment, State
+from slash80.addressing.family import Address, Family, Prefix
+from slash80.addressing.pool import Pool, Range
+from slash80.firewall.installed import InstalledTable
+from slash80.firewall.records import Ruleset
+from slash80.host.cache import TtlCache
+from slash80.netlink.socket import Socket
+from slash80.settings.network import RemovalConf
+from slash80.store.locks import AttachmentLocks
+from slash80.store.sqlite import SqliteStore
+from slash80.wiring import conflicts, netns, query, recover, sysctl, veth
+
+
+class DeferredDeletion(Protocol):
+    """Deletes links later and in batches, after they were taken from their pods."""
+
+    def queued(self) -> None:
+        """Note that one more link waits for its deletion."""
+
+    def failed(self, host_ifname: str, reason: Exception) -> None:
+        """Note that a link's deletion could not be deferred, so it was deleted at once."""
+
+
+class Host:
+    """The host's resources for one call; whoever made them closes them.
+
+    With `deferred_deletion` a DEL leaves the deletion of links to it; without, everything is deleted at once.
+    """
+
+    def __init__(
+        self,
+        netlink: Socket,
+        table: InstalledTable,
+        *,
+        store: SqliteStore,
+        locks: AttachmentLocks,
+        cache: TtlCache,
+        deferred_deletion: DeferredDeletion | None = None,
+    ) -> None:
+        self.netlink, self.table, self.store, self.locks = netlink, table, store, locks
+        self.cache, self.deferred_deletion = cache, deferred_deletion
+
+    def ensure_firewall(self, ruleset: Ruleset, network: str) -> bool:
+        """Put the firewall in place, which must be before any pod's link exists; report whether it was missing.
+
+        The check costs one netlink question and takes no lock. Raises what `InstalledTable.ensure` raises.
+        """
+        if self.table.is_whole(ruleset):
+            return False
+        with self.locks.firewall_held():
+            return self.table.ensure(ruleset, network, self._in_use)
+
+    def _in_use(self, network: str) -> bool:
+        return any(one.same_network(network) and one.state is not State.TERMINATING for one in self.store.attachments())
+
+    def require(self, families: tuple[Family, ...]) -> None:
+        """Raise Failure when the kernel lacks a family."""
+        self.cache.get(("families", families), lambda: sysctl.require(families))
+
+    def on_link(self, prefixes: tuple[Prefix, ...]) -> Mapping[Range, str]:
+        """Return what subnets of the host's links take of the prefixes, and which link it is."""
+        return self.cache.get(("on-link", prefixes), lambda: self._on_link(prefixes))
+
+    def _on_link(self, prefixes: tuple[Prefix, ...]) -> Mapping[Range, str]:
+        with veth.translated():
+            return conflicts.around(self.netlink, prefixes)
+
+    def routed_elsewhere(self, addresses: Sequence[Address], prefixes: Sequence[Prefix]) -> Mapping[Range, str]:
+        """Return what the routes to these addresses take of the prefixes."""
+        with veth.translated():
+            return conflicts.routed_elsewhere(self.netlink, addresses, prefixes)
+
+    def refuse_conflicts(self, pools: Sequence[Pool]) -> None:
+        """Raise BelongsToAnother when every address of one of the pools is routed elsewhere."""
+        with veth.translated():
+            conflicts.refuse(self.netlink, pools)
+
+    def uplink_mtu(self) -> int:
+        """Return the MTU of the default route; raise Failure when the kernel refuses to tell."""
+        return self.cache.get("mtu", self._uplink_mtu)
+
+    def _uplink_mtu(self) -> int:
+        with veth.translated():
+            return query.uplink_mtu(self.netlink)
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """What a process brings to a call: the host's resources, and the descriptor of CNI_NETNS if one was received."""
+
+    opened: Callable[[RemovalConf], AbstractContextManager[Host]]
+    sandbox: int | None = None
+
+
+def store_in(state_dir: Path, timeout: float) -> SqliteStore:
+    """Return the store of a state directory; one that was lost is rebuilt from the kernel."""
+    return SqliteStore(state_dir, survey=_recovered, timeout=timeout, clock=boottime)
+
+
+def boottime() -> float:
+    """Return the seconds since boot, including suspend: the clock of everything that does not survive a reboot."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _recovered() -> list[Attachment]:
+    """Return the attachments that are complete; a call that is still making one stores it itself in the end."""
+    with netns.socket_here() as netlink:
+        return [replace(attachment, since=boottime()) for attachment in recover.attachments(netlink)]
+
+
+@contextmanager
+def _opened(conf: RemovalConf) -> Iterator[Host]:
+    """Open everything a call needs, for that call only."""
+    with ExitStack() as stack:
+        netlink, table = stack.enter_context(netns.socket_here()), InstalledTable()
+        stack.callback(table.close)
+        store = store_in(conf.state_dir, conf.lock_timeout)
+        stack.callback(store.close)
+        locks = AttachmentLocks(conf.state_dir, conf.lock_timeout)
+        yield Host(netlink, table, store=store, locks=locks, cache=TtlCache())
+
+
+STANDALONE = CallContext(_opened)  # of a process that handles one call

@@ -1,0 +1,235 @@
+"""One netlink socket: batches of ready-made messages go out, answers and acknowledgements come in, one by one.
+
+Only `wiring` and `firewall` may use it. What the messages say is theirs; pyroute2's message classes make them. The
+socket is our own because a batch must name the step that failed, which needs each acknowledgement with its extended
+message. Source: Documentation/userspace-api/netlink/intro.rst of the kernel.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Self
+
+from slash80.netlink.codec import HEADER, Message, NetlinkError, Response, Step, attributes
+from slash80.netlink.constants import (
+    NETLINK_ADD_MEMBERSHIP,
+    NETLINK_CAP_ACK,
+    NETLINK_DROP_MEMBERSHIP,
+    NETLINK_EXT_ACK,
+    NETLINK_GET_STRICT_CHK,
+    NETLINK_ROUTE,
+    NLM_F_ACK,
+    NLM_F_ACK_TLVS,
+    NLM_F_CAPPED,
+    NLM_F_DUMP_INTR,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    NLMSGERR_ATTR_MSG,
+    SO_RCVBUFFORCE,
+    SOL_NETLINK,
+)
+
+_FLAGS, _NUMBER = struct.Struct("=H"), struct.Struct("=II")  # of a header, at 6 and at 8
+_ERRNO = struct.Struct("=i")
+_RECEIVED = 1 << 20  # bytes of receive buffer
+_BUFFER = 1 << 16  # a dump comes in parts of at most 32 KiB (netlink_dump in net/netlink/af_netlink.c)
+_DUMP_TRIES = 5
+_AT_ONCE = 100
+_NEWS_SECONDS = 30.0
+_ANSWER_WAIT = struct.pack("ll", 30, 0)  # seconds, microseconds; the kernel answers at once or not at all
+
+
+_DONE = Response()  # of every step that was done and of which the kernel has nothing to tell
+
+
+class Socket:
+    """A netlink socket of the network namespace that the opening thread is in; it stays there wherever it is used."""
+
+    def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
+        """Open and bind; raise OSError where the kernel lacks the protocol."""
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+        self._sequence, self._buffer = 0, bytearray(_BUFFER)
+        self._notifications: list[Message] = []
+        self._only: Callable[[bytes], bool] | None = None  # of a dump's parts, or all would be in memory at once
+        for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):
+            self._socket.setsockopt(SOL_NETLINK, option, 1)
+        if protocol == NETLINK_ROUTE:
+            self._socket.setsockopt(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _ANSWER_WAIT)
+        with suppress(PermissionError):  # a storm of pods tells much between two reads
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _RECEIVED)
+        self._socket.bind((0, 0))
+
+    def __enter__(self) -> Self:
+        """Use the socket as a context."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the socket."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket; a socket keeps its network namespace alive."""
+        self._socket.close()
+
+    def run(self, steps: Sequence[Step]) -> list[Response]:
+        """Do all steps in one send; raise NetlinkError for the first that failed, after all were answered."""
+        answers = self.exchange(steps)
+        for step, answer in zip(steps, answers, strict=True):
+            if answer.errno:
+                raise NetlinkError(step, answer)
+        return answers
+
+    @contextmanager
+    def subscribed(self, group: int) -> Iterator[None]:
+        """Hear what the kernel tells the group during the block, for `wait_for_news`."""
+        self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+        try:
+            yield
+        finally:
+            self._socket.setsockopt(SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, group)
+            self._drain()
+
+    def _drain(self) -> None:
+        """Forget what was told and not yet read, or the next block takes it for its own."""
+        with suppress(BlockingIOError):
+            while True:
+                self._socket.recv_into(self._buffer, 0, socket.MSG_DONTWAIT)
+        self._notifications.clear()
+
+    def wait_for_notification(self, wanted: Callable[[Message], bool]) -> None:
+        """Return as soon as the kernel has told something that is wanted, which may have been before this call.
+
+        Raise TimeoutError when it tells of nothing else for too long: in a storm of pods there is always something.
+        """
+        deadline = time.monotonic() + _NEWS_SECONDS
+        while time.monotonic() < deadline:
+            notifications, self._notifications = self._notifications, []
+            if any(map(wanted, notifications)):
+                return
+            self._settle(self._sequence + 1, [])
+        raise TimeoutError(errno.ETIMEDOUT, "the kernel did not tell that an address can be used")
+
+    def ask(self, step: Step) -> list[Message]:
+        """Send one question and give the messages of its answer; raise NetlinkError when it is refused."""
+        return self.run([step])[0].messages
+
+    def dump(
+        self, step: Step, *, allow_interrupted: bool = False, only: Callable[[bytes], bool] | None = None
+    ) -> list[Message]:
+        """Read a whole table, or of it `only` what is wanted; what the kernel says was disturbed is read again.
+
+        Where links come and go all the time it always is. Whoever can do with what it saw in all goes, old entries and
+        some of the new ones, takes it `disturbed`; others get a NetlinkError in the end. What was seen several times is
+        given once, where it was seen last.
+        """
+        seen: dict[bytes, Message] = {}
+        self._only = only
+        try:
+            for _ in range(_DUMP_TRIES):
+                answer = self.exchange([step])[0]
+                if answer.errno != errno.EINTR:
+                    break
+                for part in answer.messages:
+                    seen.pop(part.body, None)
+                    seen[part.body] = part
+        finally:
+            self._only = None
+        if answer.errno == errno.EINTR and allow_interrupted:
+            return list(seen.values())
+        if answer.errno:
+            raise NetlinkError(step, answer)
+        return answer.messages
+
+    def _receive(self) -> int:
+        """Receive once and give the size; always into the same memory, since fresh one of that size costs 10 us."""
+        try:
+            size = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
+        except BlockingIOError as error:
+            raise TimeoutError(errno.ETIMEDOUT, "the kernel did not answer a netlink message") from error
+        if size > _BUFFER:
+            raise OSError(errno.EMSGSIZE, f"the kernel sent a netlink message of {size} bytes")
+        return size
+
+    def exchange(self, steps: Sequence[Step]) -> list[Response]:
+        """Send all steps and give each one's answer, failed or not; only the last may be a dump.
+
+        They go in slices: the answers to more would not fit into the socket's buffer.
+        """
+        if len(steps) <= _AT_ONCE:
+            return self._exchange(steps) if steps else []
+        slices = (steps[start : start + _AT_ONCE] for start in range(0, len(steps), _AT_ONCE))
+        return [answer for part in slices for answer in self._exchange(part)]
+
+    def _exchange(self, steps: Sequence[Step]) -> list[Response]:
+        first, answers = self._sequence + 1, [_DONE] * len(steps)
+        self._sequence += len(steps)
+        self._socket.send(_batch(steps, first))
+        while not self._settle(first, answers):
+            pass
+        return answers
+
+    def _settle(self, first: int, answers: list[Response]) -> bool:
+        """Receive once, and settle answers, whose numbers begin at `first`; tell whether the last one came to its end.
+
+        What is older is the rest of an exchange that was given up, and what has no number is news.
+        """
+        size, offset, buffer, ended = self._receive(), 0, self._buffer, False
+        while offset + HEADER.size <= size:
+            length, kind, flags, sequence, _ = HEADER.unpack_from(buffer, offset)
+            if length < HEADER.size:
+                break
+            start, end, index = offset + HEADER.size, offset + length, sequence - first
+            offset = end + 3 & ~3
+            if not sequence:
+                self._notifications.append(Message(kind, bytes(buffer[start:end])))
+            elif 0 <= index < len(answers):
+                ended |= index == len(answers) - 1 and kind in {NLMSG_ERROR, NLMSG_DONE}
+                if kind != NLMSG_ERROR or _ERRNO.unpack_from(buffer, start)[0]:
+                    if (answer := answers[index]) is _DONE:
+                        answer = answers[index] = Response()
+                    _take(answer, kind, flags=flags, body=bytes(buffer[start:end]), only=self._only)
+        return ended
+
+
+def _batch(steps: Sequence[Step], first: int) -> bytearray:
+    """Join the messages, numbered; only the last one asks to be acknowledged.
+
+    They are done in their order, so by then all are; what fails is told in any case (netlink_rcv_skb in
+    net/netlink/af_netlink.c).
+    """
+    data = bytearray()
+    start = 0
+    for sequence, step in enumerate(steps, first):
+        if data:
+            _FLAGS.pack_into(data, start + 6, _FLAGS.unpack_from(data, start + 6)[0] & ~NLM_F_ACK)
+        start = len(data)
+        data += step.message
+        _NUMBER.pack_into(data, start + 8, sequence, 0)
+        data += bytes(-len(data) % 4)
+    return data
+
+
+def _take(answer: Response, kind: int, *, flags: int, body: bytes, only: Callable[[bytes], bool] | None) -> None:
+    """Add a message to an answer, if it is wanted."""
+    if flags & NLM_F_DUMP_INTR:
+        answer.errno = errno.EINTR
+    if kind not in {NLMSG_ERROR, NLMSG_DONE}:
+        if only is None or only(body):
+            answer.messages.append(Message(kind, body))
+        return
+    code = -_ERRNO.unpack_from(body)[0] if len(body) >= _ERRNO.size else 0  # negated; also at a dump's end
+    answer.errno = code or answer.errno
+    if kind == NLMSG_ERROR and flags & NLM_F_ACK_TLVS:
+        # the failed message's header is repeated, and its body too unless the kernel capped it
+        length = HEADER.unpack_from(body, 4)[0] if not flags & NLM_F_CAPPED else HEADER.size
+        words = attributes(body, 4 + (length + 3 & ~3)).get(NLMSGERR_ATTR_MSG, b"")
+        answer.extack = words.rstrip(b"\0").decode("utf-8", "replace")

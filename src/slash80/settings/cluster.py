@@ -1,0 +1,63 @@
+"""The agent's settings for the whole cluster: `config.yaml` of ConfigMap `slash80`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field
+
+from slash80.errors import CniError, InvalidConfig
+from slash80.settings import values
+from slash80.settings.network import Firewall, Model, Trusted
+from slash80.settings.node import Options4, Options6
+
+SourceName = Literal["static", "annotation", "spec"]
+
+
+class ClusterSettings(Model):
+    """What is the same on every node."""
+
+    firewall: Firewall = Field(
+        Firewall(),
+        description="The keys of `firewall`. Without `clusterPrefixes` they are every node's `spec.podCIDRs`, without "
+        "`nodePrefixes` every node's addresses, without `serviceCIDRs` what the API's ServiceCIDRs say.",
+    )
+    prefix_sources: list[SourceName] = Field(
+        ["static", "annotation", "spec"],
+        min_length=1,
+        description="Where a node's prefixes come from; for each family the first that answers. `static`: `--prefix` "
+        "and `--prefix-file` of the agent; `annotation`: `slash80.io/prefix-override` of the Node; `spec`: its "
+        "`spec.podCIDRs`.",
+    )
+    node_routes: Literal["auto", "none"] = Field(
+        "auto",
+        description="`auto`: routes to the prefixes of the nodes that are on this node's own links; `none`: whoever "
+        "runs the network does that.",
+    )
+    node_prefixes: list[Trusted] = Field([], description="The same as `firewall.nodePrefixes`.")
+    ipv6: Options6 = Field(Options6(), description="The keys of `ipv6` but `prefixes`.")
+    ipv4: Options4 = Field(Options4(), description="The keys of `ipv4` but `prefixes`.")
+    mtu: int = Field(0, description="MTU of pods, 1280 to 65535; 0: that of the default route's link, IPv6 first.")
+
+    @property
+    def all_node_prefixes(self) -> tuple[Any, ...]:
+        """The nodes' prefixes, under whichever key they were given."""
+        return (*self.firewall.node_prefixes, *self.node_prefixes)
+
+
+def read(path: Path) -> ClusterSettings:
+    """Read the file; without one everything has its default. Raise InvalidConfig naming the key and the value."""
+    try:
+        document = yaml.safe_load(path.read_bytes())
+    except FileNotFoundError:
+        return ClusterSettings()
+    except (OSError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InvalidConfig(f"{path} cannot be read: {reason}; mend the ConfigMap slash80") from error
+    try:
+        with values.translated():
+            return ClusterSettings.model_validate(document or {})
+    except CniError as error:
+        raise InvalidConfig(f"{path}: {error.msg}") from error

@@ -1,0 +1,241 @@
+"""The network configuration, as models that check it, refuse it with the key and the value, and document it.
+
+`docs/configuration.md` is made from the descriptions here. Defaults are part of what users rely on.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache, lru_cache, partial
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic.alias_generators import to_camel
+
+from slash80.cni.document import Document
+from slash80.errors import Undecodable
+from slash80.settings import values
+
+_BYTES = 1 << 20
+Prefix = IPv4Network | IPv6Network
+AnyPrefix4 = Annotated[IPv4Network, BeforeValidator(partial(values.network, version=4))]
+AnyPrefix6 = Annotated[IPv6Network, BeforeValidator(partial(values.network, version=6))]
+PodPrefix4 = Annotated[IPv4Network, BeforeValidator(partial(values.prefix, version=4))]
+PodPrefix6 = Annotated[IPv6Network, BeforeValidator(partial(values.prefix, version=6))]
+Trusted = Annotated[Prefix, BeforeValidator(values.trusted)]
+_AsText = PlainSerializer("-".join, return_type=str, when_used="json")
+Span4 = Annotated[values.Span, BeforeValidator(partial(values.span, version=4)), _AsText]
+Span6 = Annotated[values.Span, BeforeValidator(partial(values.span, version=6)), _AsText]
+Destination = Annotated[Prefix, BeforeValidator(values.network)]
+Folder = Annotated[Path, BeforeValidator(values.absolute)]
+
+
+class Model(BaseModel):
+    """Keys in camelCase, matched as Go matches them: without regard to case, and `null` means absent.
+
+    Built on first use: a removal does not pay for the models of the whole configuration.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="forbid", defer_build=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _any_case(cls, data: Any) -> Any:  # noqa: ANN401 -- any JSON value; what is not an object pydantic refuses
+        if not isinstance(data, dict):
+            return data
+        names = {alias.lower(): alias for alias in (field.alias for field in cls.model_fields.values()) if alias}
+        return {names.get(key.lower(), key): value for key, value in data.items() if value is not None}
+
+
+class Ipv6(Model):
+    """Pods' IPv6 addresses; the family is off without prefixes."""
+
+    prefixes: list[PodPrefix6] = Field(
+        [],
+        max_length=256,
+        description="Prefixes routed to this node, /64 to /120, even inside its link's /64; the first is used first.",
+    )
+    suffix: Literal["unique", "ipv4", "hash", "mac"] = Field(
+        "unique",
+        description="The rest of the address: `unique` an unguessable hash, never used twice; `ipv4` the pod's IPv4 "
+        "(/96 or shorter); `hash` a keyed hash of the IPv4; `mac` the MAC that the runtime asks for (/80 or shorter).",
+    )
+    exclude: list[Span6] = Field(
+        [], description="Addresses, prefixes or ranges `first-last` that are never handed out."
+    )
+    masquerade: bool = Field(
+        default=False, description="Hide pods behind the node's address; only for prefixes nobody routes."
+    )
+
+
+class Ipv4(Model):
+    """Pods' IPv4 addresses; the family is off without prefixes."""
+
+    prefixes: list[PodPrefix4] = Field(
+        [],
+        max_length=256,
+        description="Prefixes of this node, /8 to /30, in no subnet of its links; the first is used first.",
+    )
+    exclude: list[Span4] = Field(
+        [], description="Addresses, prefixes or ranges `first-last` that are never handed out."
+    )
+    masquerade: bool = Field(
+        default=True, description="Hide pods behind the node's address when they leave the cluster."
+    )
+    no_masquerade: list[AnyPrefix4] = Field(
+        [], description="Destinations that see the pod's own address, beside `firewall.clusterPrefixes`."
+    )
+    cooldown: float = Field(
+        130,
+        ge=30,
+        le=86400,
+        description="Seconds that a released address should rest; one that rested less is given when no other is left.",
+    )
+    reserve_edges: bool = Field(default=True, description="Keep the network and the broadcast address of each prefix.")
+
+
+class Route(Model):
+    """A further route in the pod, through slash80's gateways."""
+
+    dst: Destination = Field(description="The destination, a prefix of a family that the pod has.")
+    mtu: int | None = Field(None, ge=68, le=65535, description="The path's MTU.")
+    advmss: int | None = Field(None, ge=1, le=65535, description="The TCP segment size to announce.")
+    priority: int | None = Field(None, ge=0, le=2**32 - 1, description="The route's metric.")
+
+
+class Firewall(Model):
+    """Who may open connections to pods; the same for every network on a node."""
+
+    mode: Literal["closed", "open"] = Field(
+        "closed",
+        description="`closed`: only this node, the prefixes below and answers get in; `open`: everybody.",
+    )
+    trusted: list[Trusted] = Field(
+        [],
+        description="Other clusters' prefixes that may open connections to pods; /16 or longer in IPv6, /8 in IPv4.",
+    )
+    cluster_prefixes: list[Trusted] = Field(
+        [], description="Prefixes of this cluster's pods; trusted, not masqueraded."
+    )
+    node_prefixes: list[Trusted] = Field([], description="Prefixes of this cluster's nodes; trusted.")
+    service_cidrs: list[Destination] = Field(
+        [], alias="serviceCIDRs", description="Prefixes of this cluster's Services, that is of their ClusterIPs."
+    )
+    services: Literal["open", "trusted"] = Field(
+        "open",
+        description="Who may reach pods through NodePorts and load balancers: `open` everybody, in the families of "
+        "which `serviceCIDRs` are known, but never by a ClusterIP; `trusted` only the prefixes above.",
+    )
+    echo: Literal["limit", "open", "drop"] = Field("limit", description="What happens to pings from outside.")
+    echo_rate: int = Field(10, ge=1, le=10000, description="Pings per second from one source, in IPv6 from one /64.")
+
+
+class Dns(Model):
+    """The standard `dns` key of a network configuration, handed on in the result."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    nameservers: list[str] = Field([], description="Addresses of resolvers.")
+    domain: str = Field("", description="The local domain.")
+    search: list[str] = Field([], description="Search domains.")
+    options: list[str] = Field([], description="Resolver options.")
+
+
+class RemovalConf(Model):
+    """What a removal needs: so little that no later change of the configuration keeps a pod from being removed."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    state_dir: Folder = Field(
+        Path("/run/slash80"),
+        description="Where attachments are remembered; on tmpfs, mode 0700, and of the user that calls the plugin.",
+    )
+    lock_timeout: float = Field(
+        5, gt=0, le=50, description="Seconds to wait for another call before giving up with code 11."
+    )
+
+
+class NetConf(RemovalConf):
+    """The whole configuration of a network of type `slash80`."""
+
+    source: Literal["conf", "node"] = Field(
+        "conf",
+        description="`conf`: prefixes and firewall settings come from this configuration; `node`: from `node.json` in "
+        "`stateDir`, which the agent writes.",
+    )
+    ipv6: Ipv6 = Field(Ipv6(), description="See below.")
+    ipv4: Ipv4 = Field(Ipv4(), description="See below.")
+    primary_family: Literal["ipv4", "ipv6"] = Field("ipv4", description="Which address comes first in the result.")
+    mtu: int = Field(0, description="MTU of both ends, 1280 to 65535; 0: that of the default route's link, IPv6 first.")
+    default_route: Annotated[Literal["auto", True, False], BeforeValidator(values.auto_or_bool)] = Field(
+        "auto",
+        description="Whether the interface gets default routes; `auto`: only the first one of a pod does.",
+    )
+    routes: list[Route] = Field([], description="Further routes in the pod, through slash80's gateways.")
+    firewall: Firewall = Field(Firewall(), description="See below.")
+    dns: Dns | None = Field(None, description="Name resolution, handed on in the result.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        """Check what no single key can tell."""
+        if self.source == "node":
+            return self._left_to_the_node()
+        if not self.ipv6.prefixes and not self.ipv4.prefixes:
+            raise ValueError("no family is configured; give ipv6.prefixes or ipv4.prefixes")
+        values.distinct(self.ipv4.prefixes, "ipv4.prefixes")
+        values.distinct(self.ipv6.prefixes, "ipv6.prefixes")
+        values.suffix_fits(self.ipv6.suffix, self.ipv6.prefixes, has_ipv4=bool(self.ipv4.prefixes))
+        if self.mtu and not 1280 <= self.mtu <= 65535:
+            raise ValueError(f"mtu is {self.mtu}, but must be 0 or between 1280, which IPv6 needs, and 65535")
+        values.unrepeated([(route.dst, route.priority) for route in self.routes])
+        for route in self.routes:
+            if not (self.ipv6 if route.dst.version == 6 else self.ipv4).prefixes:
+                raise ValueError(f"routes has dst {route.dst}, but the pod gets no IPv{route.dst.version} address")
+        return self
+
+    def _left_to_the_node(self) -> Self:
+        """Refuse what comes from `node.json`: of two answers one would be ignored."""
+        given = {"ipv6.prefixes": self.ipv6.prefixes, "ipv4.prefixes": self.ipv4.prefixes}
+        given["firewall"] = sorted(self.firewall.model_fields_set)
+        for key in (key for key, value in given.items() if value):
+            raise ValueError(f"{key} is given, but with source 'node' it comes from node.json; remove one of the two")
+        return self
+
+
+Conf = TypeVar("Conf", bound=RemovalConf)
+
+
+def parse(model: type[Conf], conf: Document) -> Conf:
+    """Check a configuration; raise InvalidConfig or UnsupportedField naming the key and the value."""
+    return from_text(model, text_of(model, conf))
+
+
+def text_of(model: type[RemovalConf], conf: Document) -> str:
+    """Give what the model reads of a configuration as JSON: the same for every call of a network.
+
+    Raise Undecodable when that is too much: it is kept, and what a runtime adds to it, which may be more, is not.
+    """
+    names = _names(model)
+    text = json.dumps({key: value for key, value in conf.items() if key.lower() in names})
+    if len(text) > _BYTES:
+        raise Undecodable(f"the network configuration has {len(text)} bytes, but may have {_BYTES}; give fewer entries")
+    return text
+
+
+def from_text(model: type[Conf], text: str) -> Conf:
+    """Check what `text_of` gave, once for all calls that bring the same."""
+    return cast("Conf", _parsed(model, text))
+
+
+@lru_cache(maxsize=32)
+def _parsed(model: type[RemovalConf], text: str) -> RemovalConf:
+    with values.translated():
+        return model.model_validate(json.loads(text))
+
+
+@cache
+def _names(model: type[RemovalConf]) -> frozenset[str]:
+    # not the fields' aliases, which exist only once the model was built
+    return frozenset(to_camel(name).lower() for name in model.model_fields)

@@ -1,0 +1,43 @@
+"""Covers: routes of ours that discard what no pod has of the node's prefixes.
+
+Pods' own routes are narrower, and other people's routes to the same prefix come first. Without a cover a packet to an
+address that nobody has goes round between node and router, and fills its neighbour table (RFC 7084, WPD-5).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+
+from slash80.addressing.family import FAMILIES, Prefix
+from slash80.netlink.codec import NetlinkError, Step
+from slash80.netlink.socket import Socket
+from slash80.wiring import messages, query
+
+
+def ensure(host: Socket, prefixes: Sequence[Prefix]) -> list[str]:
+    """Have discard routes for these prefixes; return the `ip` commands that were needed."""
+    return _do(host, [messages.add_unreachable(prefix) for prefix in prefixes], there_already=errno.EEXIST)
+
+
+def delete(host: Socket, prefixes: Sequence[Prefix]) -> list[str]:
+    """Delete the discard routes of these prefixes; return the `ip` commands that were needed."""
+    return _do(host, [messages.delete_unreachable(prefix) for prefix in prefixes], there_already=errno.ESRCH)
+
+
+def present(host: Socket) -> list[Prefix]:
+    """Return the prefixes that have a discard route of ours; one that is added meanwhile may be missing."""
+    kind = messages.RTN_UNREACHABLE
+    found = (route for family in FAMILIES for route in query.routes(host, family, kind=kind, allow_interrupted=True))
+    ours = (messages.PROTOCOL, messages.LOWEST_PRIORITY)
+    return [route.dst for route in found if (route.protocol, route.priority) == ours]
+
+
+def _do(host: Socket, steps: Sequence[Step], *, there_already: int) -> list[str]:
+    done = []
+    for step, answer in zip(steps, host.exchange(steps), strict=True):
+        if answer.errno not in {0, there_already}:
+            raise NetlinkError(step, answer)
+        if not answer.errno:
+            done.append(step.what)
+    return done

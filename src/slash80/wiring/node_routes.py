@@ -1,0 +1,67 @@
+"""Routes to other nodes' prefixes."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from slash80.addressing.family import FAMILIES, Address, Prefix
+from slash80.netlink.codec import NetlinkError
+from slash80.netlink.socket import Socket
+from slash80.wiring import messages, query
+from slash80.wiring.veth import translated
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRoute:
+    """A prefix of another node, and that node's address."""
+
+    dst: Prefix
+    gateway: Address
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """What was changed, as `ip` commands, and what could not be, as sentences."""
+
+    done: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def reconcile(host: Socket, wanted: Sequence[NodeRoute]) -> Reconciled:
+    """Have the routes to other nodes, and none of ours beside them.
+
+    Only routes with our protocol's number are removed, and of those none that leads to a pod. A gateway that is not on
+    a link of this node gets no route: then whoever runs the network between must know the way.
+    """
+    result = Reconciled()
+    with translated():
+        existing = [route for family in FAMILIES for route in query.routes(host, family)]
+        ours = [route for route in existing if route.protocol == messages.PROTOCOL]
+        known = [NodeRoute(route.dst, route.gateway) for route in ours if route.gateway]
+        near = [route for route in wanted if is_on_link(host, route.gateway)]
+        steps = [messages.delete_node_route(key.dst, key.gateway) for key in known if key not in near]
+        steps += [messages.add_node_route(route.dst, route.gateway) for route in near if route not in known]
+        for step, answer in zip(steps, host.exchange(steps) if steps else [], strict=True):
+            if not answer.errno:
+                result.done.append(step.what)
+            elif answer.errno == errno.EEXIST:
+                result.problems.append(
+                    f"a route of somebody else is in the way of `{step.what}`; delete it, or set nodeRoutes to none"
+                )
+            elif answer.errno != errno.ESRCH:
+                raise NetlinkError(step, answer)
+    return result
+
+
+def is_on_link(host: Socket, gateway: Address) -> bool:
+    """Whether an address is on one of the node's links, so that packets can be sent to it without another router."""
+    way = query.route_lookup(host, gateway)
+    return way is not None and way.gateway is None and way.kind == messages.RTN_UNICAST and not way.split
+
+
+def has_route(host: Socket, prefix: Prefix) -> bool:
+    """Whether the node knows a way to a prefix that is more than its default route."""
+    way = query.route_lookup(host, prefix[1])
+    return way is not None and way.kind == messages.RTN_UNICAST and way.dst.prefixlen > 0

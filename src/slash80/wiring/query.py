@@ -1,0 +1,314 @@
+"""What the kernel has at this moment: links, addresses, routes and neighbours as plain values."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_network
+
+from slash80.addressing.family import FAMILIES, IPV4, IPV6, Address, Family, Prefix
+from slash80.addressing.mac import Mac
+from slash80.netlink.codec import Message, NetlinkError, attributes, some_attributes
+from slash80.netlink.socket import Socket
+from slash80.wiring import messages
+
+_LINK, _ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBI")
+_ROUTE, _NEIGHBOUR = struct.Struct("=8BI"), struct.Struct("=BxxxiHBB")
+IFF_UP, IFF_NOARP, NUD_PERMANENT = 1, 0x80, 0x80
+RTNLGRP_IPV6_IFADDR, RTM_NEWADDR = 9, 20
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_GROUP = 1, 3, 4, 5, 18, 20, 27
+_OF_A_LINK = frozenset({_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_GROUP})
+_IFLA_LINK_NETNSID, NETNSA_NSID, _UNNUMBERED = 37, 1, b"\xff\xff\xff\xff"
+_OTHER_END, _OTHER_NETNS = frozenset({_IFLA_LINK}), frozenset({_IFLA_LINK_NETNSID})
+_GENERAL = 4  # bytes of struct rtgenmsg, padded
+IFLA_INFO_KIND, RTAX_MTU = 1, 2
+_LARGEST_MTU = 65535  # of a veth; loopback has one more
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_METRICS, _RTA_MULTIPATH = 1, 4, 5, 6, 8, 9
+_OF_A_HOST_ROUTE = frozenset({_RTA_DST, _RTA_OIF})
+_RTA_TABLE, _RTA_VIA, _VIA_FAMILY = 15, 18, 2  # bytes of the family in a struct rtvia
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link of one namespace; `peer` is the index of a veth's other end, `mac` is None where there is none.
+
+    `arp` is whether neighbours are asked for on it, as on no tunnel.
+    """
+
+    index: int
+    peer: int
+    name: str
+    mac: Mac | None
+    mtu: int
+    group: int
+    alias: str
+    kind: str
+    up: bool
+    arp: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AddressOn:
+    """An address with its prefix length and scope."""
+
+    address: Address
+    length: int
+    scope: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route; `kind`, `protocol` and `table` are the kernel's numbers, `index` is 0 where no link is named.
+
+    Of one that leads several ways (`split`) it is the first link's.
+    """
+
+    dst: Prefix
+    index: int
+    gateway: Address | None
+    protocol: int
+    kind: int
+    priority: int
+    mtu: int
+    split: bool = False
+    table: int = messages.RT_TABLE_MAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A neighbour entry that has a MAC."""
+
+    address: Address
+    mac: Mac
+    permanent: bool
+
+
+def link(socket: Socket, name: str) -> Link | None:
+    """Find a link by name."""
+    try:
+        parts = socket.ask(messages.get_link(name))
+    except NetlinkError as error:
+        if error.errno == errno.ENODEV:
+            return None
+        raise
+    return link_of(parts[0])
+
+
+def link_at(socket: Socket, index: int) -> Link | None:
+    """Find a link by its index."""
+    answer = socket.exchange([messages.get_link_at(index)])[0] if index else None
+    return link_of(answer.messages[0]) if answer and not answer.errno else None
+
+
+def named(socket: Socket, names: Sequence[str]) -> list[Link]:
+    """Find the links of these names that there are."""
+    steps = [messages.get_link(name) for name in names]
+    answers = socket.exchange(steps)
+    for step, answer in zip(steps, answers, strict=True):
+        if answer.errno not in {0, errno.ENODEV}:
+            raise NetlinkError(step, answer)
+    return [link_of(answer.messages[0]) for answer in answers if not answer.errno]
+
+
+def links(socket: Socket, having: Sequence[bytes] = (), *, allow_interrupted: bool = False) -> list[Link]:
+    """Give all links; or those in whose messages one of these bytes stand, since reading a thousand takes 25 ms.
+
+    Those that came while it was read may be missing if it may be `disturbed`; else that may raise NetlinkError.
+    """
+    only = (lambda body: any(mark in body for mark in having)) if having else None
+    found = map(link_of, socket.dump(messages.all_links(), allow_interrupted=allow_interrupted, only=only))
+    return list({link.index: link for link in found}.values())  # as each was seen last
+
+
+def veth_with_peer_in(socket: Socket, name: str, netns_fd: int) -> tuple[Link | None, bool]:
+    """Find a link by name, and tell whether its other end is inside that namespace, in one exchange."""
+    steps = [messages.get_link(name), messages.get_netns_id(netns_fd)]
+    # in this order: a namespace may get its number only as a link is shown whose other end is in it
+    found, numbered = socket.exchange(steps)
+    if found.errno == errno.ENODEV:
+        return None, False
+    for step, answer in zip(steps, (found, numbered), strict=True):
+        if answer.errno:
+            raise NetlinkError(step, answer)
+    there = some_attributes(found.messages[0].body, _LINK.size, _OTHER_NETNS).get(_IFLA_LINK_NETNSID, _UNNUMBERED)
+    inside = there != _UNNUMBERED and there == attributes(numbered.messages[0].body, _GENERAL)[NETNSA_NSID]
+    return link_of(found.messages[0]), inside
+
+
+def addresses(socket: Socket, index: int) -> list[AddressOn]:
+    """Give a link's addresses."""
+    return list(map(_address_on, socket.dump(messages.addresses(index))))
+
+
+def routes(
+    socket: Socket,
+    family: Family | None,
+    *,
+    index: int = 0,
+    kind: int = 0,
+    table: int = messages.RT_TABLE_MAIN,
+    allow_interrupted: bool = False,
+) -> list[Route]:
+    """Give a table's routes, those of one link, or those of one kind (RTN_*); the kernel sorts them out.
+
+    Without a family those of all. Those that changed while it was read may be missing if it may be `disturbed`.
+    """
+    try:
+        parts = socket.dump(
+            messages.all_routes(family, index=index, kind=kind, table=table), allow_interrupted=allow_interrupted
+        )
+    except NetlinkError as error:
+        if error.errno == errno.ENOENT:  # a namespace has no main table before its first route
+            return []
+        raise
+    return [route_of(part) for part in parts]
+
+
+def priorities(pod: Socket) -> set[int]:
+    """Give the metrics that our routes in a pod have, in whatever table."""
+    found = routes(pod, None, table=messages.RT_TABLE_UNSPEC)
+    return {route.priority for route in found if route.protocol == messages.PROTOCOL}
+
+
+def neighbours(socket: Socket, index: int) -> list[Neighbour]:
+    """Give a link's neighbours."""
+    found = map(neighbour_of, socket.dump(messages.neighbours(index)))
+    return [neighbour for neighbour in found if neighbour]
+
+
+@contextmanager
+def addresses_ready(socket: Socket, index: int, wanted: Sequence[Address]) -> Iterator[None]:
+    """Leave the block, in which a link gets its addresses, only when the kernel can really use those of IPv6.
+
+    An IPv6 address is acknowledged before it has its local route and hears solicitations: a work queue does that, and
+    may have to wait for the rtnl lock. Then it is told to everybody, once for an address without duplicate address
+    detection (addrconf_dad_completed in net/ipv6/addrconf.c). Up to then packets to it are dropped.
+    """
+    missing = {address for address in wanted if address.version == 6}
+    if not missing:
+        yield
+        return
+
+    def settled(part: Message) -> bool:
+        if part.kind == RTM_NEWADDR and _ADDRESS.unpack_from(part.body)[4] == index:
+            missing.discard(_address_on(part).address)
+        return not missing
+
+    with socket.subscribed(RTNLGRP_IPV6_IFADDR):
+        yield
+        socket.wait_for_notification(settled)
+
+
+def route_lookup(socket: Socket, address: Address) -> Route | None:
+    """Give the entry that decides which way the node takes to an address, of whatever table."""
+    return route_lookups(socket, [address])[0]
+
+
+def route_lookups(socket: Socket, addresses: Sequence[Address]) -> list[Route | None]:
+    """Give these entries for several addresses; None where there is none, or one that discards packets."""
+    answers = socket.exchange([messages.route_to(address, entry=True) for address in addresses])
+    return [None if answer.errno else route_of(answer.messages[0]) for answer in answers]
+
+
+def uplink_mtu(socket: Socket) -> int:
+    """Give the MTU of the way out, the default route's or its link's, IPv6 first; 1500 without one."""
+    for family in (IPV6, IPV4):
+        answer = socket.exchange([messages.route_to(messages.somewhere(family))])[0]
+        if answer.errno or not (way := route_of(answer.messages[0])).index:
+            continue
+        return min(way.mtu or link_of(socket.ask(messages.get_link_at(way.index))[0]).mtu, _LARGEST_MTU)
+    return 1500
+
+
+def ends_of(part: Message) -> tuple[int, int]:
+    """Read the indexes of a veth and of its other end out of a message."""
+    index = _LINK.unpack_from(part.body)[2]
+    return index, _number(some_attributes(part.body, _LINK.size, _OTHER_END).get(_IFLA_LINK))
+
+
+def link_of(part: Message) -> Link:
+    """Read a link out of a message."""
+    _, _, index, flags, _ = _LINK.unpack_from(part.body)
+    found = some_attributes(part.body, _LINK.size, _OF_A_LINK)
+    mac = found.get(_IFLA_ADDRESS, b"")
+    return Link(
+        index=index,
+        peer=_number(found.get(_IFLA_LINK)),
+        name=_text(found.get(_IFLA_IFNAME, b"")),
+        mac=Mac.unpack(mac) if len(mac) == 6 else None,
+        mtu=_number(found.get(_IFLA_MTU)),
+        group=_number(found.get(_IFLA_GROUP)),
+        alias=_text(found.get(_IFLA_ALIAS, b"")),
+        kind=_text(attributes(found.get(_IFLA_LINKINFO, b""), 0).get(IFLA_INFO_KIND, b"")),
+        up=bool(flags & IFF_UP),
+        arp=not flags & IFF_NOARP,
+    )
+
+
+def _address_on(part: Message) -> AddressOn:
+    _, length, _, scope, _ = _ADDRESS.unpack_from(part.body)
+    found = attributes(part.body, _ADDRESS.size)
+    return AddressOn(_packed(found.get(2) or found[1]), length, scope)
+
+
+def is_route_to(part: Message, address: Address, index: int) -> bool:
+    """Whether a message is of a route that leads to this very address by a link; read in a third of the time."""
+    _, length, *_, kind, _ = _ROUTE.unpack_from(part.body)
+    found = some_attributes(part.body, _ROUTE.size, _OF_A_HOST_ROUTE)
+    there = length == address.max_prefixlen and found.get(_RTA_DST) == address.packed
+    return there and kind == messages.RTN_UNICAST and _number(found.get(_RTA_OIF)) == index
+
+
+def is_default(part: Message) -> bool:
+    """Whether a message is of a default route."""
+    return not part.body[1]
+
+
+def kind_of(part: Message) -> int:
+    """Read the kind (RTN_*) of a route out of a message."""
+    return int(_ROUTE.unpack_from(part.body)[7])
+
+
+def route_of(part: Message) -> Route:
+    """Read a route out of a message."""
+    af, length, _, _, table, protocol, _, kind, _ = _ROUTE.unpack_from(part.body)
+    found = attributes(part.body, _ROUTE.size)
+    family = next(family for family in FAMILIES if family.af == af)
+    start = found.get(_RTA_DST, bytes(family.bits // 8))
+    gateway = found.get(_RTA_GATEWAY) or found.get(_RTA_VIA, b"")[_VIA_FAMILY:]
+    hops = found.get(_RTA_MULTIPATH, b"")
+    return Route(
+        dst=ip_network((start, length), strict=False),
+        index=_number(found.get(_RTA_OIF)) or (struct.unpack_from("=i", hops, 4)[0] if hops else 0),
+        gateway=_packed(gateway) if gateway else None,
+        protocol=protocol,
+        kind=kind,
+        priority=_number(found.get(_RTA_PRIORITY)),
+        mtu=_number(attributes(found.get(_RTA_METRICS, b""), 0).get(RTAX_MTU)),
+        split=bool(hops),
+        table=_number(found.get(_RTA_TABLE)) or table,
+    )
+
+
+def neighbour_of(part: Message) -> Neighbour | None:
+    """Read a neighbour out of a message; None when it has no MAC."""
+    _, _, state, _, _ = _NEIGHBOUR.unpack_from(part.body)
+    found = attributes(part.body, _NEIGHBOUR.size)
+    if 1 not in found or len(found.get(2, b"")) != 6:
+        return None
+    return Neighbour(_packed(found[1]), Mac.unpack(found[2]), bool(state & NUD_PERMANENT))
+
+
+def _packed(raw: bytes) -> Address:
+    return IPv4Address(raw) if len(raw) == 4 else IPv6Address(raw)
+
+
+def _text(raw: bytes) -> str:
+    return raw.rstrip(b"\0").decode("utf-8", "surrogateescape")
+
+
+def _number(raw: bytes | None) -> int:
+    return int(struct.unpack_from("=I", raw)[0]) if raw else 0

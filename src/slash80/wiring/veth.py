@@ -1,0 +1,229 @@
+"""Making and removing an attachment's wires.
+
+The pair is made alone, since the rest of a batch runs on after a failed create, then each namespace gets one batch. All
+that belongs to one attachment hangs on its host end, so deleting that link undoes everything.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Sequence
+from functools import partial
+from ipaddress import ip_network
+from types import TracebackType
+
+from slash80.addressing.attachment import DYING_PREFIX, HOST_PREFIX, dying_name, read_alias
+from slash80.addressing.family import IPV4, IPV6, Address, family_of
+from slash80.errors import BelongsToAnother, CniError, Failure
+from slash80.failpoints import Failpoint, hit
+from slash80.netlink.codec import NetlinkError, Response, Step
+from slash80.netlink.socket import Socket
+from slash80.wiring import messages, netns, query, reachability, route_text, sysctl
+from slash80.wiring.plan import Plan
+
+_FAR = 1 << 20  # beyond the indexes that the kernel gives by itself
+_LEAST_MTU = 1280  # RFC 8200, section 5: below it the kernel switches IPv6 off on the link
+
+
+class AddressInUse(Failure):
+    """A route leads the chosen address to another link; `holder` is that link's name, of our group."""
+
+    def __init__(self, address: Address, holder: str) -> None:
+        """Name the address and the host end that has it."""
+        super().__init__(f"address {address} is in use on link {holder}; another one is chosen")
+        self.address, self.holder = address, holder
+
+
+class HostEndLeft(Failure):
+    """A host end of ours has the name, though nobody knows of it: what is left of a call that was killed."""
+
+    def __init__(self, name: str) -> None:
+        """Name it."""
+        super().__init__(f"link {name} is left of an earlier call; delete it")
+
+
+class translated:  # noqa: N801 -- used like a function; made by contextmanager it would cost four times as much
+    """Turn what the kernel refuses into a CNI error; the sentence holds the `ip` command that failed the same way."""
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raise Failure in the place of what netlink raises."""
+        if isinstance(value, NetlinkError):
+            raise Failure(f"{value.strerror}; run it on the node to see more") from value
+        if isinstance(value, OSError):
+            reason = value.strerror or value
+            raise Failure(f"netlink cannot be used: {reason}; look at the node's memory and limits") from value
+
+
+def is_ours(link: query.Link) -> bool:
+    """Whether a link is a host end that we made: by name, and by group or alias, since somebody may change one."""
+    return link.name.startswith(HOST_PREFIX) and _is_marked(link)
+
+
+def is_dying(link: query.Link) -> bool:
+    """Whether a link is a host end of ours that waits for its deletion."""
+    return link.name.startswith(DYING_PREFIX) and _is_marked(link)
+
+
+def _is_marked(link: query.Link) -> bool:
+    marked = link.group in {messages.GROUP_ALIVE, messages.GROUP_DYING} or read_alias(link.alias) is not None
+    return link.kind == "veth" and marked
+
+
+def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
+    """Make both ends and all that hangs on them; `detach` undoes what was made.
+
+    The kernel acknowledges every step, and EXCL sees to it that it was this call that made the thing. Raise
+    AddressInUse when another link of ours has an address, HostEndLeft when one has the host end's name,
+    BelongsToAnother when somebody else's route or link has it, or a rule leads the pod's packets another way.
+    """
+    if IPV6 in plan.families and plan.mtu < _LEAST_MTU:
+        raise Failure(
+            f"MTU {plan.mtu} of the uplink is too small for IPv6, which needs {_LEAST_MTU}; set mtu, or mend the uplink"
+        )
+    with translated():
+        index, peer = _create(host, plan, netns_fd)
+        hit(Failpoint.LINKED)
+        sysctl.guard_host_end(plan.host_ifname)
+        with query.addresses_ready(host, index, [family.gateway for family in plan.families]):
+            _wire_host_end(host, plan, index)
+            hit(Failpoint.HOST_WIRED)
+            _wire_pod_end(pod, plan, peer, netns_fd=netns_fd)
+        # The alias is last, so that a link that says whose it is has all its wires: when the store is lost nothing else
+        # tells. And it takes the rtnl lock, under which the kernel makes an address's local route right after it tells
+        # of it.
+        asked = reachability.questions(plan.host_ifname, index, plan.addresses)
+        *answers, named = host.exchange([*asked, step := messages.set_alias(plan.host_ifname, index, plan.alias)])
+        if named.errno:
+            raise NetlinkError(step, named)
+        reachability.judge(host, plan.host_ifname, index, addresses=plan.addresses, answers=answers)
+        hit(Failpoint.POD_WIRED)
+
+
+def refuse_other_defaults(pod: Socket, plan: Plan) -> None:
+    """Raise BelongsToAnother when the namespace has a default route that is neither ours nor to be left alone."""
+    with translated():
+        wanted = {route.dst for route in plan.routes if not route.dst.prefixlen}
+        found = query.routes(pod, None) if wanted else []
+    for route in found:
+        if route.dst in wanted and route.kind == messages.RTN_UNICAST and route.protocol != messages.PROTOCOL:
+            found_there = (
+                f"{family_of(route.dst)} default route already (protocol {route.protocol}, via {route.gateway})"
+            )
+            raise BelongsToAnother(f"{plan.netns} has an {found_there}; delete it, or set defaultRoute to false")
+
+
+def detach(host: Socket, host_ifname: str) -> bool:
+    """Delete a host end of ours, living or dying, and with it all that belongs to it; tell whether there was one."""
+    with translated():
+        found = query.named(host, (host_ifname, dying_name(host_ifname)))
+        ours = [link for link in found if is_ours(link) or is_dying(link)]
+        for link in ours:
+            answer = host.exchange([step := messages.delete_link(link.name, link.index)])[0]
+            if answer.errno not in {0, errno.ENODEV}:
+                raise NetlinkError(step, answer)
+        return bool(ours)
+
+
+def host_end(host: Socket, host_ifname: str) -> query.Link | None:
+    """Find a host end; raise BelongsToAnother when a link has its name but is none."""
+    with translated():
+        link = query.link(host, host_ifname)
+    if link and not is_ours(link):
+        msg = f"link {link.name} (kind {link.kind or 'unknown'}, group {link.group}) is in the way and not slash80's"
+        raise BelongsToAnother(f"{msg}; rename or delete it")
+    return link
+
+
+def _create(host: Socket, plan: Plan, netns_fd: int) -> tuple[int, int]:
+    """Make the pair and give the indexes of the host end and of the pod's, which differ.
+
+    Where both ends have the same index the kernel does not take the link for a tunnel or a veth, finds its carrier not
+    urgent, and IPv6 hears of it up to a second late (linkwatch_urgent_event in net/core/link_watch.c).
+    """
+    index, peer = _create_at(host, plan, netns_fd, index=0)
+    if index != peer:
+        return index, peer
+    detach(host, plan.host_ifname)
+    return _create_at(host, plan, netns_fd, index=_FAR + (plan.host_mac.value & 0xFFFF))
+
+
+def _create_at(host: Socket, plan: Plan, netns_fd: int, *, index: int) -> tuple[int, int]:
+    step = messages.create_pair(plan, netns_fd, index=index)
+    answer = host.exchange([step])[0]
+    if answer.errno == errno.EEXIST:
+        if host_end(host, plan.host_ifname):
+            raise HostEndLeft(plan.host_ifname)
+        msg = f"interface {plan.ifname} exists already in the network namespace {plan.netns}; it is left untouched"
+        raise Failure(f"{msg}, and the pod needs another CNI_IFNAME or a new sandbox")
+    if answer.errno:
+        raise NetlinkError(step, answer)
+    if answer.messages:
+        return query.ends_of(answer.messages[0])
+    made = query.link(host, plan.host_ifname)  # Linux before 6.2 does not tell
+    if made is None:
+        raise Failure(f"link {plan.host_ifname} vanished while it was made: the sandbox {plan.netns} is gone")
+    return made.index, made.peer
+
+
+def _wire_host_end(host: Socket, plan: Plan, index: int) -> None:
+    name = plan.host_ifname
+    steps = [messages.add_gateway(name, index, family) for family in plan.families]
+    # its automatic link-local address would be nobody's, and making sure that it is unique is a tenth of an ADD
+    steps += [messages.configure_host_end(name, index, plan.families), messages.set_up(name, index)]
+    routes = {messages.add_host_route(name, index, address): address for address in plan.addresses}
+    enable = partial(sysctl.enable_ipv6, name, advice="set net.ipv6.conf.default.disable_ipv6 to 0 on the node")
+    if refused := _refused(host, [*steps, *routes], enable):
+        step, answer = refused[0]
+        if answer.errno == errno.EEXIST and step in routes:
+            raise _conflict(host, routes[step])
+        raise NetlinkError(step, answer)
+
+
+def _wire_pod_end(pod: Socket, plan: Plan, index: int, *, netns_fd: int) -> None:
+    name = plan.ifname
+    steps = [messages.add_address(name, index, address) for address in plan.addresses]
+    steps += [messages.set_up_pod_end(name, index, plan.families)]
+    steps += [
+        messages.add_neighbour(name, index, gateway=family.gateway, mac=plan.host_mac) for family in plan.families
+    ]
+    steps += [messages.add_gateway_route(name, index)] if IPV4 in plan.families else []
+    steps += [messages.add_pod_route(name, index, route) for route in plan.routes]
+    with query.addresses_ready(pod, index, plan.addresses):
+        # some runtimes switch it off for all of the pod, and loopback is its too
+        everywhere = partial(sysctl.enable_ipv6, "lo", "default", name)
+        if refused := _refused(pod, steps, lambda: netns.inside(netns_fd, everywhere)):
+            raise NetlinkError(*refused[0])
+
+
+def _refused(socket: Socket, steps: Sequence[Step], enable_ipv6: Callable[[], None]) -> list[tuple[Step, Response]]:
+    """Do the steps and give those that were refused; where IPv6 is off, switch it on and do those again.
+
+    That is seen by what the kernel refuses. To ask before costs 10 us at each ADD, and more with every pod: the same
+    setting of all namespaces is in one chain of the kernel's cache (proc_sys_compare in fs/proc/proc_sysctl.c).
+    """
+    found = _failed(socket, steps)
+    if any(answer.errno == errno.EACCES for _, answer in found):
+        enable_ipv6()
+        found = _failed(socket, [step for step, _ in found])
+    return found
+
+
+def _failed(socket: Socket, steps: Sequence[Step]) -> list[tuple[Step, Response]]:
+    return [(step, answer) for step, answer in zip(steps, socket.exchange(steps), strict=True) if answer.errno]
+
+
+def _conflict(host: Socket, address: Address) -> CniError:
+    """Find out whose an address is that a route leads elsewhere."""
+    route = query.route_lookup(host, address)
+    if route is None or route.dst != ip_network(address):
+        return Failure(f"the route to {address} was in the way and is gone now; try again")
+    link = query.link_at(host, route.index)
+    if route.protocol == messages.PROTOCOL and link and is_ours(link):
+        return AddressInUse(address, link.name)
+    msg = f"route {route_text.route(host, route)} is in the way and not slash80's"
+    return BelongsToAnother(f"{msg}; delete it, or exclude {address}")

@@ -1,0 +1,200 @@
+"""The server: what it makes of good and bad requests, and how it starts and stops."""
+
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from lab.waiting import wait_until
+from slash80 import ipc
+from slash80.agent.serve.server import Reply, Server
+
+
+class Calls:
+    """Answers every call with its standard input, once `gate` is open."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.came = threading.Semaphore(0)
+        self.failed: list[OSError] = []
+        self.threads: set[int] = set()
+
+    def handle(self, environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, sandbox: int | None) -> None:
+        """Do a call."""
+        self.threads.add(threading.get_ident())
+        self.came.release()
+        self.gate.wait()
+        try:
+            reply(0, stdin.read() + environ["CNI_X"].encode() + (b"" if sandbox is None else b" with sandbox"))
+        except OSError as error:
+            self.failed.append(error)
+            raise
+
+
+@pytest.fixture
+def calls() -> Calls:
+    """Give the calls."""
+    return Calls()
+
+
+@pytest.fixture
+def server(tmp_path: Path, calls: Calls) -> Iterator["Running"]:
+    """Give a server that runs."""
+    server = Running(tmp_path, calls)
+    yield server
+    calls.gate.set()
+    server.stop()
+
+
+class Running(Server):
+    """A server that works in a thread of this process."""
+
+    def __init__(self, folder: Path, calls: Calls) -> None:
+        super().__init__(folder, calls.handle)
+        self.open()
+        self._thread = threading.Thread(target=self.work)
+        before = _takers()
+        self._thread.start()
+        wait_until(lambda: _takers() > before)  # or it would be closed before it has begun, as no agent's is
+
+    def stop(self) -> None:
+        """Close it, and wait until every call is answered; repeating it is no error."""
+        if self._thread.is_alive():
+            self.close()
+            self._thread.join()
+
+
+def _takers() -> int:
+    return sum(thread.name == "calls" for thread in threading.enumerate())
+
+
+def connected(folder: Path) -> socket.socket:
+    """Connect as a launcher does."""
+    caller = socket.socket(socket.AF_UNIX)
+    caller.settimeout(20)
+    try:
+        caller.connect(str(folder / ipc.SOCKET_NAME))
+    except OSError:
+        caller.close()
+        raise
+    return caller
+
+
+def asked(folder: Path, request: bytes, descriptors: tuple[int, ...] = ()) -> bytes:
+    """Send a request and give the answer."""
+    with connected(folder) as caller:
+        socket.send_fds(caller, [request[:1]], descriptors)
+        caller.sendall(request[1:])
+        caller.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: caller.recv(100), b""))
+
+
+REQUEST = ipc.write({"CNI_X": "x"}, b"in")
+
+
+def test_a_call_is_answered(server: Running, tmp_path: Path) -> None:
+    """With the exit code and what the handle said; the descriptor is handed on."""
+    with Path("/dev/null").open() as file:
+        assert b"\0inx with sandbox" == asked(tmp_path, REQUEST, (file.fileno(),))
+    assert b"\0inx" == asked(tmp_path, REQUEST)
+
+
+def test_the_socket_is_roots_alone(server: Running, tmp_path: Path) -> None:
+    """And nothing else is left in its folder."""
+    assert [(ipc.SOCKET_NAME, 0o600)] == [(p.name, p.stat().st_mode & 0o777) for p in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "count", "words"),
+    [
+        (b"hello", 0, b"begins with"),
+        (b"slash80/1\0CNI_A=1", 0, b"does not end"),
+        (REQUEST, 2, b"more descriptors"),
+        (REQUEST, 9, b"more descriptors"),
+        (REQUEST + bytes(5 << 20), 0, b"has more than"),
+    ],
+)
+def test_a_bad_request_gets_an_error_document(
+    server: Running, tmp_path: Path, request_bytes: bytes, count: int, words: bytes
+) -> None:
+    """Code 4, and the thread goes on with the next."""
+    with Path("/dev/null").open() as file:
+        try:
+            answer = asked(tmp_path, request_bytes, (file.fileno(),) * count)
+        except (BrokenPipeError, ConnectionResetError):  # it did not wait for the end of what is too long
+            answer = b'\1"code": 4' + words
+    assert answer.startswith(b"\1")
+    assert b'"code": 4' in answer
+    assert words in answer
+    assert b"\0inx" == asked(tmp_path, REQUEST)
+
+
+def test_who_hung_up_is_told_to_the_handle(server: Running, calls: Calls, tmp_path: Path) -> None:
+    """So that an ADD can be taken back."""
+    calls.gate.clear()
+    with connected(tmp_path) as caller:
+        caller.sendall(REQUEST)
+        caller.shutdown(socket.SHUT_WR)
+        calls.came.acquire()
+    calls.gate.set()
+    server.stop()
+
+    assert [BrokenPipeError] == [type(error) for error in calls.failed]
+
+
+def test_a_stop_finishes_what_has_come(server: Running, calls: Calls, tmp_path: Path) -> None:
+    """Also those who wait for a thread; who comes later is refused at once."""
+    calls.gate.clear()
+    with ThreadPoolExecutor(41) as pool:
+        waiting = [pool.submit(asked, tmp_path, REQUEST) for _ in range(40)]
+        for _ in range(4):
+            calls.came.acquire()
+        late = connected(tmp_path)
+        stopping = pool.submit(server.stop)
+        while (tmp_path / ipc.SOCKET_NAME).exists():
+            threading.Event().wait(0.001)
+        with pytest.raises(FileNotFoundError):
+            connected(tmp_path)
+        with late:
+            late.sendall(REQUEST)
+            late.shutdown(socket.SHUT_WR)
+            calls.gate.set()
+            stopping.result()
+            assert [b"\0inx"] * 40 == [call.result() for call in waiting]
+            assert b"\0inx" == late.recv(100)
+
+
+def test_a_call_that_takes_long_keeps_nobody_waiting(server: Running, calls: Calls, tmp_path: Path) -> None:
+    """Those behind it are taken by another thread; when it is done, one thread is left again."""
+    assert b"\0inx" == asked(tmp_path, REQUEST)
+    before = threading.active_count()
+    with ThreadPoolExecutor(5) as pool:
+        calls.gate.clear()
+        slow = [pool.submit(asked, tmp_path, REQUEST) for _ in range(5)]
+        for _ in range(5):
+            assert calls.came.acquire(timeout=20)
+        calls.gate.set()
+        assert b"\0inx" == asked(tmp_path, REQUEST)
+        assert [b"\0inx"] * 5 == [call.result() for call in slow]
+    wait_until(lambda: threading.active_count() == before)
+
+
+def test_calls_one_after_another_are_taken_by_one_thread(server: Running, calls: Calls, tmp_path: Path) -> None:
+    """Which has everything at hand that a call needs."""
+    for _ in range(20):
+        assert b"\0inx" == asked(tmp_path, REQUEST)
+    assert 1 == len(calls.threads)
+
+
+def test_a_path_that_another_agent_took_is_left_to_it(server: Running, calls: Calls, tmp_path: Path) -> None:
+    """Stopping takes away only one's own."""
+    other = Running(tmp_path, calls)
+    server.stop()
+
+    assert b"\0inx" == asked(tmp_path, REQUEST)
+    other.stop()

@@ -1,0 +1,130 @@
+"""What a runtime asks for beside the configuration."""
+
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from slash80.cni import capabilities
+from slash80.cni.capabilities import PodOptions
+from slash80.cni.document import Document
+from slash80.errors import CniError
+from unit.builders import conf, request_of
+
+ARGS = {"args": {"cni": {"ips": ["10.80.1.2"], "mac": "02:00:00:00:00:02"}}}
+RUNTIME = {"runtimeConfig": {"ips": ["10.80.1.3/24"], "mac": "02:00:00:00:00:03"}}
+ENVIRONMENT = "IP=10.80.1.1;MAC=02:00:00:00:00:01"
+ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
+
+
+def _read(keys: Document, arguments: str = "") -> PodOptions:
+    return capabilities.read(request_of(conf(**keys), ARGS=arguments))
+
+
+@pytest.mark.parametrize(
+    ("keys", "last"),
+    [({}, 1), (ARGS, 2), (RUNTIME, 3), (ARGS | RUNTIME, 3), (ARGS | {"runtimeConfig": {}}, 2)],
+)
+def test_the_nearer_source_of_a_wish_wins(keys: Document, last: int) -> None:
+    """For addresses and MAC runtimeConfig beats args.cni, which beats CNI_ARGS."""
+    read = _read(keys, ENVIRONMENT)
+
+    assert ((ip_address(f"10.80.1.{last}"),), f"02:00:00:00:00:0{last}") == (read.ips, read.mac)
+
+
+def test_nothing_is_wished_for_by_default() -> None:
+    """Without any source there are no wishes."""
+    assert PodOptions((), "", {}, no_ipv4=False, pod_namespace="", pod_name="", pod_uid="") == _read({})
+
+
+def test_kubernetes_names_the_pod() -> None:
+    """Namespace, name and UID come in CNI_ARGS, in any order."""
+    read = _read({}, "K8S_POD_UID=u;IgnoreUnknown=1;K8S_POD_NAME=n;X=1;K8S_POD_NAMESPACE=s")
+
+    assert ("s", "n", "u") == (read.pod_namespace, read.pod_name, read.pod_uid)
+
+
+@pytest.mark.parametrize(
+    ("ips", "found"),
+    [
+        (["10.80.1.3", "2001:db8::5/80"], ["10.80.1.3", "2001:db8::5"]),
+        (["::ffff:10.80.1.3"], ["10.80.1.3"]),
+        ([], []),
+    ],
+)
+def test_addresses_may_have_a_length_and_either_family(ips: list[str], found: list[str]) -> None:
+    """The length is of no use, and a mapped IPv4 is the IPv4, as it is in Go."""
+    assert list(map(ip_address, found)) == list(_read({"runtimeConfig": {"ips": ips}}).ips)
+
+
+def test_arguments_may_ask_for_one_address_of_each_family() -> None:
+    """In CNI_ARGS they stand behind one another with a comma."""
+    assert 2 == len(_read({}, "IP=10.80.1.3,2001:db8::5").ips)
+
+
+def test_keys_are_found_whatever_their_case() -> None:
+    """Containerd writes capitalised keys."""
+    dns = {"Servers": ["10.0.0.10"], "Searches": ["a.b"], "Options": ["ndots:5"]}
+
+    assert {
+        "nameservers": ["10.0.0.10"],
+        "search": ["a.b"],
+        "options": ["ndots:5"],
+    } == _read({"RuntimeConfig": {"DNS": dns, "IPs": ["10.80.1.3"]}}).dns
+
+
+def test_an_empty_dns_wish_is_none() -> None:
+    """The configuration's own is used then."""
+    assert {} == _read({"runtimeConfig": {"dns": {"servers": [], "searches": None}}}).dns
+
+
+@pytest.mark.parametrize(("value", "refused"), [("false", True), ("true", False)])
+def test_a_pod_may_refuse_its_ipv4(value: str, refused: bool) -> None:  # noqa: FBT001
+    """The annotation is about this pod only; annotations of others mean nothing here."""
+    annotations = {"slash80.io/ipv4": value, "example.org/ipv4": "maybe"}
+
+    assert refused == _read({"runtimeConfig": {ANNOTATIONS: annotations}}).no_ipv4
+
+
+REFUSED: list[tuple[dict[str, Any], int, str]] = [
+    ({"ipam": {"type": "host-local"}}, 2, "host-local"),
+    ({"IPAM": {"type": "dhcp"}}, 2, "dhcp"),
+    ({"runtimeConfig": {"portMappings": [{"HostPort": 8080, "ContainerPort": 80}]}}, 2, "8080"),
+    ({"runtimeConfig": {"bandwidth": {"IngressRate": 1000}}}, 2, "1000"),
+    ({"runtimeConfig": {"ipRanges": [[{"subnet": "10.0.0.0/8"}]]}}, 2, "10.0.0.0/8"),
+    ({"runtimeConfig": {ANNOTATIONS: {"slash80.io/expose": "tcp/443"}}}, 2, "slash80.io/expose"),
+    ({"runtimeConfig": {ANNOTATIONS: {"slash80.io/ipv4": "no"}}}, 7, "'no'"),
+    ({"runtimeConfig": {ANNOTATIONS: {"slash80.io/ipv4": ["false"]}}}, 7, "false"),
+    ({"runtimeConfig": {ANNOTATIONS: ["x"]}}, 6, ANNOTATIONS),
+    ({"runtimeConfig": {"ips": "10.80.1.3"}}, 6, "10.80.1.3"),
+    ({"runtimeConfig": {"ips": [5]}}, 6, "[5]"),
+    ({"runtimeConfig": {"ips": ["10.80.1.256"]}}, 6, "10.80.1.256"),
+    ({"runtimeConfig": {"ips": ["2001:db8:0:1:1::5%eth0"]}}, 6, "%eth0"),
+    ({"runtimeConfig": {"ips": ["10.80.1.3", "::ffff:10.80.1.4"]}}, 7, "10.80.1.4"),
+    ({"runtimeConfig": {"mac": 5}}, 6, "5"),
+    ({"runtimeConfig": {"dns": {"servers": "10.0.0.10"}}}, 6, "10.0.0.10"),
+    ({"runtimeConfig": []}, 6, "runtimeConfig"),
+    ({"args": {"cni": "x"}}, 6, "cni"),
+]
+
+
+@pytest.mark.parametrize(("keys", "code", "shown"), REFUSED)
+def test_a_wish_that_cannot_be_fulfilled_is_refused(keys: Document, code: int, shown: str) -> None:
+    """What is not supported is code 2, what is malformed 6 or 7, and the message shows the value."""
+    with pytest.raises(CniError) as caught:
+        _read(keys)
+
+    assert (code, True) == (caught.value.code, shown in caught.value.msg)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"ipam": {}},
+        {"runtimeConfig": {"portMappings": [], "bandwidth": {"ingressRate": 0}, "cgroupPath": "/x"}},
+        {"runtimeConfig": None, "args": {"cni": {"labels": [{"key": "a"}]}}, "capabilities": {"ips": True}},
+    ],
+)
+def test_a_wish_for_nothing_is_no_wish(keys: Document) -> None:
+    """Empty and unknown keys, and those of others, are passed over."""
+    assert () == _read(keys).ips

@@ -1,0 +1,37 @@
+"""The cache of facts about the host."""
+
+import pytest
+from pytest_mock import MockerFixture
+
+from slash80.host.cache import TtlCache
+
+
+def test_what_was_found_is_believed_for_a_moment(mocker: MockerFixture) -> None:
+    """A tenth of a second later it is looked at again."""
+    clock = mocker.patch("slash80.host.cache.time.monotonic", return_value=5.0)
+    cache, answers = TtlCache(), iter([1500, 9000])
+
+    assert [1500, 1500] == [cache.get("mtu", lambda: next(answers)) for _ in range(2)]
+    clock.return_value = 5.2
+    assert 9000 == cache.get("mtu", lambda: next(answers))
+
+
+def test_one_finding_does_not_stand_for_another() -> None:
+    """Each has its name."""
+    cache = TtlCache()
+
+    assert (1, 2) == (cache.get(("a", 4), lambda: 1), cache.get(("a", 6), lambda: 2))
+
+
+def test_a_failure_is_found_out_again() -> None:
+    """What could not be done must be tried by the next call."""
+    cache, tries = TtlCache(), []
+
+    def find() -> None:
+        tries.append(1)
+        raise OSError("no")
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="no"):
+            cache.get("mtu", find)
+    assert 2 == len(tries)

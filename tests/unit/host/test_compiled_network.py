@@ -1,0 +1,244 @@
+"""What a configuration and a runtime's wishes mean for each room."""
+
+from dataclasses import replace
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
+
+import pytest
+
+from slash80.addressing.attachment import Assignment, Pod
+from slash80.addressing.choose import Wanted
+from slash80.addressing.family import IPV4, IPV6
+from slash80.addressing.occupied import Occupied
+from slash80.addressing.pool import Pool, Range
+from slash80.addressing.suffix import Suffix
+from slash80.cni import capabilities
+from slash80.cni.capabilities import PodOptions
+from slash80.cni.document import Document
+from slash80.errors import InvalidConfig
+from slash80.firewall.records import Settings
+from slash80.host import compiled_network
+from slash80.host.compiled_network import CompiledNetwork
+from slash80.settings import network as configuration
+from slash80.settings.network import NetConf
+from slash80.verbs.add import result_of
+from slash80.verbs.reserve import pod_of, wanted_of
+from slash80.wiring.plan import Plan, RouteSpec
+from unit.builders import MAC, PREFIX4, PREFIX6, SANDBOX, attachment, conf, request_of
+
+EVERYTHING4, EVERYTHING6 = ip_network("0.0.0.0/0"), ip_network("::/0")
+OTHER = ip_network("192.0.2.0/24")
+
+
+def _conf(**changes: Any) -> NetConf:  # noqa: ANN401 -- any JSON value
+    return configuration.parse(NetConf, conf(**changes))
+
+
+def _wishes(runtime: Document | None = None, arguments: str = "") -> PodOptions:
+    return capabilities.read(request_of(conf(runtimeConfig=runtime or {}), ARGS=arguments))
+
+
+def _wanted(conf: NetConf, pod_options: PodOptions) -> Wanted:
+    return wanted_of(CompiledNetwork(conf), pod_options, attachment().key, boottime_ns=5, occupied=Occupied())
+
+
+def _plan(conf: NetConf, *, earlier: int = 0, **changes: Any) -> Plan:  # noqa: ANN401 -- any field
+    return compiled_network.plan(CompiledNetwork(conf), attachment(**changes), mtu=1450, earlier=earlier, netns=SANDBOX)
+
+
+def test_pools_are_those_of_the_families_that_are_configured() -> None:
+    """With their prefixes in order, exclusions and edges."""
+    found = compiled_network.pools(
+        _conf(ipv4={"prefixes": [PREFIX4], "exclude": ["10.80.1.0/30"], "reserveEdges": False})
+    )
+
+    excluded = Range(ip_address("10.80.1.0"), ip_address("10.80.1.3"))
+    pool4 = Pool(IPV4, (ip_network(PREFIX4),), (excluded,), reserve_edges=False)
+    assert {IPV4: pool4, IPV6: Pool(IPV6, (ip_network(PREFIX6),))} == found
+    assert [IPV6] == list(compiled_network.pools(_conf(ipv4={})))
+
+
+def test_a_configuration_is_worked_out_once_for_all_pods() -> None:
+    """What differs from pod to pod is left out of the comparison, any key that is read is not."""
+    first = compiled_network.read(conf(runtimeConfig={"mac": str(MAC)}, prevResult={}))
+
+    assert first is compiled_network.read(conf(args={"cni": {}}))
+    assert first is not compiled_network.read(conf(MTU=1400))
+    assert 1400 == compiled_network.read(conf(MTU=1400)).conf.mtu
+
+
+def test_wishes_become_what_is_wanted() -> None:
+    """Requested addresses by family, the MAC, the mode and the cooldown."""
+    wish = _wishes({"ips": ["2001:db8:0:1:1::5"], "mac": str(MAC)})
+    wanted = _wanted(_conf(ipv6={"prefixes": [PREFIX6], "suffix": "hash"}), wish)
+
+    assert ({IPV6: ip_address("2001:db8:0:1:1::5")}, MAC) == (wanted.requested, wanted.mac)
+    assert (Suffix.HASH, 130, 5) == (wanted.mode, wanted.cooldown, wanted.boottime_ns)
+
+
+def test_a_pod_that_wants_no_ipv4_gets_none() -> None:
+    """Its annotation takes the family away for this pod."""
+    assert [IPV6] == list(_wanted(_conf(), replace(_wishes(), no_ipv4=True)).pools)
+
+
+@pytest.mark.parametrize(
+    ("changes", "wish", "no_ipv4", "reason"),
+    [
+        ({"ipv6": {}}, {}, True, "has nothing else"),
+        ({"ipv6": {}}, {"ips": ["2001:db8::5"]}, False, "2001:db8::5 cannot be given: the pod gets no IPv6"),
+        ({}, {"ips": ["10.80.1.5"]}, True, r"10\.80\.1\.5 cannot be given: the pod gets no IPv4"),
+        ({}, {"mac": "02:00:5e:00:53"}, False, "02:00:5e:00:53' is not a MAC"),
+        ({}, {"mac": "01:00:5e:00:53:01"}, False, "multicast"),
+    ],
+)
+def test_a_wish_that_the_network_cannot_fulfil_is_refused(
+    changes: Document,
+    wish: Document,
+    no_ipv4: bool,  # noqa: FBT001
+    reason: str,
+) -> None:
+    """It is code 7, naming the value."""
+    with pytest.raises(InvalidConfig, match=reason):
+        _wanted(_conf(**changes), replace(_wishes(wish), no_ipv4=no_ipv4))
+
+
+def test_firewall_settings_gather_all_prefixes() -> None:
+    """This cluster's and others' are trusted; this cluster's, and what is said to be, see pods' own addresses."""
+    lists = {"trusted": ["2001:db8:a::/56"], "clusterPrefixes": ["10.80.0.0/16"], "nodePrefixes": ["198.51.100.0/24"]}
+    ipv4 = {"prefixes": [PREFIX4], "noMasquerade": ["192.0.2.0/24"]}
+    found = compiled_network.settings(_conf(ipv4=ipv4, firewall={**lists, "echo": "drop", "echoRate": 5}))
+
+    trusted = tuple(map(ip_network, ("2001:db8:a::/56", "10.80.0.0/16", "198.51.100.0/24")))
+    keep_source = (OTHER, ip_network("10.80.0.0/16"))
+    cluster = (ip_network("10.80.0.0/16"),)
+    assert Settings(True, trusted, "drop", 5, (IPV4,), keep_source, cluster=cluster) == found  # noqa: FBT003
+
+
+def test_what_services_may_be_reached_by() -> None:
+    """Their ranges matter only while they are open to everybody."""
+    ranges = {"serviceCIDRs": ["10.96.0.0/16"]}
+    assert (ip_network("10.96.0.0/16"),) == compiled_network.settings(_conf(firewall=ranges)).services
+    assert () == compiled_network.settings(_conf(firewall={**ranges, "services": "trusted"})).services
+
+
+@pytest.mark.parametrize(
+    ("four", "six", "families"), [(True, False, (IPV4,)), (False, True, (IPV6,)), (True, True, (IPV4, IPV6))]
+)
+def test_each_family_is_masqueraded_for_itself(four: bool, six: bool, families: object) -> None:  # noqa: FBT001
+    """IPv4 is by default, IPv6 never unless asked."""
+    found = _conf(ipv4={"prefixes": [PREFIX4], "masquerade": four}, ipv6={"prefixes": [PREFIX6], "masquerade": six})
+
+    assert families == compiled_network.settings(found).masquerade
+
+
+def test_a_plan_names_both_ends() -> None:
+    """All names follow from the key, addresses and MAC from the assignment."""
+    wanted = attachment()
+    plan = _plan(_conf())
+
+    assert (wanted.host_ifname, wanted.key.host_mac, "eth0", MAC) == (
+        plan.host_ifname,
+        plan.host_mac,
+        plan.ifname,
+        plan.mac,
+    )
+    assert '{"v":1,"net":"net","id":"container1","ifname":"eth0"}' == plan.alias
+    assert (wanted.assignment.addresses, SANDBOX) == (plan.addresses, plan.netns)
+
+
+@pytest.mark.parametrize(("configured", "mtu"), [(0, 1450), (1400, 1400)])
+def test_the_mtu_is_the_uplinks_unless_configured(configured: int, mtu: int) -> None:
+    """Zero means that of the way out."""
+    assert mtu == _plan(_conf(mtu=configured)).mtu
+
+
+ROUTES: list[tuple[object, int, list[tuple[object, int | None]]]] = [
+    ("auto", 0, [(EVERYTHING4, None), (EVERYTHING6, 100), (OTHER, None)]),
+    (True, 0, [(EVERYTHING4, None), (EVERYTHING6, 100), (OTHER, None)]),
+    (False, 0, [(OTHER, None)]),
+    ("auto", 1, [(OTHER, 101)]),
+    (True, 1, [(EVERYTHING4, 101), (EVERYTHING6, 101), (OTHER, 101)]),
+    (True, 2, [(EVERYTHING4, 102), (EVERYTHING6, 102), (OTHER, 102)]),
+    (False, 2, [(OTHER, 102)]),
+]
+
+
+@pytest.mark.parametrize(("default_route", "earlier", "routes"), ROUTES)
+def test_only_the_first_interface_gets_default_routes_by_itself(
+    default_route: object, earlier: int, routes: list[tuple[object, int | None]]
+) -> None:
+    """Later ones get their own routes, with a metric of 100 plus how many came before."""
+    plan = _plan(_conf(defaultRoute=default_route, routes=[{"dst": str(OTHER)}]), earlier=earlier)
+
+    assert routes == [(route.dst, route.priority) for route in plan.routes]
+
+
+def test_a_configured_route_keeps_what_was_asked_for() -> None:
+    """MTU, segment size and metric, also on a later interface."""
+    route = {"dst": str(OTHER), "mtu": 1400, "advmss": 1340, "priority": 7}
+
+    assert (RouteSpec(OTHER, 1400, 1340, 7),) == _plan(_conf(routes=[route]), earlier=1).routes
+
+
+def test_a_pod_without_a_family_gets_no_route_of_it() -> None:
+    """Neither a default route nor a configured one: it would have no source address."""
+    only6 = Assignment(None, IPv6Address("2001:db8:0:1:1::5"), MAC)
+
+    assert [EVERYTHING6] == [r.dst for r in _plan(_conf(routes=[{"dst": str(OTHER)}]), assignment=only6).routes]
+
+
+def _result(wish: PodOptions | None = None, *, earlier: int = 0, **changes: Any) -> Document:  # noqa: ANN401 -- any JSON value
+    found = _conf(**changes)
+    return result_of(found, _plan(found, earlier=earlier), wish or _wishes()).document("1.1.0", None)
+
+
+@pytest.mark.parametrize(("primary", "order"), [("ipv4", [0, 1]), ("ipv6", [1, 0])])
+def test_the_primary_family_comes_first_in_the_result(primary: str, order: list[int]) -> None:
+    """Runtimes take the first address as the pod's own."""
+    ips = ["10.80.1.1/32", "2001:db8:0:1:1::1/128"]
+
+    assert [ips[n] for n in order] == [ip["address"] for ip in _result(primaryFamily=primary)["ips"]]
+
+
+def test_the_result_has_gateways_and_the_sandbox_as_it_was_given() -> None:
+    """As the interface promises it."""
+    found = _result()
+
+    assert [None, SANDBOX] == [link.get("sandbox") for link in found["interfaces"]]
+    assert ["169.254.1.1", "fe80::1"] == [ip["gateway"] for ip in found["ips"]]
+    assert [1, 1] == [ip["interface"] for ip in found["ips"]]
+
+
+def test_a_metric_that_we_chose_for_a_default_route_is_not_in_the_result() -> None:
+    """Only what was asked for is: a later plugin would take it for a wish."""
+    assert [
+        {"dst": "0.0.0.0/0", "gw": "169.254.1.1"},
+        {"dst": "::/0", "gw": "fe80::1"},
+        {"dst": "192.0.2.0/24", "gw": "169.254.1.1", "priority": 7},
+    ] == _result(routes=[{"dst": str(OTHER), "priority": 7}])["routes"]
+
+
+@pytest.mark.parametrize(
+    ("configured", "wish", "found"),
+    [
+        ({"nameservers": ["10.0.0.10"], "search": []}, {}, {"nameservers": ["10.0.0.10"]}),
+        (
+            {"nameservers": ["10.0.0.10"]},
+            {"dns": {"servers": ["10.0.0.53"]}},
+            {"nameservers": ["10.0.0.53"], "search": [], "options": []},
+        ),
+        (None, {}, None),
+    ],
+)
+def test_name_resolution_is_the_runtimes_else_the_configurations(
+    configured: object, wish: Document, found: object
+) -> None:
+    """What the runtime sends replaces the configuration's, and the key is missing without either."""
+    assert found == _result(_wishes(wish), dns=configured).get("dns")
+
+
+def test_the_pod_is_named_as_kubernetes_did() -> None:
+    """Empty outside Kubernetes."""
+    wish = _wishes(arguments="K8S_POD_NAMESPACE=a;K8S_POD_NAME=b;K8S_POD_UID=c")
+
+    assert (Pod("a", "b", "c"), Pod()) == (pod_of(wish), pod_of(_wishes()))

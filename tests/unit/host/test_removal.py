@@ -1,0 +1,77 @@
+"""Removing attachments, as far as no kernel is needed."""
+
+from pathlib import Path
+
+import pytest
+from pytest_mock import MockerFixture
+
+from slash80.addressing.attachment import State
+from slash80.errors import FirewallUnusable
+from slash80.firewall.installed import InstalledTable
+from slash80.host import removal
+from slash80.host.cache import TtlCache
+from slash80.host.context import Host
+from slash80.store.locks import AttachmentLocks
+from slash80.store.sqlite import SqliteStore
+from unit.builders import attachment
+from unit.kernels import Kernel
+from unit.wiring.plans import link
+
+
+@pytest.mark.parametrize("verb", ["DEL", "GC"])
+def test_addresses_whose_connections_stay_are_not_given_again(mocker: MockerFixture, tmp_path: Path, verb: str) -> None:
+    """Only a DEL passes it over; they are let go as soon as their connections can be deleted."""
+    store = SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=lambda: 2000.0)
+    host = Host(
+        Kernel({}), InstalledTable(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), cache=TtlCache()
+    )
+    forget = mocker.patch("slash80.host.removal.conntrack.forget", side_effect=FirewallUnusable("no"))
+    one = attachment()
+    store.keep(one)
+    if verb == "DEL":
+        removal.defer_delete(host, one.key, None)
+    else:
+        with pytest.raises(FirewallUnusable):
+            removal.remove(host, one.host_ifname)
+
+    assert [State.TERMINATING] == [left.state for left in store.attachments()]
+    with pytest.raises(FirewallUnusable):
+        removal.reap(host)
+    forget.side_effect = None
+    removal.reap(host)
+    assert mocker.call(list(one.assignment.addresses)) == forget.call_args
+    assert [] == store.attachments()
+
+
+def test_an_address_is_not_let_go_while_its_link_is_there(mocker: MockerFixture, tmp_path: Path) -> None:
+    """Though it was not seen among all links, as happens where those come and go."""
+    store = SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=lambda: 2000.0)
+    links: dict[str, int | list[bytes]] = {f"ip link show {attachment(1).dying_name}": [link(attachment(1).dying_name)]}
+    host = Host(
+        Kernel(links), InstalledTable(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), cache=TtlCache()
+    )
+    mocker.patch("slash80.host.removal.conntrack.forget")
+    for number in (1, 2):
+        store.keep(attachment(number))
+        store.mark_terminating(attachment(number).host_ifname)
+    removal.reap(host)
+
+    assert [attachment(1).key] == [left.key for left in store.attachments()]
+
+
+def test_the_dead_are_released_when_their_connections_are_forgotten(mocker: MockerFixture, tmp_path: Path) -> None:
+    """All together, and none that somebody works on."""
+    store = SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=lambda: 2000.0)
+    host = Host(
+        Kernel({}), InstalledTable(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), cache=TtlCache()
+    )
+    others = AttachmentLocks(tmp_path / "state", 5)
+    forget = mocker.patch("slash80.host.removal.conntrack.forget")
+    for number in (1, 2, 3):
+        store.keep(attachment(number))
+    with others.held(attachment(2).host_ifname):
+        assert 2 == removal.release_dead(host)
+
+    (addresses,) = forget.call_args.args
+    assert {*attachment(1).assignment.addresses, *attachment(3).assignment.addresses} == set(addresses)
+    assert [attachment(2)] == store.attachments()

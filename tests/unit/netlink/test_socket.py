@@ -1,0 +1,209 @@
+"""The netlink socket: framing, acknowledgements one by one, echoes, dumps."""
+
+import errno
+import itertools
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_mock import MockerFixture
+
+from slash80.netlink import codec, constants
+from slash80.netlink.codec import Message, NetlinkError, Step
+from unit.kernels import HEADER, Reply, Wire, connected, packet
+
+ECHOED = 16
+ATTRIBUTES = st.lists(st.tuples(st.integers(1, 0x3FFF), st.binary(max_size=40)), max_size=8)
+
+
+def _steps(*bodies: bytes) -> list[Step]:
+    return [Step(f"step {n}", codec.message(20, constants.NLM_F_ACK, body)) for n, body in enumerate(bodies)]
+
+
+def _acks(*codes: int) -> Reply:
+    """Tell of each message that failed, and acknowledge the last in any case, in one datagram each."""
+    return lambda numbers: [
+        _ack(number, code) for number, code in zip(numbers, codes, strict=True) if code or number == numbers[-1]
+    ]
+
+
+def _ack(number: int, code: int, *, flags: int = constants.NLM_F_CAPPED, rest: bytes = b"") -> bytes:
+    body = struct.pack("=i", -code) + HEADER.pack(HEADER.size, 20, 0, number, 0) + rest
+    return packet(constants.NLMSG_ERROR, flags, number, body)
+
+
+def _words(text: bytes, before: bytes = b"") -> bytes:
+    return before + codec.attribute(1, text + b"\0")
+
+
+def test_a_batch_is_one_send_of_numbered_and_padded_messages() -> None:
+    """Each message has its own number, and starts at a multiple of four bytes; the last asks to be acknowledged."""
+    wire = Wire(_acks(0, 0, 0), _acks(0))
+    socket = connected(wire)
+    socket.run(_steps(b"", b"12345", b"abcd"))
+
+    assert [b"", b"12345", b"abcd"] == [body for _, body in wire.messages()]
+    assert [1, 2, 3] == [head[3] for head, _ in wire.messages()]
+    plain, last = constants.NLM_F_REQUEST, constants.NLM_F_REQUEST | constants.NLM_F_ACK
+    assert [plain, plain, last] == [head[2] for head, _ in wire.messages()]
+    socket.run(_steps(b"later"))
+    assert [4] == [head[3] for head, _ in wire.messages()]
+
+
+def test_nothing_to_do_sends_nothing() -> None:
+    """The kernel would not answer."""
+    wire = Wire()
+
+    assert ([], []) == (connected(wire).exchange([]), wire.sent)
+
+
+def test_the_first_step_that_failed_is_named_after_all_were_answered() -> None:
+    """The error has the number, the step's words and the system's."""
+    wire = Wire(_acks(0, errno.EEXIST, errno.EPERM), _acks(0))
+    socket = connected(wire)
+    with pytest.raises(NetlinkError, match="'step 1' failed: File exists") as caught:
+        socket.run(_steps(b"", b"", b""))
+
+    assert (errno.EEXIST, "step 1") == (caught.value.errno, caught.value.step.what)
+    assert [codec.Response()] == socket.exchange(_steps(b""))
+
+
+@pytest.mark.parametrize("repeated", [b"", b"12345678", b"12345\0\0\0"])
+def test_the_kernels_own_words_are_told(repeated: bytes) -> None:
+    """They follow the failed message's header, and its body where the kernel repeats that."""
+    flags = constants.NLM_F_ACK_TLVS | (0 if repeated else constants.NLM_F_CAPPED)
+    length = HEADER.size + len(repeated.rstrip(b"\0"))
+    body = struct.pack("=i", -errno.EINVAL) + HEADER.pack(length, 20, 0, 1, 0) + _words(b"Bad scope", repeated)
+    wire = Wire(lambda numbers: [packet(constants.NLMSG_ERROR, flags, numbers[0], body)])
+
+    with pytest.raises(NetlinkError, match=r"'step 0' failed: Invalid argument \(Bad scope\)"):
+        connected(wire).run(_steps(b""))
+
+
+def test_a_warning_is_no_failure() -> None:
+    """The kernel may have words for a step that it did."""
+    flags = constants.NLM_F_ACK_TLVS | constants.NLM_F_CAPPED
+    wire = Wire(lambda numbers: [_ack(numbers[0], 0, flags=flags, rest=_words(b"deprecated"))])
+
+    assert [codec.Response()] == connected(wire).run(_steps(b""))
+
+
+def test_an_echo_comes_with_its_step() -> None:
+    """What a step made is part of its answer, whether it is told alone or with others."""
+    wire = Wire(lambda n: [packet(ECHOED, 0, n[0], b"made"), packet(ECHOED, 0, n[1], b"too") + _ack(n[1], 0)])
+    answers = connected(wire).run(_steps(b"", b""))
+
+    assert [[Message(ECHOED, b"made")], [Message(ECHOED, b"too")]] == [answer.messages for answer in answers]
+
+
+def test_what_belongs_to_nothing_is_passed_over() -> None:
+    """A message with another's number, or the rest of an exchange that was given up, changes no answer."""
+    wire = Wire(_acks(0), lambda n: [_ack(n[0] - 1, errno.EPERM), packet(ECHOED, 0, 999, b"?"), _ack(n[1], 0)])
+    socket = connected(wire)
+    socket.run(_steps(b""))
+
+    assert [codec.Response()] * 2 == socket.exchange(_steps(b"", b""))
+
+
+def test_answers_may_come_in_one_datagram() -> None:
+    """Each is taken by its number."""
+    wire = Wire(lambda n: [_ack(n[0], errno.EPERM) + _ack(n[1], errno.EEXIST)])
+
+    assert [errno.EPERM, errno.EEXIST] == [answer.errno for answer in connected(wire).exchange(_steps(b"", b""))]
+
+
+def _table(first: bytes = b"row1", *, flags: int = 0, end: bytes = bytes(4)) -> Reply:
+    return lambda n: [
+        packet(ECHOED, flags, n[0], first) + packet(ECHOED, 0, n[0], b"row2"),
+        packet(ECHOED, 0, n[0], b"row3"),
+        packet(constants.NLMSG_DONE, 0, n[0], end),
+    ]
+
+
+def test_a_dump_gives_all_rows() -> None:
+    """Over as many datagrams as it takes."""
+    assert [b"row1", b"row2", b"row3"] == [part.body for part in connected(Wire(_table())).dump(_steps(b"")[0])]
+
+
+def test_a_disturbed_dump_is_read_again() -> None:
+    """The rows that the undisturbed reading gave are the answer: none of an earlier, torn reading is among them."""
+    torn = [_table(first, flags=constants.NLM_F_DUMP_INTR) for first in (b"gone", b"soon")]
+
+    found = connected(Wire(*torn, _table())).dump(_steps(b"")[0])
+    assert [b"row1", b"row2", b"row3"] == [part.body for part in found]
+
+
+def test_a_dump_that_is_always_disturbed_is_given_up() -> None:
+    """After five readings somebody has to hear of it."""
+    wire = Wire(*[_table(flags=constants.NLM_F_DUMP_INTR)] * 5)
+    with pytest.raises(NetlinkError, match="Interrupted"):
+        connected(wire).dump(_steps(b"")[0])
+
+    assert 5 == len(wire.sent)
+
+
+def test_a_dump_that_may_be_disturbed_gives_all_that_was_seen() -> None:
+    """If no reading was undisturbed, each row once, where it was seen last; an error is one all the same."""
+    bad, torn = _table(end=struct.pack("=i", -errno.ENOENT)), _table(flags=constants.NLM_F_DUMP_INTR)
+    other = _table(b"row0", flags=constants.NLM_F_DUMP_INTR)
+
+    seen = connected(Wire(torn, torn, torn, other, torn)).dump(_steps(b"")[0], allow_interrupted=True)
+    assert [b"row0", b"row1", b"row2", b"row3"] == [part.body for part in seen]
+    seen = connected(Wire(torn, torn, torn, torn, other)).dump(_steps(b"")[0], allow_interrupted=True)
+    assert [b"row1", b"row0", b"row2", b"row3"] == [part.body for part in seen]
+    assert 3 == len(connected(Wire(torn, _table())).dump(_steps(b"")[0], allow_interrupted=True))
+    with pytest.raises(NetlinkError, match="No such file"):
+        connected(Wire(torn, bad)).dump(_steps(b"")[0], allow_interrupted=True)
+
+
+def test_a_dump_that_fails_at_its_end_has_failed() -> None:
+    """The last message may carry an error instead of the end; half a table is no table."""
+    with pytest.raises(NetlinkError, match="No such file"):
+        connected(Wire(_table(end=struct.pack("=i", -errno.ENOENT)))).dump(_steps(b"")[0])
+
+
+def test_a_question_gives_its_answer() -> None:
+    """Or raises what the kernel said."""
+    socket = connected(Wire(lambda n: [packet(ECHOED, 0, n[0], b"it"), _ack(n[0], 0)], _acks(errno.ENODEV)))
+
+    assert [Message(ECHOED, b"it")] == socket.ask(_steps(b"")[0])
+    with pytest.raises(NetlinkError, match="No such device"):
+        socket.ask(_steps(b"")[0])
+
+
+@pytest.mark.parametrize(("tick", "heard"), [(1, True), (9, False)])
+def test_news_are_waited_for_so_long(mocker: MockerFixture, tick: int, heard: bool) -> None:  # noqa: FBT001
+    """Also while the kernel tells of others all the time."""
+    mocker.patch("slash80.netlink.socket.time.monotonic", side_effect=itertools.count(0, tick))
+    wire = Wire()
+    wire.tell(*[b"other"] * 8, b"mine")
+    if heard:
+        connected(wire).wait_for_notification(lambda part: part.body == b"mine")
+        return
+    with pytest.raises(TimeoutError, match="did not tell"):
+        connected(wire).wait_for_notification(lambda part: part.body == b"mine")
+
+
+def test_a_socket_is_closed_at_the_end_of_its_context() -> None:
+    """It would keep a pod's namespace alive."""
+    wire = Wire()
+    with connected(wire):
+        assert not wire.closed
+
+    assert wire.closed
+
+
+@given(ATTRIBUTES, st.integers(0, 3))
+def test_attributes_are_read_back(attributes: list[tuple[int, bytes]], words: int) -> None:
+    """Behind a fixed header, in their order; by type the last one counts."""
+    body = bytes(4 * words) + b"".join(codec.attribute(kind, value) for kind, value in attributes)
+
+    assert attributes == list(codec.attribute_list(body, 4 * words))
+    assert dict(attributes) == codec.attributes(body, 4 * words)
+
+
+@given(st.binary(max_size=80), st.integers(0, 20))
+def test_no_bytes_make_the_reader_of_attributes_run_astray(body: bytes, offset: int) -> None:
+    """Whatever they are, it ends and gives no more than there was."""
+    assert sum(len(value) + 4 for _, value in codec.attribute_list(body, offset)) <= len(body) + 4

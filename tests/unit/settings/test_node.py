@@ -1,0 +1,103 @@
+"""`node.json`: what it adds to a configuration, and what is said when it cannot be used."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from slash80.errors import CniError, InvalidConfig, TryAgain
+from slash80.host import compiled_network
+from slash80.settings import node as nodefile
+
+V6, V4, OLD = "2001:db8:0:1:1::/80", "10.80.1.0/24", "2001:db8:0:1:2::/80"
+ONLY_OLD = f'{{"version": 1, "ipv6": [{{"prefix": "{OLD}"}}]}}'
+DRAINING = ONLY_OLD.replace("}]", ', "state": "draining"}]')
+FULL = json.dumps(
+    {
+        "version": 1,
+        "ipv6": [{"prefix": V6, "state": "active"}, {"prefix": OLD, "state": "draining"}],
+        "ipv4": [{"prefix": V4}],
+        "primaryFamily": "ipv6",
+        "mtu": 1400,
+        "firewall": {"echo": "drop"},
+        "options": {"ipv4": {"cooldown": 60, "exclude": ["10.80.1.7", "10.80.1.9-10.80.1.12"]}},
+        "later": {"keys": "of a newer agent"},
+    }
+)
+
+
+def _read(folder: Path, text: str | None, **keys: object) -> compiled_network.CompiledNetwork:
+    if text is not None:
+        (folder / "node.json").write_text(text)
+    return compiled_network.read({"source": "node", "stateDir": str(folder)} | keys)
+
+
+def test_everything_can_come_from_the_node(tmp_path: Path) -> None:
+    """A draining prefix is covered, but nothing of it is handed out."""
+    found = _read(tmp_path, FULL)
+
+    assert [V4, V6, OLD] == [str(prefix) for prefix in found.prefixes]
+    assert [V6] == [str(prefix) for prefix in found.conf.ipv6.prefixes]
+    conf = found.conf
+    assert ("ipv6", 1400, "drop", 60) == (conf.primary_family, conf.mtu, conf.firewall.echo, conf.ipv4.cooldown)
+
+
+def test_what_the_network_says_itself_wins(tmp_path: Path) -> None:
+    """Where it may say something."""
+    conf = _read(tmp_path, FULL, mtu=1300, primaryFamily="ipv4", ipv4={"cooldown": 90}).conf
+    assert (1300, "ipv4", 90) == (conf.mtu, conf.primary_family, conf.ipv4.cooldown)
+
+
+def test_a_changed_file_counts_at_once(tmp_path: Path) -> None:
+    """It is read for each call."""
+    _read(tmp_path, FULL)
+    assert [OLD] == [str(p) for p in _read(tmp_path, ONLY_OLD).prefixes]
+
+
+@pytest.mark.parametrize("text", [None, '{"version": 1}', DRAINING])
+def test_without_a_prefix_it_is_to_be_tried_again(tmp_path: Path, text: str | None) -> None:
+    """The agent may still find one; the sentence says where to look."""
+    with pytest.raises(TryAgain, match="slash80 status"):
+        _read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("nonsense", "node.json is not a JSON document"),
+        ("[" * 100_000, "node.json is not a JSON document"),
+        ("[]", "node.json"),
+        ('{"version": 2}', "node.json: configuration key 'version' has the value 2"),
+        ('{"version": 1, "ipv6": [{"prefix": "2001:db8::1/80"}]}', "'ipv6[0].prefix' has the value '2001:db8::1/80'"),
+        ('{"version": 1, "ipv6": [{"prefix": "2001:db8:0:1:1::/80", "state": "on"}]}', "'ipv6[0].state'"),
+        ('{"version": 1, "ipv6": [{"prefix": "2001:db8:0:1:1::/80"}], "firewall": {"trusted": ["::/0"]}}', "'::/0'"),
+        ('{"version": 1, "ipv6": [{"prefix": "2001:db8:0:1:1::/80"}], "mtu": 5}', "with node.json"),
+        ("\udcff", "no UTF-8"),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path: Path, text: str, words: str) -> None:
+    """Code 7, with the file, the key and the value."""
+    (tmp_path / "node.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InvalidConfig) as caught:
+        _read(tmp_path, None)
+    assert words in caught.value.msg
+
+
+@pytest.mark.parametrize(
+    "keys", [{"ipv6": {"prefixes": [V6]}}, {"ipv4": {"prefixes": [V4]}}, {"firewall": {"echo": "drop"}}]
+)
+def test_of_two_answers_none_is_taken(tmp_path: Path, keys: dict[str, object]) -> None:
+    """What comes from the node must not be in the configuration as well."""
+    with pytest.raises(InvalidConfig, match=r"with source 'node' it comes from node\.json"):
+        _read(tmp_path, FULL, **keys)
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """By its path."""
+    (tmp_path / "node.json").mkdir()
+    with pytest.raises(CniError, match=r"node\.json cannot be read: Is a directory"):
+        _read(tmp_path, None)
+    (tmp_path / "node.json").rmdir()
+    with pytest.raises(InvalidConfig, match="more than 1048576 bytes"):
+        _read(tmp_path, " " * (1 << 20) + "{}")
+    assert nodefile.NAME == "node.json"

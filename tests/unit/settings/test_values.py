@@ -1,0 +1,36 @@
+"""Single values, where the configuration's own tests do not tell all."""
+
+import pytest
+
+from slash80.errors import InvalidConfig
+from slash80.settings import values
+from slash80.settings.network import NetConf, parse
+from unit.builders import conf
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "found"),
+    [
+        ("10.0.0.5", 4, ("10.0.0.5", "10.0.0.5")),
+        ("10.0.0.0/30", 4, ("10.0.0.0", "10.0.0.3")),
+        ("10.0.0.1 - 10.0.1.0", 4, ("10.0.0.1", "10.0.1.0")),
+        ("2001:db8::/126", 6, ("2001:db8::", "2001:db8::3")),
+    ],
+)
+def test_a_span_is_an_address_a_prefix_or_a_range(text: str, version: int, found: values.Span) -> None:
+    """All three become first and last address."""
+    assert found == values.span(text, version)
+
+
+def test_a_message_stays_short_however_long_the_value() -> None:
+    """The value is cut: the message ends up in a pod's event."""
+    with pytest.raises(InvalidConfig) as caught:
+        parse(NetConf, conf(primaryFamily="x" * 100_000))
+
+    assert len(caught.value.msg) < 300
+
+
+def test_the_place_in_a_list_is_named() -> None:
+    """Of many prefixes, the message names the one that is wrong."""
+    with pytest.raises(InvalidConfig, match=r"'firewall\.trusted\[1\]' has the value '::/0'"):
+        parse(NetConf, conf(firewall={"trusted": ["2001:db8::/32", "::/0"]}))

@@ -1,0 +1,36 @@
+"""Covers of the node's prefixes."""
+
+import errno
+from ipaddress import ip_network
+
+import pytest
+
+from slash80.netlink.codec import NetlinkError
+from slash80.wiring import discard_routes, messages
+from unit.kernels import Kernel
+from unit.wiring.plans import route
+
+PREFIX = ip_network("2001:db8:0:1:1::/80")
+ADD, DELETE = messages.add_unreachable(PREFIX).what, messages.delete_unreachable(PREFIX).what
+
+
+def test_a_prefix_is_covered_once() -> None:
+    """That it is already is fine, and so is one that is gone; anything else is told with the command."""
+    assert [ADD] == discard_routes.ensure(Kernel({ADD: 0}), (PREFIX,))
+    assert [] == discard_routes.ensure(Kernel({ADD: errno.EEXIST}), (PREFIX,))
+    assert [DELETE] == discard_routes.delete(Kernel({DELETE: 0}), [PREFIX])
+    assert [] == discard_routes.delete(Kernel({DELETE: errno.ESRCH}), [PREFIX])
+
+    with pytest.raises(NetlinkError, match=f"'{ADD}' failed: Operation not permitted"):
+        discard_routes.ensure(Kernel({ADD: errno.EPERM}), (PREFIX,))
+
+
+def test_only_our_covers_are_ours() -> None:
+    """By protocol and metric: others discard packets too."""
+    found = [
+        route(str(PREFIX), index=1, kind=7, priority=2**32 - 1),
+        route("2001:db8:1::/48", kind=7, proto=4, priority=2**32 - 1),
+        route("2001:db8:2::/48", kind=7, priority=1024),
+    ]
+
+    assert [PREFIX] == discard_routes.present(Kernel({"ip -6 route show": found}))

@@ -1,0 +1,139 @@
+"""Making and removing wires: what is told about things that are in the way."""
+
+import errno
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from slash80.addressing.attachment import dying_name
+from slash80.errors import BelongsToAnother, Failure
+from slash80.wiring import messages, veth
+from slash80.wiring.veth import AddressInUse
+from unit.kernels import Kernel
+from unit.wiring.plans import PLAN, link, route
+
+NAME, SHOW = PLAN.host_ifname, f"ip link show {PLAN.host_ifname}"
+DELETE = f"ip link del {NAME}"
+FOUR = PLAN.addresses[0]
+
+
+@pytest.mark.parametrize(("code", "gone"), [([], True), (errno.ENODEV, True)])
+def test_a_host_end_of_ours_is_deleted(code: int | list[bytes], gone: bool) -> None:  # noqa: FBT001
+    """And it does not matter that the kernel was faster."""
+    kernel = Kernel({SHOW: [link(NAME)], DELETE: code})
+
+    assert gone == veth.detach(kernel, NAME)
+    assert DELETE in kernel.done
+
+
+@pytest.mark.parametrize("found", [errno.ENODEV, [link(NAME, kind="dummy")], [link(NAME, group=0, ifalias=None)]])
+def test_nothing_of_others_is_deleted(found: int | list[bytes]) -> None:
+    """A link of that name that we did not make stays, and none at all is fine."""
+    kernel = Kernel({SHOW: found})
+
+    assert not veth.detach(kernel, NAME)
+    assert [SHOW, SHOW.replace("s80", "x80")] == kernel.done
+
+
+def test_a_host_end_that_is_dying_already_is_deleted_too() -> None:
+    """Whichever name it has, or both."""
+    dying = DELETE.replace("s80", "x80")
+    kernel = Kernel({SHOW.replace("s80", "x80"): [link(dying_name(NAME), group=21377)], dying: []})
+
+    assert veth.detach(kernel, NAME)
+    assert dying in kernel.done
+
+
+def test_a_deletion_that_is_refused_is_told_with_the_command() -> None:
+    """It can be tried by hand."""
+    with pytest.raises(Failure, match=f"'{DELETE}' failed: Operation not permitted.*run it on the node"):
+        veth.detach(Kernel({SHOW: [link(NAME)], DELETE: errno.EPERM}), NAME)
+
+
+def test_a_host_end_is_found_or_is_not_there() -> None:
+    """By its name."""
+    found = veth.host_end(Kernel({SHOW: [link(NAME)]}), NAME)
+
+    assert (5, None) == (found and found.index, veth.host_end(Kernel({}), NAME))
+
+
+def test_a_foreign_link_in_the_way_is_named() -> None:
+    """It is code 102 with what the link is."""
+    with pytest.raises(BelongsToAnother, match=rf"link {NAME} \(kind dummy, group 3\) .*rename or delete it"):
+        veth.host_end(Kernel({SHOW: [link(NAME, kind="dummy", group=3)]}), NAME)
+
+
+def test_an_interface_that_is_there_already_is_left_untouched() -> None:
+    """Making the pair is refused by the kernel, and nothing else is done."""
+    create = messages.create_pair(PLAN, 9).what
+    kernel = Kernel({create: errno.EEXIST})
+
+    with pytest.raises(Failure, match=f"eth0 exists already in the network namespace {PLAN.netns}; it is left"):
+        veth.attach(kernel, Kernel({}), PLAN, netns_fd=9)
+    assert [create, SHOW] == kernel.done
+
+
+def test_a_host_end_that_is_left_of_a_killed_call_is_told_apart() -> None:
+    """Undoing deletes it, and then there is room."""
+    create = messages.create_pair(PLAN, 9).what
+    kernel = Kernel({create: errno.EEXIST, SHOW: [link(NAME)]})
+
+    with pytest.raises(veth.HostEndLeft, match=NAME):
+        veth.attach(kernel, Kernel({}), PLAN, netns_fd=9)
+
+
+CONFLICTS = {
+    "another attachment's": ([route(f"{FOUR}/32")], [link("s80bbbbbbbbbbbb")], AddressInUse, "s80bbbbbbbbbbbb"),
+    "another link's": ([route(f"{FOUR}/32")], [link("eth0", kind="")], BelongsToAnother, "dev eth0 proto 180"),
+    "another protocol's": ([route(f"{FOUR}/32", proto=3)], [link("s80bbbbbbbbbbbb")], BelongsToAnother, "proto boot"),
+    "nowhere": ([route(f"{FOUR}/32", index=0, kind=7)], [], BelongsToAnother, "route unreachable 10.80.1.1/32 proto"),
+    "gone": ([route("0.0.0.0/0")], [], Failure, "gone now; try again"),
+}
+
+
+@pytest.mark.parametrize(("routes", "links", "kind", "words"), CONFLICTS.values(), ids=CONFLICTS.keys())
+def test_it_is_told_whose_an_address_is(
+    routes: list[bytes], links: list[bytes], kind: type[Exception], words: str
+) -> None:
+    """Another attachment's is chosen anew; somebody else's route is code 102, naming it."""
+    error = veth._conflict(
+        Kernel({f"ip route get {FOUR}": routes, "ip link show (index 5)": links or errno.ENODEV}), FOUR
+    )
+
+    assert (kind, True) == (type(error), words in str(error))
+    assert str(FOUR) in str(error)
+
+
+def test_an_address_in_use_names_its_holder() -> None:
+    """The caller looks whether that attachment lives."""
+    error = AddressInUse(ip_address("10.80.1.5"), "s80bbbbbbbbbbbb")
+
+    assert (999, "s80bbbbbbbbbbbb", ip_address("10.80.1.5")) == (error.code, error.holder, error.address)
+
+
+@pytest.mark.parametrize(
+    ("rows", "refused"),
+    [
+        ([route("0.0.0.0/0", gateway="192.0.2.1", proto=3)], True),
+        ([route("0.0.0.0/0", gateway="169.254.1.1")], False),
+        ([route("0.0.0.0/0", index=0, kind=7, proto=3)], False),
+        ([route("10.0.0.0/8", gateway="192.0.2.1", proto=3)], False),
+    ],
+)
+def test_another_default_route_is_not_replaced(rows: list[bytes], refused: bool) -> None:  # noqa: FBT001
+    """It is code 102, naming it; our own, narrower ones, and a namespace that wants none are fine."""
+    pod = Kernel({"ip -4 route show; ip -6 route show": rows})
+    veth.refuse_other_defaults(pod, replace(PLAN, routes=()))
+    if not refused:
+        veth.refuse_other_defaults(pod, PLAN)
+        return
+
+    with pytest.raises(BelongsToAnother, match=r"IPv4 default route already \(protocol 3, via 192\.0\.2\.1\)"):
+        veth.refuse_other_defaults(pod, PLAN)
+
+
+def test_ipv6_needs_its_least_mtu() -> None:
+    """The kernel would switch IPv6 off without a word."""
+    with pytest.raises(Failure, match="MTU 1279 of the uplink is too small for IPv6"):
+        veth.attach(Kernel({}), Kernel({}), replace(PLAN, mtu=1279), netns_fd=9)
