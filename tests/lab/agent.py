@@ -79,7 +79,7 @@ class Agent:
             arguments: list[str | Path] = [self.program, "agent", "--cni-only", "--state-dir", self.state_dir]
             variables = {"PATH": os.environ["PATH"], **environ}
             self._process = self._host.run(lambda: subprocess.Popen(arguments, env=variables, stderr=log))
-        wait_until(lambda: self._serves(before), seconds=20)
+        wait_until(lambda: self._serves(before), seconds=60)  # it loads Python, beside whatever else is tested
 
     def stop(self) -> int:
         """Ask it to end, and give its exit code."""

@@ -107,14 +107,17 @@ class Server:
 
     def _take(self, listener: socket.socket, calls: select.epoll, stint: _Stint) -> None:
         """Take calls until one took too long, or the server was closed."""
+        closed = False
         while not stint.over:
             try:
                 calls.poll()
                 connection, _ = listener.accept()
             except BlockingIOError:  # another process was faster, or nobody waits any more
-                if _is_shut_down(listener):
+                if closed:
                     self._ended.set()
                     stint.end()
+                # one more look: between this one and the shutdown a caller may have come, and none can after it
+                closed = _is_shut_down(listener)
                 continue
             except OSError as error:
                 _log.warning("a call cannot be accepted: %s", error.strerror)

@@ -169,6 +169,26 @@ def test_a_stop_finishes_what_has_come(server: Running, calls: Calls, tmp_path: 
             assert b"\0inx" == late.recv(100)
 
 
+def test_a_caller_right_before_the_end_is_answered(
+    calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller that connects after a process found nobody waiting, and before the server closes, is answered."""
+    server = Server(tmp_path, calls.handle)
+    server.open()
+
+    def nobody_waits(_: socket.socket) -> tuple[socket.socket, str]:
+        monkeypatch.undo()
+        server.close()
+        raise BlockingIOError
+
+    with connected(tmp_path) as caller:
+        caller.sendall(REQUEST)
+        caller.shutdown(socket.SHUT_WR)
+        monkeypatch.setattr(socket.socket, "accept", nobody_waits)
+        server.work()
+        assert b"\0inx" == caller.recv(100)
+
+
 def test_a_call_that_takes_long_keeps_nobody_waiting(server: Running, calls: Calls, tmp_path: Path) -> None:
     """Those behind it are taken by another thread; when it is done, one thread is left again."""
     assert b"\0inx" == asked(tmp_path, REQUEST)
