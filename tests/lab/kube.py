@@ -26,11 +26,13 @@ class FakeApi:
     seen: list[str] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     forgotten: bool = False  # whether every version that a watch asks for is too old
+    mute: set[str] = field(default_factory=set)  # methods whose requests are read and never answered
     page: int = 2
     version: int = 1
     _watchers: list[tuple[str, queue.Queue[Document]]] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _server: ThreadingHTTPServer | None = None
+    _stopped: threading.Event = field(default_factory=threading.Event)
     _connections: list[socket.socket] = field(default_factory=list)
 
     def start(self) -> str:
@@ -42,6 +44,7 @@ class FakeApi:
 
     def stop(self) -> None:
         """Be gone: connections are refused, watches break off."""
+        self._stopped.set()
         if self._server:
             self._server.shutdown()
             self._server.server_close()
@@ -157,6 +160,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _faulty(self) -> bool:
         self.api.seen.append(f"{self.command} {self.path}")
         self.api.tokens.append(self.headers.get("Authorization", ""))
+        if self.command in self.api.mute:
+            self.close_connection = True
+            return self.api._stopped.wait()
         if not self.api.faults:
             return False
         self._send(self.api.faults.pop(0), {"message": "as the test wants it"})

@@ -17,7 +17,8 @@ from lab.plugin import InProcess
 from lab.rig import Rig
 from lab.topology import Site
 from lab.waiting import wait_until
-from slash80.agent.controller import Controller, Options
+from slash80.agent.reconcilers.controller import Controller
+from slash80.agent.reconcilers.part import Options
 from slash80.cli.uninstall import uninstall
 from slash80.cluster.account import Account
 from slash80.cluster.api import Api

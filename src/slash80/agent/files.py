@@ -15,6 +15,7 @@ CONFLIST = "05-slash80.conflist"
 REPORT = "agent.json"
 LOCK = "agent.lock"
 NETWORK = "slash80"
+_OLDEST_IN_LIST = "0.3.1"  # an older version has no lists of plugins
 _STATE_DIR = Path("/run/slash80")
 _CAPABILITIES = {"ips": True, "mac": True, "dns": True, "io.kubernetes.cri.pod-annotations": True}
 _SUFFIXES = {".conf", ".conflist", ".json"}
@@ -26,7 +27,7 @@ def conflist(state_dir: Path) -> dict[str, Any]:
     if state_dir != _STATE_DIR:
         plugin |= {"stateDir": str(state_dir), "socket": str(state_dir / "cni.sock")}
     # an old libcni knows no list of versions and takes the first key; a bare 1.1.0 would break its every ADD
-    listed = [version for version in versions.SUPPORTED if version >= "0.3.1"]
+    listed = [version for version in versions.SUPPORTED if versions.at_least(version, _OLDEST_IN_LIST)]
     return {"cniVersion": "1.0.0", "cniVersions": listed, "name": NETWORK, "plugins": [plugin]}
 
 
@@ -56,9 +57,9 @@ def is_ours(found: dict[str, Any]) -> bool:
     return any(documents.get(plugin, "type") == "slash80" for plugin in documents.objects(found, "plugins"))
 
 
-def earlier_than_ours(folder: Path) -> list[str]:
-    """Name the configurations that a runtime takes before ours, since it takes the first one only."""
-    return [path.name for path in configurations(folder) if path.name < CONFLIST]
+def earlier_than_ours(folder: Path) -> list[Path]:
+    """Return the configurations that a runtime takes before ours, since it takes the first one only."""
+    return [path for path in configurations(folder) if path.name < CONFLIST]
 
 
 def configurations(folder: Path) -> list[Path]:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import threading
-import time
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-_STALE = 60.0  # seconds without a look at everything after which the controller counts as stuck
+from slash80.desired.problems import Problem, sentences
+
+_STALE = 60.0  # seconds after which a part that looks every ten seconds counts as stuck
 _WAIT = 5.0  # seconds for a request to come in
 
 
 class Health:
     """`/healthz` says whether the controller still moves, `/readyz` whether pods can be attached."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
-        """Listen when started."""
-        self._address = address
-        self._beaten, self._ready, self._problems = time.monotonic(), False, ["nothing was looked at yet"]
+    def __init__(self, address: tuple[str, int], idle: Callable[[], float]) -> None:
+        """Listen when started; `idle` returns the seconds since the part that is most behind did its work."""
+        self._address, self._idle = address, idle
+        self._ready = False
+        self._problems: list[str] = ["nothing was looked at yet"]
 
     def start(self) -> int:
         """Begin to answer, in a thread, and give the port; raise OSError when the address is taken."""
@@ -26,18 +29,14 @@ class Health:
         threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
         return server.server_port
 
-    def beat(self) -> None:
-        """Hear that everything was looked at."""
-        self._beaten = time.monotonic()
-
-    def ready(self, *, ready: bool, problems: list[str]) -> None:
-        """Hear how things are."""
-        self._ready, self._problems = ready, problems
+    def ready(self, *, ready: bool, problems: Sequence[Problem]) -> None:
+        """Take note of the verdict, and of what is wrong."""
+        self._ready, self._problems = ready, sentences(problems)
 
     def answer(self, path: str) -> tuple[int, dict[str, Any]]:
         """Give status and document for a path."""
         if path == "/healthz":
-            idle = time.monotonic() - self._beaten
+            idle = self._idle()
             return (200 if idle < _STALE else 503), {"secondsSinceLook": round(idle, 1)}
         if path == "/readyz":
             return (200 if self._ready else 503), {"ready": self._ready, "problems": self._problems}

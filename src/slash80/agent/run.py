@@ -9,10 +9,10 @@ import logging
 import os
 import signal
 import socket
-import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import slash80.verbs.add
 import slash80.verbs.check
@@ -28,7 +28,7 @@ from slash80.agent.serve.server import Reply, Server
 from slash80.agent.serve.spool import Spool
 from slash80.errors import CniError, TryAgain
 from slash80.host import removal
-from slash80.host.context import CallContext
+from slash80.host.context import CallContext, Host
 from slash80.settings import network as configuration
 from slash80.settings.network import RemovalConf
 from slash80.store.locks import FileLock, private
@@ -42,14 +42,28 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 _LARGE = 256 << 10  # bytes; what a usual call needs is less
 _ENDING = {signal.SIGTERM, signal.SIGINT}
 _log = logging.getLogger("slash80.agent")
+Opened = Callable[[RemovalConf], AbstractContextManager[Host]]
+
+
+class Controller(Protocol):
+    """What keeps the node as a cluster wants it, in threads of the process that answers no calls."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> bool:
+        """End, and return whether nothing of it can change the node any more."""
+
+
+MakeController = Callable[[Opened], Controller]
 
 
 class Agent:
     """One node's agent over one state directory."""
 
-    def __init__(self, state_dir: Path, controller: Callable[[], None] | None) -> None:
-        """Put the parts together; nothing is started. The `controller` runs in a thread, without end."""
-        self._controller = controller
+    def __init__(self, state_dir: Path, controller: MakeController | None) -> None:
+        """Put the parts together; nothing is started."""
+        self._make_controller = controller
         self._conf = configuration.parse(RemovalConf, {"stateDir": str(state_dir)})
         self._reaper = Reaper(self._reap)
         self._node = HostPool(state_dir, self._reaper)
@@ -66,9 +80,10 @@ class Agent:
         signal.pthread_sigmask(signal.SIG_BLOCK, {*_ENDING, signal.SIGCHLD})  # in the processes to come as well
         self._server.open()
         workers = [self._fork(self._work) for _ in range(min(_PROCESSES, len(os.sched_getaffinity(0))))]
-        if self._controller:
-            # not in a process of its own, which would take another 15 MiB; it shares this one with hardly anything
-            threading.Thread(target=self._guarded, args=(self._controller,), name="controller", daemon=True).start()
+        # not in a process of its own, which would take another 15 MiB; it shares this one with hardly anything
+        controller = self._make_controller(self._node.opened) if self._make_controller else None
+        if controller:
+            controller.start()
         _log.info("slash80 %s serves %s", __version__, self._conf.state_dir)
         _tell_systemd("READY=1")
         while not self._told_to_end():
@@ -83,6 +98,9 @@ class Agent:
         self._server.close()
         for worker in workers:
             os.waitpid(worker, 0)
+        # before the lock is given up: an uninstaller that gets it must not find its work undone
+        if controller and not controller.stop():
+            _log.warning("a part of the controller is still at work; it ends with this process")
         _log.info("stopped, and every call was finished")
         return 0
 
@@ -142,7 +160,7 @@ class Agent:
             return host.store.get(host_ifname)
 
 
-def run(state_dir: Path, controller: Callable[[], None] | None = None) -> int:
+def run(state_dir: Path, controller: MakeController | None = None) -> int:
     """Run the agent to its end and give the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     os.umask(0o077)

@@ -103,7 +103,7 @@ def _agent(chosen: argparse.Namespace) -> int:
     if not chosen.state_dir.is_absolute():
         print(f"slash80 agent: --state-dir is {chosen.state_dir}, but must be an absolute path", file=sys.stderr)
         return 2
-    from slash80.agent.run import run  # noqa: PLC0415 -- everything; no other command needs it
+    from slash80.agent.run import Opened, run  # noqa: PLC0415 -- everything; no other command needs it
 
     if chosen.cni_only:
         return run(chosen.state_dir)
@@ -114,7 +114,8 @@ def _agent(chosen: argparse.Namespace) -> int:
     if not host or not port.isdigit():
         print(f"slash80 agent: --health is {chosen.health}, but must be ADDRESS:PORT", file=sys.stderr)
         return 2
-    from slash80.agent.controller import Controller, Options  # noqa: PLC0415 -- the same
+    from slash80.agent.reconcilers.controller import Controller  # noqa: PLC0415 -- the same
+    from slash80.agent.reconcilers.part import Options  # noqa: PLC0415 -- the same
     from slash80.cluster import account  # noqa: PLC0415 -- the same
     from slash80.cluster.api import Api  # noqa: PLC0415 -- the same
     from slash80.prefixes.static import Static  # noqa: PLC0415 -- the same
@@ -124,10 +125,10 @@ def _agent(chosen: argparse.Namespace) -> int:
     static = Static(tuple(chosen.prefix), chosen.prefix_file)
     options = Options(chosen.node, chosen.config, chosen.conf_dir, static, (host.strip("[]"), int(port)))
 
-    def control() -> None:
-        Controller(options, chosen.state_dir, Api(account.of_pod(os.environ))).run()
+    def controller(opened: Opened) -> Controller:
+        return Controller(options, chosen.state_dir, Api(account.of_pod(os.environ)), opened=opened)
 
-    return run(chosen.state_dir, control)
+    return run(chosen.state_dir, controller)
 
 
 def _status(chosen: argparse.Namespace) -> int:

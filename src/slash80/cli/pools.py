@@ -10,6 +10,7 @@ from slash80.addressing.pool import Pool
 from slash80.agent import files
 from slash80.cni import document as documents
 from slash80.cni.document import Document
+from slash80.desired.problems import Problem, Reason
 from slash80.errors import CniError
 from slash80.settings import network as configuration
 from slash80.settings import node as nodefile
@@ -42,7 +43,7 @@ class PoolLine:
         return f"{text}, {'almost ' if self.left else ''}full: delete pods or add a prefix"
 
 
-def lines(conf_dir: Path, state_dir: Path) -> tuple[list[PoolLine], list[str]]:
+def lines(conf_dir: Path, state_dir: Path) -> tuple[list[PoolLine], list[Problem]]:
     """Give the pools of this node, and what is wrong with its configurations; looking must not make anything."""
     from slash80.host.context import store_in  # noqa: PLC0415 -- the store, which not every command needs
 
@@ -53,12 +54,13 @@ def lines(conf_dir: Path, state_dir: Path) -> tuple[list[PoolLine], list[str]]:
         found = [(state_dir / nodefile.NAME, files.conflist(state_dir))]
     for path, document in found:
         if document is None:
-            problems.append(f"{path} is no JSON object, so no runtime can use it; correct it or remove it")
+            message = f"{path} is not a JSON object, so no runtime can use it; correct it or remove it"
+            problems.append(Problem(Reason.CONFIGURATION_UNUSABLE, str(path), message))
             continue
         try:
             pools |= {f"{pool.family} {pool}": pool for pool in _pools(document, state_dir)}
         except CniError as error:
-            problems.append(f"{path}: {error.msg}")
+            problems.append(Problem(Reason.CONFIGURATION_UNUSABLE, str(path), f"{path}: {error.msg}"))
     every = list(pools.values())
     if not (state_dir / "state.db").exists():
         return [_line(pool, 0) for pool in every], problems

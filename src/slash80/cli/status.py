@@ -16,7 +16,7 @@ from typing import Any
 
 from slash80 import ipc
 from slash80.addressing.attachment import State
-from slash80.agent import files, mark
+from slash80.agent import files
 from slash80.cli import covers, pools, tables
 from slash80.cli.attachments import known
 from slash80.cli.covers import CoverLine
@@ -24,6 +24,8 @@ from slash80.cli.pools import PoolLine
 from slash80.cluster import account, objects
 from slash80.cluster.api import Api, Refused, Unreachable
 from slash80.cluster.objects import UNAVAILABLE, NodeSeen
+from slash80.desired import node_status
+from slash80.desired.problems import Problem, Reason, documents, sentences
 from slash80.errors import CniError
 from slash80.settings import node as nodefile
 
@@ -70,6 +72,7 @@ def _node(chosen: argparse.Namespace) -> int:
     states = Counter(one.state.value for one in known(state_dir))
     serving = (state_dir / ipc.SOCKET_NAME).exists()
     found, problems = pools.lines(chosen.conf_dir, state_dir)
+    problems += _of_the_node(found)
     document: dict[str, Any] = {
         "node": report.get("node", ""),
         "ready": bool(report.get("ready")) and serving,
@@ -79,7 +82,8 @@ def _node(chosen: argparse.Namespace) -> int:
         "covers": [asdict(line) for line in covers.lines(state_dir)],
         "prefixes": [asdict(line) for line in _lines(state_dir)],
         "routes": report.get("routes", []),
-        "problems": report.get("problems", []) + problems + _of_the_node(found),
+        "problems": report.get("problems", []) + sentences(problems),
+        "problemDetails": report.get("problemDetails", []) + documents(problems),
     }
     if chosen.output == "json":
         print(json.dumps(document, indent=2))
@@ -88,12 +92,13 @@ def _node(chosen: argparse.Namespace) -> int:
     return 0 if serving and (document["ready"] or not report) else 1
 
 
-def _of_the_node(found: Sequence[PoolLine]) -> list[str]:
-    """Say what keeps the node itself from its pods."""
+def _of_the_node(found: Sequence[PoolLine]) -> list[Problem]:
+    """Return what keeps the node itself from its pods."""
     from slash80.wiring import netns, node_sources, veth  # noqa: PLC0415 -- the node, which a cluster's status is not about
 
     with veth.translated(), netns.socket_here() as host:
-        return node_sources.problems(host, [ip_network(prefix) for line in found for prefix in line.prefixes])
+        told = node_sources.problems(host, [ip_network(prefix) for line in found for prefix in line.prefixes])
+    return [Problem(Reason.SOURCE_ADDRESS, "node", message) for message in told]
 
 
 def _show_node(document: dict[str, Any], *, of_kubernetes: bool) -> None:
@@ -161,15 +166,15 @@ def _cluster(chosen: argparse.Namespace) -> int:
 def _of_cluster(node: NodeSeen) -> dict[str, Any]:
     nothing = ("", "", "")
     status, reason, _ = node.conditions.get(UNAVAILABLE, nothing)
-    draining, _, which = node.conditions.get(mark.DRAINING, nothing)
-    routed, _, missing = node.conditions.get(mark.ROUTED, nothing)
+    draining, _, which = node.conditions.get(node_status.DRAINING, nothing)
+    routed, _, missing = node.conditions.get(node_status.ROUTED, nothing)
     try:
         published = [str(ip_network(prefix)) for prefix in objects.listed(node.published)]
     except ValueError:
         published = []
     return {
         "node": node.name,
-        "ready": status == "False" and reason == mark.READY,
+        "ready": status == "False" and reason == node_status.READY,
         "prefixes": published,
         "draining": which if draining == "True" else "",
         "ipv4Routed": missing if routed == "False" else "yes" if routed else "",

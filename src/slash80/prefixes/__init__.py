@@ -1,1 +1,1 @@
-"""Where a node's prefixes come from: one file for each source, and the choice between them."""
+"""Where a node's prefixes come from: one file for each source, each of which hands in a `PrefixReport`."""

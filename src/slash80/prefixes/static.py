@@ -1,4 +1,4 @@
-"""Source `static`: prefixes that the agent was started with, or a file that is read anew each time."""
+"""Source `static`: prefixes that the agent was started with, or a file that is read again each time."""
 
 from __future__ import annotations
 
@@ -8,19 +8,26 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from slash80.addressing.family import Prefix
+from slash80.desired.prefixes import PrefixReport
+from slash80.desired.problems import Problem, Reason
 from slash80.errors import InvalidConfig, shown
+
+_NAME = "static"
 
 
 @dataclass(frozen=True, slots=True)
 class Static:
-    """Prefixes as texts, and a file with one on each line; `#` begins a remark."""
+    """Prefixes as texts, and a file with one on each line; `#` begins a comment."""
 
     given: Sequence[str] = ()
     file: Path | None = None
 
-    def prefixes(self) -> list[Prefix]:
-        """Give the prefixes of this moment; raise InvalidConfig naming the one that is none."""
-        return [_prefix(text, where) for text, where in self._texts()]
+    def report(self) -> PrefixReport:
+        """Return the prefixes of this moment, or the problem of the first one that is not a prefix."""
+        try:
+            return PrefixReport(_NAME, tuple(_prefix(text, where) for text, where in self._texts()))
+        except InvalidConfig as error:
+            return PrefixReport(_NAME, problem=Problem(Reason.PREFIX_SOURCE_FAILED, _NAME, error.msg))
 
     def _texts(self) -> Iterator[tuple[str, str]]:
         yield from ((text, "--prefix") for text in self.given)
@@ -31,7 +38,7 @@ class Static:
         except FileNotFoundError:
             return  # a node without the file leaves the answer to the next source
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidConfig(f"--prefix-file {self.file} cannot be read: {error}; mend it") from error
+            raise InvalidConfig(f"--prefix-file {self.file} cannot be read: {error}; fix it") from error
         for number, line in enumerate(lines, 1):
             if text := line.partition("#")[0].strip():
                 yield text, f"{self.file} line {number}"

@@ -10,23 +10,16 @@ from slash80.addressing.family import FAMILIES, Address, Prefix
 from slash80.netlink.codec import NetlinkError
 from slash80.netlink.socket import Socket
 from slash80.wiring import messages, query
+from slash80.wiring.plan import NodeRoute
 from slash80.wiring.veth import translated
-
-
-@dataclass(frozen=True, slots=True)
-class NodeRoute:
-    """A prefix of another node, and that node's address."""
-
-    dst: Prefix
-    gateway: Address
 
 
 @dataclass(slots=True)
 class Reconciled:
-    """What was changed, as `ip` commands, and what could not be, as sentences."""
+    """`ip` commands: those that were carried out, and those that a foreign route to the same prefix kept from it."""
 
     done: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
 
 
 def reconcile(host: Socket, wanted: Sequence[NodeRoute]) -> Reconciled:
@@ -47,9 +40,7 @@ def reconcile(host: Socket, wanted: Sequence[NodeRoute]) -> Reconciled:
             if not answer.errno:
                 result.done.append(step.what)
             elif answer.errno == errno.EEXIST:
-                result.problems.append(
-                    f"a route of somebody else is in the way of `{step.what}`; delete it, or set nodeRoutes to none"
-                )
+                result.blocked.append(step.what)
             elif answer.errno != errno.ESRCH:
                 raise NetlinkError(step, answer)
     return result

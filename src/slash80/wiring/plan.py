@@ -19,6 +19,14 @@ class RouteSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeRoute:
+    """A route of the node: a prefix of another node, and that node's address."""
+
+    dst: Prefix
+    gateway: Address
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One attachment's wires: both ends, the pod's addresses and routes."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from slash80.agent import files
+from slash80.cni import versions
 from slash80.errors import BelongsToAnother, IoFailure
 from slash80.host import compiled_network
 from slash80.settings import node as nodefile
@@ -27,6 +28,12 @@ def test_the_conflist_is_written_once(tmp_path: Path) -> None:
     path.write_text(json.dumps(found))
     assert not files.install_conflist(tmp_path, HERE)
     assert found == json.loads(path.read_bytes())
+
+
+def test_versions_of_the_conflist_are_compared_by_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version with two digits in a part is not older than one with a single digit, as it is for texts."""
+    monkeypatch.setattr(versions, "SUPPORTED", ("0.3.0", "0.3.1", "0.10.0"))
+    assert ["0.3.1", "0.10.0"] == files.conflist(HERE)["cniVersions"]
 
 
 @pytest.mark.parametrize("text", ["{}", '{"plugins": [{"type": "bridge"}]}', "nonsense", "[]", '{"plugins": 5}'])
@@ -52,7 +59,7 @@ def test_configurations_before_ours_are_named(tmp_path: Path) -> None:
     """A runtime takes the first one only; other files do not count."""
     for name in ("00-other.conf", "04-x.conflist", "05-slash80.conflist", "10-y.conflist", "00-readme", ".00.json.tmp"):
         (tmp_path / name).touch()
-    assert ["00-other.conf", "04-x.conflist"] == files.earlier_than_ours(tmp_path)
+    assert [tmp_path / "00-other.conf", tmp_path / "04-x.conflist"] == files.earlier_than_ours(tmp_path)
     assert [] == files.earlier_than_ours(tmp_path / "nowhere")
 
 

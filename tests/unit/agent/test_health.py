@@ -6,27 +6,29 @@ from urllib.error import HTTPError
 
 import pytest
 
-from slash80.agent import health
 from slash80.agent.health import Health
+from slash80.desired.problems import Problem, Reason
 
 
 def test_a_probe_hears_over_http_how_things_are() -> None:
     """On loopback, with the problems for people who ask by hand."""
-    told = Health(("127.0.0.1", 0))
+    told = Health(("127.0.0.1", 0), idle=lambda: 0)
     url = f"http://127.0.0.1:{told.start()}"
     with pytest.raises(HTTPError) as refused:
         urllib.request.urlopen(f"{url}/readyz")
     with refused.value as answer:
         assert 503 == answer.status
-    told.ready(ready=True, problems=["one thing"])
+    told.ready(ready=True, problems=[Problem(Reason.NO_PREFIX, "a", "one thing")])
     with urllib.request.urlopen(f"{url}/readyz") as answer:
         assert {"ready": True, "problems": ["one thing"]} == json.loads(answer.read())
 
 
-def test_a_controller_that_no_longer_moves_is_ill(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a minute."""
-    told = Health(("127.0.0.1", 0))
-    assert 200 == told.answer("/healthz")[0]
-    monkeypatch.setattr(health, "_STALE", 0)
-    assert 503 == told.answer("/healthz")[0]
-    assert 404 == told.answer("/metrics")[0]
+@pytest.mark.parametrize(("idle", "status"), [(59.9, 200), (60.0, 503), (900.0, 503)])
+def test_a_part_that_no_longer_moves_fails_the_liveness_probe(idle: float, status: int) -> None:
+    """The kubelet starts the agent again after a minute, which is several times what any part needs."""
+    assert (status, {"secondsSinceLook": idle}) == Health(("127.0.0.1", 0), idle=lambda: idle).answer("/healthz")
+
+
+def test_a_path_that_is_not_served_is_answered_with_those_that_are() -> None:
+    """A person who asks by hand sees what can be asked."""
+    assert (404, {"paths": ["/healthz", "/readyz"]}) == Health(("127.0.0.1", 0), idle=lambda: 0).answer("/metrics")

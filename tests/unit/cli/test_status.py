@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from lab.kube import FakeApi, node
-from slash80.agent import mark
 from slash80.cli import commands
+from slash80.desired import node_status
 from slash80.host.context import boottime, store_in
 from slash80.settings import node as nodefile
 from unit.builders import attachment
 
 V6, OLD = "2001:db8:0:1:1::/80", "2001:db8:0:9:1::/80"
 NODES = "/api/v1/nodes"
+ODD = {"reason": "RouteConflict", "subject": "route", "message": "one thing is odd"}
 
 
 @pytest.fixture
@@ -24,7 +25,8 @@ def state_dir(tmp_path: Path) -> Path:
     store_in(folder, timeout=5).keep(attachment(since=boottime()))
     prefixes = [{"prefix": V6}, {"prefix": OLD, "state": "draining"}]
     (folder / nodefile.NAME).write_text(json.dumps({"version": 1, "ipv6": prefixes}))
-    report = {"node": "a", "ready": True, "sources": {V6: "spec"}, "routes": [{}], "problems": ["one thing is odd"]}
+    report = {"node": "a", "ready": True, "sources": {V6: "spec"}, "routes": [{}], "problems": [ODD["message"]]}
+    report["problemDetails"] = [ODD]
     (folder / "agent.json").write_text(json.dumps(report))
     (folder / "cni.sock").touch()
     return folder
@@ -66,6 +68,7 @@ def test_a_node_for_programs(state_dir: Path, capsys: pytest.CaptureFixture[str]
     assert [(V6, "active", "spec", 1), (OLD, "draining", "-", 0)] == [
         (one["prefix"], one["state"], one["source"], one["pods"]) for one in found["prefixes"]
     ]
+    assert ([ODD["message"]], [ODD]) == (found["problems"], found["problemDetails"])
 
 
 def test_a_node_whose_agent_is_gone_is_not_well(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +108,7 @@ def test_a_pool_that_is_full_is_shown(
 
     assert [f"addresses  IPv4 {prefix}: {said}"] == [line for line in lines if line.startswith("addresses")]
     (problem,) = [line for line in lines if line.startswith("problem")]
-    assert f"{folder}/30-bad.conf is no JSON object" in problem
+    assert f"{folder}/30-bad.conf is not a JSON object" in problem
 
 
 def test_a_node_that_only_drains_has_no_pool(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +118,10 @@ def test_a_node_that_only_drains_has_no_pool(state_dir: Path, capsys: pytest.Cap
     found = json.loads(capsys.readouterr().out)
 
     assert ([], 1) == (found["pools"], found["attachments"]["ready"])
-    assert any("node.json has no active prefix" in problem for problem in found["problems"])
+    (*_, problem) = found["problemDetails"]
+    assert "node.json has no active prefix" in problem["message"]
+    assert ("ConfigurationUnusable", str(state_dir / "node.json")) == (problem["reason"], problem["subject"])
+    assert [ODD["message"], problem["message"]] == found["problems"]
 
 
 def test_prefixes(state_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,7 +153,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi
 
 def test_a_cluster(cluster: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every node with what it says of itself; one that says nothing is not ready."""
-    said = mark.conditions(ready=True, draining=[OLD], unrouted=["10.80.2.0/24"])
+    said = node_status.conditions(ready=True, draining=[OLD], unrouted=["10.80.2.0/24"])
     ready = node("a", annotations={"slash80.io/prefixes": json.dumps([V6])})
     ready["status"]["conditions"] = [
         {"type": kind, "status": status, "reason": reason, "message": message}

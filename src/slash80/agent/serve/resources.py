@@ -38,16 +38,11 @@ class HostPool:
                 f"stateDir is {conf.state_dir}, but the agent behind this socket serves {self._state_dir}; "
                 "leave `socket` out, or give both of the same agent"
             )
-        netlink, table = self._thread.get()
-        try:
+        with self._thread as (netlink, table):
             store, locks = self._waiting(conf.lock_timeout)
             yield Host(
                 netlink, table, store=store, locks=locks, cache=self._cache, deferred_deletion=self._deferred_deletion
             )
-        except BaseException:
-            # whatever went wrong may have left half an answer in a socket
-            self._thread.close()
-            raise
 
     def _waiting(self, timeout: float) -> tuple[SqliteStore, AttachmentLocks]:
         """Give store and locks that wait so long; there are as many as networks differ in it, and few."""
@@ -59,16 +54,18 @@ class HostPool:
 
 
 class _Sockets(threading.local):
-    """A thread's own netlink sockets."""
+    """A thread's own netlink sockets. After an error they are closed: half an answer may be left in them."""
 
     netlink: Socket | None = None
     table: InstalledTable | None = None
 
-    def get(self) -> tuple[Socket, InstalledTable]:
+    def __enter__(self) -> tuple[Socket, InstalledTable]:
         self.netlink, self.table = self.netlink or netns.socket_here(), self.table or InstalledTable()
         return self.netlink, self.table
 
-    def close(self) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            return
         for kept in (self.netlink, self.table):
             if kept:
                 kept.close()

@@ -1,0 +1,86 @@
+"""What the parts know of each other: what should be so, and how each of them fared.
+
+Each part has a thread of its own. All that they share are the values here, which are replaced and never changed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from slash80.desired import node_status
+from slash80.desired.node import Desired
+from slash80.desired.problems import Problem
+
+NEEDED = ("node", "firewall", "conflist")  # by a pod: without one of these parts none can be attached
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a part fared: whether what it is for is in force, and what is wrong.
+
+    Nothing in force and nothing wrong is a part that waits for another one.
+    """
+
+    in_force: bool
+    problems: tuple[Problem, ...] = ()
+
+
+IN_FORCE, NOT_YET = Outcome(in_force=True), Outcome(in_force=False)
+
+
+class Board:
+    """The parts' outcomes by name; `changed` is called with the name of a part whose outcome became another one."""
+
+    def __init__(self, changed: Callable[[str], None]) -> None:
+        """Begin with nothing in force."""
+        self._changed, self._lock = changed, threading.Lock()
+        self._outcomes: dict[str, Outcome] = {}
+        self._desired: Desired | None = None
+        self._unrouted: tuple[str, ...] = ()
+
+    @property
+    def desired(self) -> Desired | None:
+        """What should be so; None while too little is known."""
+        return self._desired
+
+    @property
+    def unrouted(self) -> tuple[str, ...]:
+        """IPv4 prefixes of other nodes that this one has no route to."""
+        return self._unrouted
+
+    def outcome(self, part: str) -> Outcome:
+        """Return how a part fared the last time."""
+        return self._outcomes.get(part, NOT_YET)
+
+    @property
+    def ready(self) -> bool:
+        """Whether pods can be attached."""
+        return node_status.ready(self.outcome(part).in_force for part in NEEDED)
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What is wrong, as all parts say."""
+        with self._lock:
+            return [problem for outcome in self._outcomes.values() for problem in outcome.problems]
+
+    def want(self, desired: Desired) -> None:
+        """Replace what should be so."""
+        if desired != self._desired:
+            self._desired = desired
+            self._changed("node")
+
+    def miss(self, unrouted: tuple[str, ...]) -> None:
+        """Replace the prefixes without a route."""
+        if unrouted != self._unrouted:
+            self._unrouted = unrouted
+            self._changed("routes")
+
+    def post(self, part: str, outcome: Outcome) -> tuple[Problem, ...]:
+        """Replace a part's outcome; return the problems that it did not have before."""
+        with self._lock:
+            before, self._outcomes[part] = self.outcome(part), outcome
+        if outcome != before:
+            self._changed(part)
+        return tuple(problem for problem in outcome.problems if problem not in before.problems)

@@ -1,0 +1,139 @@
+"""The agent's part on Kubernetes: the parts put together, each with a runner of its own.
+
+It runs beside the processes that answer calls, so that no watch slows one, and it may die at any instruction: what it
+writes is whole or not there, and what it does follows from what is there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+
+from slash80.addressing.family import Prefix
+from slash80.agent.health import Health
+from slash80.agent.reconcilers.board import Board
+from slash80.agent.reconcilers.cluster_view import SERVICE_CIDRS, ClusterView, Source
+from slash80.agent.reconcilers.conflist import Conflist
+from slash80.agent.reconcilers.firewall import Firewall
+from slash80.agent.reconcilers.node import Node
+from slash80.agent.reconcilers.part import Options, Part, Surroundings, attempt
+from slash80.agent.reconcilers.report import Report
+from slash80.agent.reconcilers.routes import Routes
+from slash80.agent.reconcilers.runner import Clock, Pace, Runner, SystemClock
+from slash80.agent.reconcilers.status import Status
+from slash80.cluster import objects
+from slash80.cluster.api import Api
+from slash80.cluster.objects import NodeSeen
+from slash80.cluster.watch import Seen, Watch
+from slash80.host.context import STANDALONE, Host
+from slash80.settings import network as configuration
+from slash80.settings.network import RemovalConf
+
+_LOCAL = Pace(minimum=0.2, maximum=10, retry=1)  # a cluster that starts has many changes at once
+_PACES = {"status": Pace(minimum=1, maximum=60, retry=2)}
+_WAKES = {
+    "node": ("firewall", "routes", "conflist", "status", "report"),
+    "firewall": ("conflist", "status", "report"),
+    "conflist": ("status", "report"),
+    "routes": ("status", "report"),
+    "status": ("report",),
+}
+_END = 10.0  # seconds in which the parts have to end
+Opened = Callable[[RemovalConf], AbstractContextManager[Host]]
+
+
+class Controller:
+    """One node's controller."""
+
+    def __init__(
+        self,
+        options: Options,
+        state_dir: Path,
+        api: Api,
+        *,
+        opened: Opened = STANDALONE.opened,
+        clock: Clock | None = None,
+    ) -> None:
+        """Put the parts together; nothing is started."""
+        conf = configuration.parse(RemovalConf, {"stateDir": str(state_dir)})
+        self._runners: dict[str, Runner] = {}
+        self._cluster = ClusterView(options.node, _Watches(api, partial(self._wake, ("node", "status", "report"))))
+        self._health = Health(options.health, self._idle)
+        self._around = Surroundings(options, state_dir, partial(opened, conf), self._cluster, Board(self._changed))
+        around = self._around
+        self._parts: tuple[Part, ...] = (
+            Node(around),
+            Firewall(around),
+            Routes(around),
+            Conflist(around),
+            Status(around, api),
+            Report(around, self._health),
+        )
+        for part in self._parts:
+            work = partial(attempt, part, around)
+            pace = _PACES.get(part.name, _LOCAL)
+            self._runners[part.name] = Runner(part.name, work, pace, clock=clock or SystemClock())
+
+    def start(self) -> None:
+        """Start all parts; raise OSError when the probes' address is taken."""
+        self._health.start()
+        for runner in self._runners.values():
+            runner.start()
+
+    def stop(self) -> bool:
+        """End all parts, and return whether none of them can change the node any more.
+
+        What waits for the API server is not waited for: it changes nothing here.
+        """
+        for runner in self._runners.values():
+            runner.stop()
+        self._cluster.stop()
+        deadline = time.monotonic() + _END
+        ended = [runner.join(max(deadline - time.monotonic(), 0)) for runner in self._local]
+        return all(ended)
+
+    def look(self) -> None:
+        """Have each part do its work once, in the calling thread."""
+        for part in self._parts:
+            attempt(part, self._around)
+
+    @property
+    def _local(self) -> Iterable[Runner]:
+        return [runner for runner in self._runners.values() if runner.name != "status"]
+
+    def _idle(self) -> float:
+        return max(runner.idle for runner in self._local)
+
+    def _changed(self, part: str) -> None:
+        self._wake(_WAKES.get(part, ()))
+
+    def _wake(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._runners[name].wake()
+
+
+class _Followed(Watch[Seen]):
+    """A watch that can be ended: it wakes nobody any more, and its thread ends with the process."""
+
+    def stop(self) -> None:
+        self._changed = _nothing
+
+
+def _nothing() -> None:
+    """Take no notice of a change."""
+
+
+class _Watches:
+    """Makes the lists of objects out of watches."""
+
+    def __init__(self, api: Api, changed: Callable[[], None]) -> None:
+        self._api, self._changed = api, changed
+
+    def nodes(self, selector: str) -> Source[NodeSeen]:
+        return _Followed(self._api, objects.NODES, read=objects.node, changed=self._changed, selector=selector)
+
+    def service_cidrs(self) -> Source[tuple[Prefix, ...]]:
+        return _Followed(self._api, SERVICE_CIDRS, read=objects.service_cidrs, changed=self._changed)

@@ -1,0 +1,28 @@
+"""Part `firewall`: the node's table is in place, whole, and as `node.json` has it."""
+
+from __future__ import annotations
+
+from slash80.agent import files
+from slash80.agent.reconcilers.board import IN_FORCE, NOT_YET, Outcome
+from slash80.agent.reconcilers.part import Surroundings, log, network_in_force
+from slash80.desired.problems import Reason
+
+
+class Firewall:
+    """Puts the table back when somebody has flushed or changed it. It asks nothing of the API."""
+
+    name, reason = "firewall", Reason.FIREWALL_FAILED
+
+    def __init__(self, around: Surroundings) -> None:
+        """Do nothing yet."""
+        self._around = around
+
+    def reconcile(self) -> Outcome:
+        """Have the table that follows from `node.json`; until there is one the node's part says why."""
+        compiled = network_in_force(self._around.state_dir)
+        if compiled is None:
+            return NOT_YET
+        with self._around.opened() as host:
+            if host.ensure_firewall(compiled.ruleset, files.NETWORK):
+                log.info("the firewall was put in place")
+        return IN_FORCE

@@ -1,0 +1,101 @@
+"""Part `node`: what the node should be like is worked out, `node.json` says so, and the node forwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slash80.agent import files
+from slash80.agent.reconcilers.board import Outcome
+from slash80.agent.reconcilers.part import Surroundings, log, network_in_force, tolerated
+from slash80.desired.node import Observed, desired
+from slash80.desired.problems import Problem, Reason
+from slash80.errors import InvalidConfig
+from slash80.host import forwarding
+from slash80.host.compiled_network import CompiledNetwork
+from slash80.host.context import Host
+from slash80.prefixes import annotation, spec
+from slash80.settings import cluster as cluster_settings
+from slash80.settings import node as nodefile
+from slash80.settings.cluster import ClusterSettings
+from slash80.settings.node import NodeFile
+from slash80.wiring import sysctl
+
+
+class Node:
+    """Looks at settings, prefix sources, the cluster and what is in force, and tells the other parts what should be."""
+
+    name, reason = "node", Reason.NODE_FAILED
+
+    def __init__(self, around: Surroundings) -> None:
+        """Know no settings yet."""
+        self._around = around
+        self._settings: ClusterSettings | None = None
+
+    def reconcile(self) -> Outcome:
+        """Have `node.json`, forwarding and discard routes as they should be."""
+        problems: list[Problem] = []
+        in_force = False
+        with tolerated(problems, Reason.SETTINGS_INVALID, str(self._around.options.config)):
+            self._settings = cluster_settings.read(self._around.options.config)
+        self._around.cluster.follow(self._settings or ClusterSettings())
+        with tolerated(problems, self.reason, self._around.options.node), self._around.opened() as host:
+            self._work_out(host, problems)
+            if compiled := network_in_force(self._around.state_dir):
+                problems += apply(host, compiled)
+                in_force = True
+            else:
+                message = "the API server has not said yet which prefixes this node has"
+                problems.append(Problem(Reason.NODE_UNKNOWN, self._around.options.node, message))
+        return Outcome(in_force, tuple(problems))
+
+    def _work_out(self, host: Host, problems: list[Problem]) -> None:
+        """Compute what should be so and write `node.json`; without good settings or a known node all stays as it is."""
+        board = self._around.board
+        if self._settings and (found := desired(self._observed(host, self._settings, problems))):
+            with tolerated(problems, self.reason, nodefile.NAME):
+                self._write(found.node_file)
+            board.want(found)
+        if board.desired:
+            problems += board.desired.problems
+
+    def _observed(self, host: Host, settings: ClusterSettings, problems: list[Problem]) -> Observed:
+        own = self._around.cluster.own
+        return Observed(
+            settings=settings,
+            reports=(self._around.options.static.report(), annotation.report(own), spec.report(own)),
+            own=own,
+            others=self._around.cluster.others,
+            services=self._around.cluster.services,
+            before=self._before(problems),
+            in_use=tuple(address for one in host.store.attachments() for address in one.assignment.addresses),
+        )
+
+    def _before(self, problems: list[Problem]) -> NodeFile | None:
+        """Return what is in force. A file that cannot be read is in force for nobody, and is replaced."""
+        path = self._around.state_dir / nodefile.NAME
+        try:
+            return nodefile.parse(nodefile.read(self._around.state_dir)) if path.exists() else None
+        except InvalidConfig as error:
+            problems.append(Problem(Reason.NODE_FILE_INVALID, str(path), error.msg))
+            return None
+
+    def _write(self, document: dict[str, Any]) -> None:
+        path = self._around.state_dir / nodefile.NAME
+        if files.read(path) != document:
+            files.write(path, files.text(document))
+            log.info("node.json: %s", ", ".join(f"{key} {_listed(document[key])}" for key in ("ipv6", "ipv4")))
+
+
+def apply(host: Host, compiled: CompiledNetwork) -> list[Problem]:
+    """Let the node forward its pods' packets, and discard those to addresses that no pod has."""
+    problems: list[Problem] = []
+    sysctl.require(compiled.families)
+    forwarding.enable(host, compiled.families)
+    with tolerated(problems, Reason.NODE_FAILED, "discard routes"):
+        for command in forwarding.keep_discard_routes(host, files.NETWORK, compiled.prefixes):
+            log.info("%s", command)
+    return problems
+
+
+def _listed(entries: list[dict[str, str]]) -> str:
+    return " ".join(f"{entry['prefix']} ({entry['state']})" for entry in entries) or "none"

@@ -1,0 +1,42 @@
+"""Part `report`: `agent.json` for `slash80 status`, and the answers to the kubelet's probes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slash80.agent import files
+from slash80.agent.health import Health
+from slash80.agent.reconcilers.board import IN_FORCE, Outcome
+from slash80.agent.reconcilers.part import Surroundings
+from slash80.desired.problems import Reason, documents, sentences
+
+
+class Report:
+    """Gathers what all parts say, on this node alone: no API server keeps an operator from reading it."""
+
+    name, reason = "report", Reason.REPORT_FAILED
+
+    def __init__(self, around: Surroundings, health: Health) -> None:
+        """Do nothing yet."""
+        self._around, self._health = around, health
+
+    def reconcile(self) -> Outcome:
+        """Have everything reported that is known now."""
+        board, cluster = self._around.board, self._around.cluster
+        found = [*board.problems, *cluster.problems]
+        self._health.ready(ready=board.ready, problems=found)
+        desired = board.desired
+        routes = desired.routes if desired else ()
+        report: dict[str, Any] = {
+            "node": self._around.options.node,
+            "known": cluster.own is not None,
+            "ready": board.ready,
+            "sources": desired.sources if desired else {},
+            "routes": [{"dst": str(route.dst), "gateway": str(route.gateway)} for route in routes],
+            "problems": sentences(found),
+            "problemDetails": documents(found),
+        }
+        path = self._around.state_dir / files.REPORT
+        if files.read(path) != report:
+            files.write(path, files.text(report))
+        return IN_FORCE

@@ -1,0 +1,74 @@
+"""What is wrong on a node: a registered reason, what it is about, and a sentence with the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why something is not as it should be, for programs: the values are stable, as those of condition reasons are.
+
+    docs/operations.md explains each of them to operators.
+    """
+
+    # settings and what a node gets from them
+    SETTINGS_INVALID = "SettingsInvalid"
+    NODE_FILE_INVALID = "NodeFileInvalid"
+    NODE_UNKNOWN = "NodeUnknown"
+    PREFIX_SOURCE_FAILED = "PrefixSourceFailed"
+    PREFIX_UNUSABLE = "PrefixUnusable"
+    PREFIX_OF_OTHER_NODE = "PrefixOfOtherNode"
+    NO_PREFIX = "NoPrefix"
+    # prefixes of other nodes that are not accepted
+    ANNOTATION_UNREADABLE = "AnnotationUnreadable"
+    PREFIX_TOO_SHORT = "PrefixTooShort"
+    PREFIX_OUTSIDE_CLUSTER = "PrefixOutsideCluster"
+    PREFIX_OVERLAPS_SERVICES = "PrefixOverlapsServices"
+    PREFIX_OVERLAPS_NODE = "PrefixOverlapsNode"
+    PREFIX_HOLDS_NODE_ADDRESS = "PrefixHoldsNodeAddress"
+    # the parts of the agent
+    NODE_FAILED = "NodeFailed"
+    ROUTES_FAILED = "RoutesFailed"
+    ROUTE_CONFLICT = "RouteConflict"
+    FIREWALL_FAILED = "FirewallFailed"
+    CONFLIST_FAILED = "ConflistFailed"
+    CONFLIST_SHADOWED = "ConflistShadowed"
+    STATUS_FAILED = "StatusFailed"
+    REPORT_FAILED = "ReportFailed"
+    INTERNAL_ERROR = "InternalError"
+    # the API server
+    WATCH_FAILED = "WatchFailed"
+    SERVICES_UNKNOWN = "ServicesUnknown"
+    # what only `slash80 status` looks for
+    CONFIGURATION_UNUSABLE = "ConfigurationUnusable"
+    SOURCE_ADDRESS = "SourceAddress"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong; `subject` is the prefix, node, file or path that it is about.
+
+    A problem is the same as another one when all three are: what is logged, counted or reported once is told apart so.
+    """
+
+    reason: Reason
+    subject: str
+    message: str
+
+    def __str__(self) -> str:
+        """Return the sentence, for people."""
+        return self.message
+
+
+def sentences(problems: Iterable[Problem]) -> list[str]:
+    """Return what is wrong as sentences, each once: two parts may stumble over the same file."""
+    return list(dict.fromkeys(problem.message for problem in problems))
+
+
+def documents(problems: Iterable[Problem]) -> list[dict[str, str]]:
+    """Return what is wrong for programs, as JSON documents."""
+    return [
+        {"reason": one.reason.value, "subject": one.subject, "message": one.message} for one in dict.fromkeys(problems)
+    ]

@@ -1,0 +1,202 @@
+"""The parts put together: each runs, fails and paces alone, in the order that a pod needs."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+from pytest_mock import MockerFixture
+
+from lab.kube import FakeApi, node
+from lab.waiting import wait_until
+from slash80.agent.reconcilers.board import Outcome
+from slash80.agent.reconcilers.controller import Controller
+from slash80.agent.serve.resources import HostPool
+from slash80.cluster.account import Account
+from slash80.cluster.api import Api
+from slash80.desired.problems import Reason
+from slash80.host.context import Host
+from slash80.settings.network import RemovalConf
+from unit.agent.reconcilers.fakes import V4, V6, FakeHost, Setting
+from unit.clocks import ManualClock
+
+NODES, CIDRS = "/api/v1/nodes", "/apis/networking.k8s.io/v1/servicecidrs"
+PARTS = ("node", "firewall", "routes", "conflist", "status", "report")
+
+
+@pytest.fixture
+def server() -> Iterator[FakeApi]:
+    """Return an API server with the node."""
+    fake = FakeApi()
+    fake.put(NODES, node("a", cidrs=[V6, V4], addresses=["192.0.2.1"]))
+    fake.put(CIDRS, {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.96.0.0/16"]}})
+    yield fake
+    fake.stop()
+
+
+class Started:
+    """A controller, and the clock that it lives by."""
+
+    def __init__(self, setting: Setting, server: FakeApi) -> None:
+        self.setting, self.clock = setting, ManualClock()
+        api = Api(Account(server.start()))
+        options = setting.around.options
+        self.controller = Controller(options, setting.state_dir, api, opened=self.opened, clock=self.clock)
+
+    def opened(self, conf: RemovalConf) -> AbstractContextManager[Host]:
+        """Hand out the host of the state directory."""
+        assert self.setting.state_dir == conf.state_dir
+        return self.setting.opened()
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Let little time pass, again and again, until something is so."""
+
+        def passing() -> bool:
+            self.clock.advance(0.25)
+            return bool(condition())
+
+        wait_until(passing)
+
+    def runs_again(self) -> None:
+        """Wait until the firewall's part has run once more."""
+        before = len(self.setting.host.ensured)
+        self.until(lambda: len(self.setting.host.ensured) > before)
+
+    def reported(self, key: str) -> object:
+        """Return what the report says."""
+        path = self.setting.state_dir / "agent.json"
+        return json.loads(path.read_text())[key] if path.exists() else None
+
+
+@pytest.fixture
+def started(setting: Setting, server: FakeApi) -> Iterator[Started]:
+    """Start a controller in all its threads, and end them."""
+    found = Started(setting, server)
+    found.controller.start()
+    yield found
+    assert found.controller.stop()
+
+
+def test_a_node_becomes_ready_by_its_parts_waking_each_other(started: Started, server: FakeApi) -> None:
+    """From the API's first list over the firewall and the conflist to the Node object."""
+    started.until(lambda: "annotations" in server.objects[NODES]["a"]["metadata"])
+    started.until(lambda: started.reported("ready"))
+    assert [] == started.reported("problems")
+    assert {V6: "spec", V4: "spec"} == started.reported("sources")
+
+
+def test_the_conflist_is_written_last(setting: Setting, server: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill between any two steps must leave no runtime that sends pods to a node without firewall or prefixes."""
+    found = Started(setting, server)
+    conflist, node_file = setting.folder / "net.d/05-slash80.conflist", setting.state_dir / "node.json"
+    there: list[tuple[bool, bool]] = []
+    ensure = setting.host.ensure_firewall
+
+    def watched(ruleset: object, network: str) -> bool:
+        there.append((node_file.exists(), conflist.exists()))
+        return ensure(ruleset, network)
+
+    monkeypatch.setattr(setting.host, "ensure_firewall", watched)
+    found.controller.start()
+    found.until(conflist.exists)
+    assert found.controller.stop()
+    assert (True, False) == there[0]
+
+
+def test_an_api_server_that_never_answers_delays_no_repair(started: Started, server: FakeApi) -> None:
+    """A patch waits in vain, and the firewall is looked after as before; probes and report go on as well."""
+    server.mute = {"PATCH"}
+    started.until(lambda: any(asked.startswith("PATCH") for asked in server.seen))
+    started.until(lambda: started.reported("ready"))
+    for _ in range(10):
+        started.runs_again()
+
+    assert 1 == sum(asked.startswith("PATCH") for asked in server.seen)
+    assert 200 == started.controller._health.answer("/healthz")[0]
+    assert 200 == started.controller._health.answer("/readyz")[0]
+
+
+def test_an_api_server_that_never_answered_delays_no_repair(started: Started, server: FakeApi) -> None:
+    """Not even the first list comes; what was in force before the agent started is kept."""
+    server.mute = {"GET", "PATCH"}
+    document = {"version": 1, "ipv6": [{"prefix": V6}], "ipv4": [{"prefix": V4}]}
+    (started.setting.state_dir / "node.json").write_text(json.dumps(document))
+    for _ in range(3):
+        started.runs_again()
+    started.until(lambda: started.reported("ready"))
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_that_breaks_stops_no_other(
+    setting: Setting, server: FakeApi, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """By a mistake of ours, whatever it is: all others go on, each at its own pace, and it is tried again."""
+    found = Started(setting, server)
+    runs = dict.fromkeys(PARTS, 0)
+
+    def counted(part: str, work: Callable[[], Outcome]) -> Callable[[], Outcome]:
+        def reconcile() -> Outcome:
+            runs[part] += 1
+            if part == name:
+                raise LookupError("broken by a test")
+            return work()
+
+        return reconcile
+
+    for part in found.controller._parts:
+        monkeypatch.setattr(part, "reconcile", counted(part.name, part.reconcile))
+    found.controller.start()
+    found.until(lambda: min(runs.values()) >= 3)
+    assert found.controller.stop()
+    problems = found.controller._around.board.outcome(name).problems
+    assert [(Reason.INTERNAL_ERROR, name)] == [(problem.reason, problem.subject) for problem in problems]
+
+
+def test_stopping_ends_all_threads_that_change_the_node(started: Started, server: FakeApi) -> None:
+    """At once, although each would rest for seconds; the one that waits for the API server changes nothing here."""
+    server.mute = {"PATCH"}
+    started.until(lambda: any(asked.startswith("PATCH") for asked in server.seen))
+    assert started.controller.stop()
+    assert {"status"} >= {thread.name for thread in threading.enumerate() if thread.name in PARTS}
+    done = len(started.setting.host.ensured)
+    started.clock.advance(100)
+    assert done == len(started.setting.host.ensured)
+
+
+def test_a_part_that_hangs_fails_the_liveness_probe(
+    setting: Setting, server: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kubelet then starts the agent again; stopping tells that it could not be waited for."""
+    found = Started(setting, server)
+    entered, leave = threading.Event(), threading.Event()
+    firewall = found.controller._parts[1]
+
+    def hang() -> Outcome:
+        entered.set()
+        return Outcome(leave.wait(20))
+
+    monkeypatch.setattr(firewall, "reconcile", hang)
+    found.controller.start()
+    assert entered.wait(20)
+    found.until(lambda: found.controller._health.answer("/healthz")[0] == 503)
+    leave.set()
+    assert found.controller.stop()
+
+
+def test_store_and_sockets_are_opened_once(setting: Setting, server: FakeApi, mocker: MockerFixture) -> None:
+    """Each look works with what the agent keeps open for the thread, as calls do."""
+    opened = mocker.patch("slash80.agent.serve.resources.netns.socket_here", return_value=setting.kernel)
+    stores = mocker.patch("slash80.agent.serve.resources.store_in", return_value=setting.host.store)
+    mocker.patch.object(Host, "ensure_firewall", FakeHost.ensure_firewall)
+    mocker.patch.multiple(Host, create=True, failure=None, ensured=[])
+    pool = HostPool(setting.state_dir, mocker.Mock())
+    api = Api(Account(server.start()))
+    controller = Controller(setting.around.options, setting.state_dir, api, opened=pool.opened)
+    for _ in range(3):
+        controller.look()
+    wait_until(lambda: controller._cluster.own is not None)
+    controller.look()
+    assert controller._around.board.outcome("node").in_force
+    assert (1, 1) == (opened.call_count, stores.call_count)
+    controller.stop()

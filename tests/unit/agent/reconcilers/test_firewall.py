@@ -1,0 +1,53 @@
+"""Part `firewall`: the table follows from `node.json`, and from nothing else."""
+
+import json
+from typing import Any
+
+from slash80.agent.reconcilers.board import Outcome
+from slash80.agent.reconcilers.firewall import Firewall
+from slash80.agent.reconcilers.part import attempt
+from slash80.desired.problems import Problem, Reason
+from slash80.errors import FirewallUnusable
+from unit.agent.reconcilers.fakes import V4, V6, Setting
+
+
+def _write(setting: Setting, **keys: Any) -> None:  # noqa: ANN401 -- any key
+    document = {"version": 1, "ipv6": [{"prefix": V6}], "ipv4": [{"prefix": V4}], **keys}
+    (setting.state_dir / "node.json").write_text(json.dumps(document))
+
+
+def test_without_node_json_there_is_nothing_to_put_in_place(setting: Setting) -> None:
+    """The part `node` says what is waited for, so this one has no problem of its own."""
+    assert attempt(Firewall(setting.around), setting.around)
+    assert [] == setting.host.ensured
+    assert Outcome(in_force=False) == setting.board.outcome("firewall")
+
+
+def test_the_table_is_ensured_at_each_look(setting: Setting) -> None:
+    """Somebody may have flushed it since; neither the API nor the settings are asked."""
+    setting.sources.given.synced = False
+    (setting.folder / "config.yaml").write_text("nonsense: [")
+    _write(setting)
+    for _ in range(2):
+        assert attempt(Firewall(setting.around), setting.around)
+    assert 2 == len(setting.host.ensured)
+    assert Outcome(in_force=True) == setting.board.outcome("firewall")
+
+
+def test_the_table_follows_node_json(setting: Setting) -> None:
+    """Other settings in it are another table."""
+    for trusted in ("2001:db8:7::/48", "2001:db8:8::/48"):
+        _write(setting, firewall={"trusted": [trusted]})
+        attempt(Firewall(setting.around), setting.around)
+    first, second = setting.host.ensured
+    assert first.fingerprint != second.fingerprint
+    assert "2001:db8:8::/48" in second.text
+
+
+def test_a_table_that_cannot_be_put_in_place_is_a_problem(setting: Setting) -> None:
+    """It is tried again soon, and until then no pod may come."""
+    _write(setting)
+    setting.host.failure = FirewallUnusable("nft failed; see why")
+    assert not attempt(Firewall(setting.around), setting.around)
+    problems = (Problem(Reason.FIREWALL_FAILED, "a", "nft failed; see why"),)
+    assert Outcome(in_force=False, problems=problems) == setting.board.outcome("firewall")

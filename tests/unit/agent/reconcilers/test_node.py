@@ -1,0 +1,184 @@
+"""Part `node`: from what is known to `node.json`, forwarding and discard routes."""
+
+import json
+from dataclasses import replace
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slash80.addressing.attachment import Assignment
+from slash80.agent.reconcilers.node import Node
+from slash80.agent.reconcilers.part import attempt
+from slash80.desired.problems import Problem, Reason
+from slash80.prefixes.static import Static
+from slash80.settings import node as nodefile
+from unit.agent.reconcilers.fakes import OTHER4, OTHER6, OWN, PEER, V4, V6, Setting, discard, seen
+from unit.builders import MAC, attachment
+
+
+def _node_file(setting: Setting) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((setting.state_dir / "node.json").read_text())
+    return found
+
+
+def _look(setting: Setting) -> list[Problem]:
+    """Have the part look once; return its problems."""
+    attempt(Node(setting.around), setting.around)
+    return [*setting.board.outcome("node").problems]
+
+
+def test_a_known_node_is_made_as_it_should_be(setting: Setting, sysctls: Path) -> None:
+    """Its prefixes are in `node.json`, it forwards both families, and unassigned addresses have a discard route."""
+    assert [] == _look(setting)
+
+    assert setting.board.outcome("node").in_force
+    assert [{"prefix": V6, "state": "active"}] == _node_file(setting)["ipv6"]
+    assert [OTHER4, OTHER6] == _node_file(setting)["firewall"]["clusterPrefixes"]
+    assert [discard(V4), discard(V6)] == [step for step in setting.kernel.done if "unreachable" in step]
+    assert ["1", "1"] == [(sysctls / key).read_text() for key in ("ipv4/ip_forward", "ipv6/conf/all/forwarding")]
+    assert setting.board.desired
+    assert {V6: "spec", V4: "spec"} == setting.board.desired.sources
+
+
+def test_node_json_is_written_before_others_are_told(setting: Setting) -> None:
+    """The firewall is made from the file, so whoever is woken by it must find it."""
+    there: list[bool] = []
+    setting.board._changed = lambda part: there.append((setting.state_dir / "node.json").exists())
+    _look(setting)
+    assert [True, True] == there
+
+
+def test_node_json_is_written_only_when_it_changes(setting: Setting) -> None:
+    """Whoever reads it may keep what it has understood."""
+    _look(setting)
+    before = (setting.state_dir / "node.json").stat()
+    _look(setting)
+    assert before == (setting.state_dir / "node.json").stat()
+
+
+def test_a_node_that_is_not_known_waits(setting: Setting) -> None:
+    """Nothing is written, and the problem says what is waited for."""
+    setting.sources.given.synced = False
+    (problem,) = _look(setting)
+
+    assert Reason.NODE_UNKNOWN == problem.reason
+    assert not setting.board.outcome("node").in_force
+    assert setting.board.desired is None
+    assert not (setting.state_dir / "node.json").exists()
+
+
+@pytest.mark.parametrize("left", [[OWN], [PEER], []])
+def test_nothing_is_taken_back_by_a_list_that_is_not_complete(setting: Setting, left: list[Any]) -> None:
+    """A new list begins when settings change or the agent is started; until it is complete everything stays."""
+    _look(setting)
+    before, wanted = _node_file(setting), setting.board.desired
+    setting.sources.given.synced, setting.sources.given.objects = False, left
+    setting.sources.services.synced, setting.sources.services.objects = False, []
+
+    assert [] == _look(setting)
+    assert (before, wanted) == (_node_file(setting), setting.board.desired)
+    assert setting.board.outcome("node").in_force
+
+
+def test_service_ranges_stay_while_only_their_list_is_missing(setting: Setting) -> None:
+    """An agent that was restarted may know the Nodes first."""
+    _look(setting)
+    setting.sources.services.synced, setting.sources.services.objects = False, []
+    _look(setting)
+    assert ["10.96.0.0/16"] == _node_file(setting)["firewall"]["serviceCIDRs"]
+
+
+def test_without_the_api_what_is_in_force_is_kept(setting: Setting, sysctls: Path) -> None:
+    """The agent was started again: forwarding and discard routes are put right by the `node.json` of before."""
+    _look(setting)
+    setting.kernel.done.clear()
+    (sysctls / "ipv4/ip_forward").write_text("0")
+    restarted = Setting(setting.folder, setting.sources, setting.kernel, setting.host)
+    setting.sources.given.synced = False
+
+    assert [] == _look(restarted)
+    assert restarted.board.outcome("node").in_force
+    assert restarted.board.desired is None
+    assert discard(V6) in setting.kernel.done
+    assert "1" == (sysctls / "ipv4/ip_forward").read_text()
+
+
+def test_bad_settings_change_nothing(setting: Setting) -> None:
+    """The last good ones stay in force; before there were any, nothing is decided by the defaults."""
+    (setting.folder / "config.yaml").write_text("firewall: {trusted: ['::/0']}")
+    (problem,) = (one for one in _look(setting) if one.reason is Reason.SETTINGS_INVALID)
+    assert "'firewall.trusted[0]'" in problem.message
+    assert not (setting.state_dir / "node.json").exists()
+
+    part = Node(setting.around)
+    (setting.folder / "config.yaml").write_text("mtu: 1400")
+    attempt(part, setting.around)
+    (setting.folder / "config.yaml").write_text("mtu: small")
+    attempt(part, setting.around)
+    assert 1400 == _node_file(setting)["mtu"]
+    assert [Reason.SETTINGS_INVALID] == [problem.reason for problem in setting.board.outcome("node").problems]
+
+
+def test_a_damaged_node_json_is_replaced(setting: Setting) -> None:
+    """No runtime's call can use it, so there is nothing to keep; the problem is gone at the next look."""
+    (setting.state_dir / "node.json").write_text('{"version": 1, "ipv6": [{"prefix"')
+    assert [Reason.NODE_FILE_INVALID] == [problem.reason for problem in _look(setting)]
+    assert [] == _look(setting)
+    assert nodefile.NodeFile.model_validate(_node_file(setting))
+
+
+def test_a_full_disk_does_not_keep_the_node_from_forwarding(setting: Setting, sysctls: Path) -> None:
+    """What can be done without writing is done by what is in force."""
+    _look(setting)
+    (setting.state_dir / ".node.json.tmp").mkdir()
+    (setting.folder / "config.yaml").write_text("mtu: 1400")
+    (sysctls / "ipv4/ip_forward").write_text("0")
+    (problem,) = _look(setting)
+
+    assert (Reason.NODE_FAILED, "node.json") == (problem.reason, problem.subject)
+    assert "cannot be written" in problem.message
+    assert 0 == _node_file(setting)["mtu"]
+    assert "1" == (sysctls / "ipv4/ip_forward").read_text()
+    assert setting.board.outcome("node").in_force
+
+
+def test_discard_routes_that_cannot_be_made_are_a_problem(setting: Setting) -> None:
+    """Pods can be attached all the same."""
+    setting.kernel._answers.clear()
+    (problem,) = _look(setting)
+    assert (Reason.NODE_FAILED, "discard routes") == (problem.reason, problem.subject)
+    assert setting.board.outcome("node").in_force
+
+
+def test_a_node_that_cannot_forward_is_not_in_force(setting: Setting, sysctls: Path) -> None:
+    """A pod would be cut off, so none is sent here."""
+    (sysctls / "ipv6/conf/all/forwarding").unlink()
+    (problem,) = _look(setting)
+    assert "the kernel has no IPv6" in problem.message
+    assert not setting.board.outcome("node").in_force
+
+
+def test_prefixes_of_pods_drain(setting: Setting) -> None:
+    """The store says which addresses are in use."""
+    _look(setting)
+    address = IPv6Address("2001:db8:0:1:1::5")
+    setting.host.store.keep(attachment(assignment=Assignment(None, address, MAC)))
+    setting.sources.given.objects = [seen("a", "2001:db8:0:9:1::/80", V4)]
+    setting.kernel._answers[discard("2001:db8:0:9:1::/80")] = 0
+    assert [] == _look(setting)
+    assert {"2001:db8:0:9:1::/80": "active", V6: "draining"} == {
+        entry["prefix"]: entry["state"] for entry in _node_file(setting)["ipv6"]
+    }
+
+
+def test_problems_of_what_is_wanted_are_reported_as_long_as_it_stays(setting: Setting) -> None:
+    """Also while the API is away, and the sources' own with them."""
+    options = replace(setting.around.options, static=Static(("nonsense",)))
+    around = replace(setting.around, options=options)
+    part = Node(around)
+    for synced in (True, False):
+        setting.sources.given.synced = synced
+        attempt(part, around)
+        assert [Reason.PREFIX_SOURCE_FAILED] == [one.reason for one in setting.board.outcome("node").problems]

@@ -1,0 +1,87 @@
+"""Part `status`: the Node object shows what should be seen, or the problem says why not."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from lab.kube import FakeApi, node
+from slash80.agent.reconcilers.board import NEEDED, Outcome
+from slash80.agent.reconcilers.part import attempt
+from slash80.agent.reconcilers.status import Status
+from slash80.cluster.account import Account
+from slash80.cluster.api import Api
+from slash80.desired.node import Desired
+from slash80.desired.problems import Reason
+from slash80.settings.cluster import ClusterSettings
+from unit.agent.reconcilers.fakes import V6, FakeSource, Setting, seen
+
+NODES, TAINT = "/api/v1/nodes", "slash80.io/not-ready"
+DESIRED = Desired({"ipv6": [{"prefix": V6, "state": "active"}], "ipv4": []}, {}, (), (), ())
+
+
+@pytest.fixture
+def server() -> Iterator[FakeApi]:
+    """Return an API server with the Node, which has our taint."""
+    fake = FakeApi()
+    fake.put(NODES, node("a") | {"spec": {"taints": [{"key": TAINT}]}})
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def part(server: FakeApi, setting: Setting) -> Status:
+    """Return the part on a node that is known."""
+    setting.sources.given = FakeSource([seen("a", taints=(TAINT,))])
+    setting.cluster.follow(ClusterSettings())
+    return Status(setting.around, Api(Account(server.start())), lambda: datetime(2026, 1, 2, tzinfo=UTC))
+
+
+def test_a_ready_node_is_shown_as_one(part: Status, server: FakeApi, setting: Setting) -> None:
+    """Prefixes, conditions and taint are patched; the verdict is that of the parts."""
+    for name in NEEDED:
+        setting.board.post(name, Outcome(in_force=True))
+    setting.board.want(DESIRED)
+    setting.board.miss(("10.80.2.0/24",))
+    assert attempt(part, setting.around)
+
+    found = server.objects[NODES]["a"]
+    assert json.dumps([V6]) == found["metadata"]["annotations"]["slash80.io/prefixes"]
+    assert [] == found["spec"]["taints"]
+    conditions = {one["type"]: one for one in found["status"]["conditions"]}
+    assert "False" == conditions["NetworkUnavailable"]["status"]
+    assert "10.80.2.0/24" in conditions["Slash80IPv4Routed"]["message"]
+    assert "2026-01-02T00:00:00Z" == conditions["NetworkUnavailable"]["lastTransitionTime"]
+
+
+def test_a_node_that_is_not_ready_keeps_its_taint(part: Status, server: FakeApi, setting: Setting) -> None:
+    """The conjunction of the parts decides, and one is missing."""
+    for name in NEEDED[1:]:
+        setting.board.post(name, Outcome(in_force=True))
+    setting.board.want(DESIRED)
+    assert attempt(part, setting.around)
+    assert [{"key": TAINT}] == server.objects[NODES]["a"]["spec"]["taints"]
+
+
+@pytest.mark.parametrize("known", ["node", "desired"])
+def test_nothing_is_patched_before_both_are_known(part: Status, server: FakeApi, setting: Setting, known: str) -> None:
+    """Without the Node there is nothing to compare with, without the desired state nothing to show."""
+    if known == "desired":
+        setting.board.want(DESIRED)
+        setting.sources.given.objects = []
+    assert attempt(part, setting.around)
+    assert [] == server.seen
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_patch_that_is_refused_is_a_problem(part: Status, server: FakeApi, setting: Setting, status: int) -> None:
+    """The sentence names the node and has the server's words; it is retried with growing intervals."""
+    setting.board.want(DESIRED)
+    server.faults = [status]
+    assert not attempt(part, setting.around)
+    (problem,) = setting.board.outcome("status").problems
+    assert Reason.STATUS_FAILED == problem.reason
+    assert f"the status of node a cannot be set: {status} as the test wants it" == problem.message
+    assert attempt(part, setting.around)
+    assert () == setting.board.outcome("status").problems

@@ -1,0 +1,1 @@
+"""What should be so on a node, from values alone."""
