@@ -85,7 +85,7 @@ class Worker(threading.Thread):
                 self._store.keep(made)
             except FileExistsError:
                 self.seen["taken"] += 1
-                self._store.release(key.host_ifname)
+                self._release(key.host_ifname)  # here as well: who removed the file once may do it again right now
             except (IoFailure, TryAgain):
                 self.seen["disturbed"] += 1
                 self._detach(made)
@@ -94,8 +94,11 @@ class Worker(threading.Thread):
 
     def _detach(self, made: Attachment) -> None:
         self._kernel.drop(made)
+        self._release(made.host_ifname)
+
+    def _release(self, host_ifname: str) -> None:
         try:
-            self._store.release(made.host_ifname)
+            self._store.release(host_ifname)
         except (IoFailure, TryAgain):
             self.seen["disturbed"] += 1
 
