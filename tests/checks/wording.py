@@ -39,7 +39,7 @@ INSTEAD = {
     r"hear(?:s|d|ing)?\b(?! from)": "receive, notice or learn",
     r"doom(?:s|ed)?\b": "mark as terminating",
     r"(?:graveyard|bur(?:y|ied|ies))\b": "deferred deletion",
-    r"(?:is|are|was|were) none\b(?! of)": "is not a ...",
+    r"(?:is|are|was|were) (?-i:none)\b(?! of)": "is not a ...",
     r"(?<!there )is no (?!longer|more|other|need|reason|way|one|such|less|later|free|room|source)\w": "is not a",
     r"in vain\b": "without effect",
     r"tells? (?:whether|how|what|where|who|which)\b": "reports or says",

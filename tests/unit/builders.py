@@ -19,7 +19,7 @@ SANDBOX = "/run/netns/pod"
 
 
 def conf(**changes: Any) -> Document:  # noqa: ANN401 -- any JSON value
-    """Give a dual-stack configuration with these keys replaced."""
+    """Return a dual-stack configuration with these keys replaced."""
     return {
         "cniVersion": "1.0.0",
         "name": "net",
@@ -31,7 +31,7 @@ def conf(**changes: Any) -> Document:  # noqa: ANN401 -- any JSON value
 
 
 def environ(command: str = "ADD", **changes: str | None) -> dict[str, str]:
-    """Give the environment of a call, with changed variables, named without `CNI_`; None takes one away."""
+    """Return the environment of a call, with changed variables, named without `CNI_`; None takes one away."""
     variables = {
         "COMMAND": command,
         "CONTAINERID": "c0ffee",
@@ -44,13 +44,13 @@ def environ(command: str = "ADD", **changes: str | None) -> dict[str, str]:
 
 
 def request_of(conf: Document, **variables: str | None) -> Request:
-    """Give an ADD with this configuration."""
+    """Return an ADD with this configuration."""
     return request.judge(environment.read(environ("ADD", **variables)), conf, request.version_of(conf))
 
 
 @dataclass(frozen=True)
 class Said:
-    """What a call gave: its exit code and the document on standard output, empty when there was none."""
+    """The outcome of a call: its exit code and the document on standard output, empty without one."""
 
     exit_code: int
     document: Document
@@ -84,7 +84,7 @@ def call(variables: dict[str, str], stdin: BinaryIO | bytes | Document | None) -
 
 
 def attachment(number: int = 1, **changes: Any) -> Attachment:  # noqa: ANN401 -- any field
-    """Give the n-th attachment, with the n-th address of each family, and changed fields."""
+    """Return the n-th attachment, with the n-th address of each family, and changed fields."""
     key = changes.pop("key", Key(f"container{number}", "eth0"))
     fields: dict[str, Any] = {
         "key": key,

@@ -13,7 +13,7 @@ Reply = Callable[[list[int]], list[bytes]]
 
 
 def packet(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
-    """Give one message as the kernel sends it, padded."""
+    """Return one message as the kernel sends it, padded."""
     return HEADER.pack(HEADER.size + len(body), kind, flags, sequence, 77) + body + bytes(-len(body) % 4)
 
 
@@ -27,7 +27,7 @@ class Wire:
         self.closed = False
 
     def tell(self, *bodies: bytes) -> None:
-        """Have news to read, which have no number."""
+        """Have notifications to read, which have no number."""
         self._datagrams += [packet(20, 0, 0, body) for body in bodies]
 
     def send(self, data: bytes) -> None:
@@ -36,7 +36,7 @@ class Wire:
         self._datagrams += self._replies.pop(0)([head[3] for head, _ in self.messages()])
 
     def recv_into(self, buffer: bytearray, size: int, flags: int) -> int:
-        """Give the next datagram; a further one would never come."""
+        """Return the next datagram; a further one would never come."""
         if flags & socket.MSG_DONTWAIT and not self._datagrams:
             raise BlockingIOError
         datagram = self._datagrams.pop(0)
@@ -58,7 +58,7 @@ class Wire:
 
 
 def connected(wire: Wire) -> Socket:
-    """Give a socket whose other end is the wire."""
+    """Return a socket whose other end is the wire."""
     made = object.__new__(Socket)
     made._buffer = bytearray(1 << 16)
     made._socket, made._sequence, made._only = wire, 0, None  # type: ignore[assignment]

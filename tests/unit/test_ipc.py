@@ -1,4 +1,4 @@
-"""Requests between launcher and agent: what is written is read, and what is none is refused with a sentence."""
+"""Requests between launcher and agent: they read back as written, and anything else is refused with a sentence."""
 
 from contextlib import suppress
 
@@ -13,18 +13,18 @@ VARIABLES = st.dictionaries(TEXT.map(lambda name: f"CNI_{name}"), TEXT | st.just
 
 
 @given(VARIABLES, st.binary(max_size=50))
-def test_what_is_written_is_read(variables: dict[str, str], stdin: bytes) -> None:
-    """Variables of any bytes but zero, and standard input of any bytes at all."""
+def test_request_is_read_back_as_written(variables: dict[str, str], stdin: bytes) -> None:
+    """Variables with any bytes but zero, and standard input with any bytes, survive the hand-over."""
     assert (variables, stdin) == ipc.read(ipc.write(variables, stdin))
 
 
-def test_only_cni_variables_are_written() -> None:
-    """The rest of a runtime's environment is nobody's business."""
+def test_request_holds_only_cni_variables() -> None:
+    """The rest of a runtime's environment is not sent."""
     assert ({"CNI_PATH": "x"}, b"") == ipc.read(ipc.write({"CNI_PATH": "x", "HOME": "/"}, b""))
 
 
-def test_the_first_of_two_equal_variables_counts() -> None:
-    """As it does for getenv."""
+def test_first_of_two_equal_variables_counts() -> None:
+    """As for getenv, the first of two variables with one name is used."""
     assert {"CNI_A": "1"} == ipc.read(b"slash80/1\0CNI_A=1\0CNI_A=2\0\0")[0]
 
 
@@ -40,15 +40,15 @@ def test_the_first_of_two_equal_variables_counts() -> None:
         (b"slash80/1\0CNI_A\0\0", "where a CNI_ variable should be"),
     ],
 )
-def test_what_is_no_request_is_refused(request_bytes: bytes, words: str) -> None:
-    """With what is wrong with it."""
+def test_malformed_request_is_refused(request_bytes: bytes, words: str) -> None:
+    """The error says what is wrong with the request."""
     with pytest.raises(ValueError, match=words):
         ipc.read(request_bytes)
 
 
 @given(st.binary(max_size=100))
-def test_nothing_else_is_ever_raised(data: bytes) -> None:
-    """Whatever comes in."""
+def test_any_bytes_are_a_request_or_an_error(data: bytes) -> None:
+    """No other exception is raised for any input."""
     for request in (data, b"slash80/1\0" + data):
         with suppress(ValueError):
             ipc.read(request)

@@ -40,8 +40,8 @@ def _run(folder: Path, body: str, *, leaving: str = "pass", seconds: int = 1) ->
     return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_test_that_hangs_fails_with_its_stack(tmp_path: Path) -> None:
-    """It fails after its time, the output shows the line where it hung, and the next test is run."""
+def test_hanging_test_fails_with_its_stack(tmp_path: Path) -> None:
+    """It fails after its time, the output shows the line where it hung, and the next test runs."""
     ended = _run(tmp_path, WAITS, seconds=3)
 
     assert "never.wait()" in ended.stdout
@@ -49,8 +49,8 @@ def test_a_test_that_hangs_fails_with_its_stack(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("body", "leaving"), [(JOINS, "pass"), (WAITS, WAITS)], ids=["test", "fixture"])
-def test_what_hangs_while_it_is_left_ends_the_run(tmp_path: Path, body: str, leaving: str) -> None:
-    """A test or a fixture that nothing can interrupt ends the whole run, which shows the stacks of all threads."""
+def test_uninterruptible_test_ends_the_run(tmp_path: Path, body: str, leaving: str) -> None:
+    """A test or a fixture that cannot be interrupted ends the whole run, which shows the stacks of all threads."""
     ended = _run(tmp_path, body, leaving=leaving)
 
     assert ended.returncode

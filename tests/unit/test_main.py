@@ -22,8 +22,8 @@ def _redirected(words: str, streams: str, **variables: str) -> subprocess.Comple
     return _run(["/bin/sh", "-c", f"exec {shlex.join(PROGRAM)} {words} {streams}"], **variables)
 
 
-def test_without_a_command_it_says_what_it_is() -> None:
-    """Called by a person, it names itself and the versions on standard error, and standard output stays empty."""
+def test_program_without_a_command_names_itself() -> None:
+    """Called by a person, it prints its name and versions on standard error, and nothing on standard output."""
     done = _run()
 
     assert (0, b"") == (done.returncode, done.stdout)
@@ -31,8 +31,8 @@ def test_without_a_command_it_says_what_it_is() -> None:
     assert b"0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0" in done.stderr
 
 
-def test_a_call_writes_its_document_and_gives_its_exit_code() -> None:
-    """With a command, the answer is on standard output and nothing else anywhere."""
+def test_call_writes_its_document_and_exit_code() -> None:
+    """With CNI_COMMAND the answer is on standard output, and nothing is printed elsewhere."""
     done = _run(CNI_COMMAND="ADD", CNI_PATH="/opt/cni/bin", LANG="C")
 
     assert (1, b"") == (done.returncode, done.stderr)
@@ -42,8 +42,8 @@ def test_a_call_writes_its_document_and_gives_its_exit_code() -> None:
 
 @pytest.mark.parametrize("streams", [">&-", ">/dev/full", "<&- >&-", "1</dev/null"])
 @pytest.mark.parametrize("words", ["version", "--help", "attachments --state-dir /nowhere"])
-def test_output_that_cannot_be_written_is_a_failure(words: str, streams: str) -> None:
-    """A command whose output is lost says so in one sentence, and its exit code tells."""
+def test_unwritable_output_of_a_command_is_exit_code_1(words: str, streams: str) -> None:
+    """A command whose output is lost says so in one sentence."""
     done = _redirected(words, streams)
 
     assert 1 == done.returncode
@@ -52,8 +52,8 @@ def test_output_that_cannot_be_written_is_a_failure(words: str, streams: str) ->
 
 
 @pytest.mark.parametrize("streams", [">&-", ">/dev/full", "1</dev/null"])
-def test_an_answer_that_cannot_be_written_is_a_failure(streams: str) -> None:
-    """A call whose document nobody can read fails, with one sentence."""
+def test_unwritable_answer_of_a_call_is_a_failure(streams: str) -> None:
+    """A call whose document cannot be written fails with one sentence."""
     done = _redirected("", streams, CNI_COMMAND="VERSION")
 
     assert 1 == done.returncode
@@ -63,8 +63,8 @@ def test_an_answer_that_cannot_be_written_is_a_failure(streams: str) -> None:
 
 @pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "<&- 2>&-"])
 @pytest.mark.parametrize(("words", "code"), [("nosuch", 2), ("agent --state-dir relative", 2), ("version", 0)])
-def test_standard_error_is_no_condition(words: str, code: int, streams: str) -> None:
-    """Where it is missing, what belongs there goes nowhere, and not to standard output."""
+def test_missing_standard_error_does_not_matter(words: str, code: int, streams: str) -> None:
+    """What belongs there is dropped, and does not go to standard output."""
     done = _redirected(words, streams)
 
     assert code == done.returncode
@@ -72,24 +72,24 @@ def test_standard_error_is_no_condition(words: str, code: int, streams: str) -> 
 
 
 @pytest.mark.parametrize("command", ["", "VERSION", "HUGO"])
-def test_closed_streams_end_in_an_exit_code(command: str) -> None:
-    """With all three closed there is nothing else to tell by."""
+def test_closed_streams_end_with_an_exit_code(command: str) -> None:
+    """With all three streams closed only the exit code is left."""
     done = _redirected("version", "<&- >&- 2>&-", CNI_COMMAND=command)
 
     assert 1 == done.returncode
     assert (b"", b"") == (done.stdout, done.stderr)
 
 
-def test_a_missing_standard_input_is_an_error_of_the_call() -> None:
-    """A document with code 5, since no file that was opened meanwhile is read in its place."""
+def test_missing_standard_input_is_code_5() -> None:
+    """No file that was opened meanwhile is read in its place."""
     done = _redirected("", "<&-", CNI_COMMAND="GC", CNI_PATH="/opt/cni/bin")
 
     assert (1, b"") == (done.returncode, done.stderr)
     assert 5 == json.loads(done.stdout)["code"]
 
 
-def test_a_caller_who_ignores_his_children_does_not_hide_that_nft_failed() -> None:
-    """Ignoring is inherited, the kernel then keeps no exit code, and Python would take that for success."""
+def test_ignored_sigchld_does_not_hide_a_failed_nft() -> None:
+    """SIG_IGN is inherited, the kernel then keeps no exit code, and Python would report success."""
 
     def ignore() -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)

@@ -25,8 +25,8 @@ KUSTOMIZATIONS = sorted(MANIFESTS.rglob("kustomization.yaml"))
 
 
 @pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
-def test_selinux_lets_it_write_on_the_node(pod: dict[str, Any]) -> None:
-    """What mounts paths of the node has a privileged container's type, and leaves no categories on its files."""
+def test_daemonset_runs_with_selinux_type_spc_t(pod: dict[str, Any]) -> None:
+    """Pods that mount paths of the node have a privileged container's type, and leave no categories on their files."""
     assert any("hostPath" in volume for volume in pod["volumes"])
     assert {"type": "spc_t", "level": "s0"} == pod["securityContext"]["seLinuxOptions"]
     for container in (*pod["initContainers"], *pod["containers"]):
@@ -34,14 +34,14 @@ def test_selinux_lets_it_write_on_the_node(pod: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
-def test_only_machines_that_there_is_an_image_for_are_chosen(pod: dict[str, Any]) -> None:
-    """A node of another kind keeps waiting for its network, which is told, instead of failing to start a container."""
+def test_daemonset_runs_on_linux_amd64_only(pod: dict[str, Any]) -> None:
+    """Another node keeps waiting for its network, which is visible, instead of failing to start a container."""
     assert {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"} == pod["nodeSelector"]
 
 
 @pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
-def test_containers_run_what_the_image_has(pod: dict[str, Any]) -> None:
-    """A command of slash80: the image has no other program and no shell."""
+def test_containers_run_commands_of_slash80(pod: dict[str, Any]) -> None:
+    """The image has no other program and no shell."""
     for container in (*pod["initContainers"], *pod["containers"]):
         assert "command" not in container
         assert callable(commands._parser().parse_args(container["args"]).run)

@@ -13,8 +13,8 @@ TABLE: dict[str, list[str]] = json.loads((ROOT / "tests/fresh/packages.json").re
 
 
 @pytest.mark.parametrize("target", TABLE)
-def test_a_target_installs_what_the_table_says(target: str) -> None:
-    """A package that a target installs no longer, or newly, changes the table, and that is for `make fresh` to try."""
+def test_make_target_installs_the_listed_packages(target: str) -> None:
+    """A package that is added or removed changes the table, and `make fresh` then has to try it."""
     told = programs.run(["make", "--dry-run", "-C", str(ROOT), target], environ={"PATH": "/usr/bin:/bin", "HOME": "/"})
     lists = re.findall(r"for package in ([^;]*);", told)
 

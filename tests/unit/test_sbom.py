@@ -17,8 +17,8 @@ def _sbom(lock: Path, engine: Path, packages: str) -> dict[str, Any]:
     return found
 
 
-def test_every_package_of_the_lock_file_is_listed(tmp_path: Path) -> None:
-    """With its version, its place in the package index and its hashes."""
+def test_sbom_lists_every_python_package(tmp_path: Path) -> None:
+    """Each is listed with version, place in the package index and hashes."""
     lock = ROOT / "requirements.txt"
     found = _sbom(lock, tmp_path, "")
     assert ("CycloneDX", "1.5") == (found["bomFormat"], found["specVersion"])
@@ -28,8 +28,8 @@ def test_every_package_of_the_lock_file_is_listed(tmp_path: Path) -> None:
     assert all(one["hashes"] for one in python)
 
 
-def test_every_debian_package_of_the_engine_is_listed(tmp_path: Path) -> None:
-    """With the source package that it was built of, by which its vulnerabilities are known."""
+def test_sbom_lists_every_debian_package_of_the_engine(tmp_path: Path) -> None:
+    """Each is listed with its source package, under which its vulnerabilities are known."""
     found = _sbom(ROOT / "requirements.txt", tmp_path, "libgmp10 2:6.2.1+dfsg1-1.1 gmp 2:6.2.1+dfsg1-1.1\n")
     (package,) = [one for one in found["components"] if one["purl"].startswith("pkg:deb/")]
     assert ("libgmp10", "2:6.2.1+dfsg1-1.1") == (package["name"], package["version"])

@@ -8,8 +8,8 @@ from slash80.cli import commands
 UNIT = Path(__file__).parents[2] / "cni/slash80.service"
 
 
-def test_the_unit_starts_the_agent() -> None:
-    """By a command line that there is; a stop lets its calls finish, and it has few rights."""
+def test_systemd_unit_starts_the_agent() -> None:
+    """Its command line exists, a stop lets calls finish, and it has few rights."""
     unit = configparser.ConfigParser()
     unit.optionxform = str  # type: ignore[assignment,method-assign]  # systemd's keys have capitals
     unit.read_string(UNIT.read_text())

@@ -27,7 +27,7 @@ echo "$1 ends"
 
 @pytest.fixture
 def command(tmp_path: Path) -> list[str]:
-    """Give the command line to which the lanes are added."""
+    """Return the command line to which the lanes are added."""
     make = tmp_path / "make"
     make.write_text(MAKE)
     make.chmod(0o755)
@@ -36,18 +36,18 @@ def command(tmp_path: Path) -> list[str]:
 
 
 def run(command: list[str], *words: str) -> tuple[int, list[str]]:
-    """Run it to its end, and give the exit code and the lines that it printed."""
+    """Run it to its end, and return exit code and printed lines."""
     done = subprocess.run([*command, *words], stdout=subprocess.PIPE, text=True, check=False, timeout=60)
     return done.returncode, done.stdout.splitlines()
 
 
 def ended(lines: list[str]) -> dict[str, str]:
-    """Give how each tier ended, as the last lines tell it."""
+    """Return how each tier ended, as the last lines say."""
     told = [line.split() for line in lines if line.startswith("make ")]
     return {words[1]: words[-1] for words in told}
 
 
-def test_lanes_run_side_by_side_and_are_shown_one_after_the_other(command: list[str]) -> None:
+def test_lanes_of_tiers_run_side_by_side(command: list[str]) -> None:
     """Two tiers that wait for each other both pass, and the lines of the second lane follow those of the first."""
     code, lines = run(command, "taking,good", "giving")
 
@@ -58,8 +58,8 @@ def test_lanes_run_side_by_side_and_are_shown_one_after_the_other(command: list[
 
 
 @pytest.mark.parametrize(("lanes", "failed"), [(["bad,good", "taking"], "bad"), (["good", "bad"], "bad")])
-def test_a_failed_tier_is_named_and_the_rest_is_run(command: list[str], lanes: list[str], failed: str) -> None:
-    """With --keep-going every tier of every lane is run, and the exit code says that one failed."""
+def test_failed_tier_is_named_and_the_others_run(command: list[str], lanes: list[str], failed: str) -> None:
+    """With --keep-going every tier of every lane runs, and the exit code says that one failed."""
     lanes = [*lanes, "giving"] if "taking" in lanes else lanes
     code, lines = run(command, "--keep-going", *lanes)
 
@@ -69,8 +69,8 @@ def test_a_failed_tier_is_named_and_the_rest_is_run(command: list[str], lanes: l
     assert "run" not in ended(lines).values()
 
 
-def test_the_first_failure_stops_the_rest(command: list[str], tmp_path: Path) -> None:
-    """Without it no tier of the lane follows, and the one beside it is interrupted and removes what it made."""
+def test_first_failed_tier_stops_the_others(command: list[str], tmp_path: Path) -> None:
+    """Without --keep-going no tier of the lane follows, and the one beside it is interrupted and cleans up."""
     make = tmp_path / "make"
     make.write_text(MAKE.replace("bad) exit", "bad) while [ ! -e waits ]; do :; done; exit"))
     code, lines = run(command, "bad,good", "waiting")
@@ -81,8 +81,8 @@ def test_the_first_failure_stops_the_rest(command: list[str], tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_interrupts_all_tiers(command: list[str], tmp_path: Path, number: signal.Signals) -> None:
-    """Each tier is interrupted once and waited for, none begins afterwards, and the exit code tells the signal."""
+def test_signal_interrupts_all_tiers(command: list[str], tmp_path: Path, number: signal.Signals) -> None:
+    """Each tier is interrupted once and waited for, no other starts, and the exit code names the signal."""
     with subprocess.Popen([*command, "good", "waiting,good"], stdout=subprocess.PIPE, text=True) as process:
         wait_until((tmp_path / "waits").exists, seconds=20)
         process.send_signal(number)

@@ -1,4 +1,4 @@
-"""An attachment's names, and the alias that tells who a link belongs to."""
+"""An attachment's names, and the alias that identifies the owner of a link."""
 
 import base64
 import hashlib
@@ -15,13 +15,13 @@ IFNAMES = st.binary(min_size=1, max_size=15).map(lambda raw: raw.decode("utf-8",
 KEYS = st.builds(Key, NAMES, IFNAMES)
 
 
-def test_the_name_of_a_host_end_is_an_example_of_the_rule() -> None:
-    r"""A shell agrees: printf 'c0ffee\0eth0' | sha256sum | cut -c1-64 | xxd -r -p | base32, lower case."""
+def test_host_end_name_equals_that_of_a_shell() -> None:
+    r"""The name is what a shell computes: printf "c0ffee\0eth0" | sha256sum, as bytes, in lower-case base32."""
     assert "s80ycshntvyszlu" == Key("c0ffee", "eth0").host_ifname
 
 
 @given(KEYS)
-def test_the_name_of_a_host_end_follows_from_its_key(key: Key) -> None:
+def test_host_end_name_follows_from_container_and_interface(key: Key) -> None:
     """It is `s80` and the first 12 characters of the lower-case base32 of SHA-256(containerID NUL ifname)."""
     raw = key.container_id.encode() + b"\0" + key.ifname.encode("utf-8", "surrogateescape")
     digest = base64.b32encode(hashlib.sha256(raw).digest()).decode().lower()
@@ -30,22 +30,22 @@ def test_the_name_of_a_host_end_follows_from_its_key(key: Key) -> None:
 
 
 @given(KEYS)
-def test_the_lock_is_found_from_the_name_alone(key: Key) -> None:
-    """A link whose owner is not recorded has a lock still: the first byte of the hash."""
+def test_lock_of_an_unrecorded_link_follows_from_its_name(key: Key) -> None:
+    """A link without a record still has a lock: the first byte of the hash in its name."""
     raw = key.container_id.encode() + b"\0" + key.ifname.encode("utf-8", "surrogateescape")
 
     assert int.from_bytes(hashlib.sha256(raw).digest()[:7], "big") == lock_number_of(key.host_ifname)
 
 
 @given(KEYS)
-def test_the_mac_of_a_host_end_is_fixed(key: Key) -> None:
-    """It is a local unicast one and the same every time, since pods keep it as their gateway's."""
+def test_host_end_mac_is_always_the_same(key: Key) -> None:
+    """A host end's MAC is local, unicast and the same every time, since pods keep it as their gateway's."""
     assert (True, key.host_mac) == (key.host_mac.addresses_ready, Key(key.container_id, key.ifname).host_mac)
 
 
 @given(KEYS, NAMES)
-def test_an_alias_fits_into_the_kernel(key: Key, network: str) -> None:
-    """However long ID and network are, it has at most 255 bytes of ASCII, and is read back as what it was made of."""
+def test_alias_fits_the_limit_of_the_kernel(key: Key, network: str) -> None:
+    """With any ID and network the alias has at most 255 bytes of ASCII, and reads back as what it was built from."""
     alias = alias_of(key, network)
     found = read_alias(alias)
 
@@ -55,8 +55,8 @@ def test_an_alias_fits_into_the_kernel(key: Key, network: str) -> None:
     assert attachment(network=found[1]).same_network(network)
 
 
-def test_a_short_alias_says_all_in_plain_words() -> None:
-    """People read it in `ip link`; its form is what the interface documents."""
+def test_short_alias_is_readable_json() -> None:
+    """People read the alias in `ip link`; its form is the documented one."""
     alias = alias_of(Key("c0ffee", "eth0"), "net")
 
     assert '{"v":1,"net":"net","id":"c0ffee","ifname":"eth0"}' == alias
@@ -64,8 +64,8 @@ def test_a_short_alias_says_all_in_plain_words() -> None:
 
 
 @pytest.mark.parametrize("length", [64, 212, 213, 4096])
-def test_a_long_id_is_hashed_in_the_alias(length: int) -> None:
-    """A name that fits stays; one that does not is told apart from others still."""
+def test_long_id_is_hashed_in_the_alias(length: int) -> None:
+    """An ID that fits is kept as it is; a longer one is hashed and still distinguishes attachments."""
     aliases = {alias_of(Key(digit * length, "eth0"), "net") for digit in "ab"}
 
     assert 2 == len(aliases)
@@ -79,25 +79,25 @@ def test_a_long_id_is_hashed_in_the_alias(length: int) -> None:
         *('{"v":1,"net":5,"id":"i","ifname":"e"}', '"' * 255, "[" * 100_000),
     ],
 )
-def test_an_alias_of_others_is_not_read(text: str) -> None:
-    """Anybody may write an alias; what is not ours is None."""
+def test_foreign_alias_is_ignored(text: str) -> None:
+    """Any program may write an alias; one that is not slash80's parses as None."""
     assert read_alias(text) is None
 
 
 @pytest.mark.parametrize(("name", "same"), [("net", True), ("other", False), ("", False)])
-def test_a_network_is_recognised(name: str, same: bool) -> None:  # noqa: FBT001
-    """By its name, which the record may hold as it is."""
+def test_alias_belongs_to_its_network(name: str, same: bool) -> None:  # noqa: FBT001
+    """An alias matches its network by name, which a record may hold as it is."""
     assert same == attachment(network="net").same_network(name)
 
 
-def test_an_assignment_gives_the_addresses_that_it_has() -> None:
-    """A family that was not given is left out."""
+def test_assignment_returns_only_the_families_it_has() -> None:
+    """A family without an address is left out of an assignment's addresses."""
     both = attachment().assignment
 
     assert (both.ipv4, both.ipv6) == both.addresses
     assert () == Assignment(None, None, None).addresses
 
 
-def test_a_key_names_itself_in_messages() -> None:
-    """People look for container and interface."""
+def test_key_is_shown_as_container_and_interface() -> None:
+    """Messages name an attachment by container and interface."""
     assert "interface eth0 of container c0ffee" == str(Key("c0ffee", "eth0"))

@@ -57,12 +57,12 @@ class Node:
         return reserve(self.store, draft, lambda ledger, secret, _known: choose(whole, ledger, secret))
 
     def ipv4(self, **wanted: Any) -> str:  # noqa: ANN401 -- the fields of Wanted
-        """Attach one more pod and give its IPv4."""
+        """Attach one more pod and return its IPv4."""
         return str(self.attach(**wanted).assignment.ipv4)
 
 
-def test_addresses_never_used_come_first_and_in_order() -> None:
-    """A released address waits until all others were used."""
+def test_unused_addresses_are_handed_out_first_and_in_order() -> None:
+    """A released address is not handed out until all others were used."""
     node = Node()
     first = node.attach()
     node.store.release(first.host_ifname)
@@ -71,8 +71,8 @@ def test_addresses_never_used_come_first_and_in_order() -> None:
     assert [f"10.80.1.{n}" for n in (2, 3, 4, 5, 6, 1)] == [node.ipv4() for _ in range(6)]
 
 
-def test_the_address_released_longest_ago_comes_next() -> None:
-    """Late packets and caches have had the most time to forget it."""
+def test_address_released_longest_ago_is_handed_out_next() -> None:
+    """Once every address was used, the one released longest ago comes next: late packets have had the most time."""
     node = Node()
     pods = [node.attach() for _ in range(6)]
     for index in (4, 0, 2):
@@ -83,8 +83,8 @@ def test_the_address_released_longest_ago_comes_next() -> None:
     assert ["10.80.1.5", "10.80.1.1", "10.80.1.3"] == [node.ipv4() for _ in range(3)]
 
 
-def test_what_is_free_is_found_though_all_was_known_lately(tmp_path: Path) -> None:
-    """An address that was given back unused, when nothing that was released has had its rest."""
+def test_unused_address_is_found_after_a_search_found_none(tmp_path: Path) -> None:
+    """An address that an ADD returned unused is found again while all released ones are still resting."""
 
     def on_disk(clock: Callable[[], float]) -> Store:
         return SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=clock)
@@ -102,8 +102,8 @@ def test_what_is_free_is_found_though_all_was_known_lately(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("rest", "early"), [(0, 1), (30, 1), (129.9, 1), (130, 0), (500, 0)])
-def test_a_reuse_before_the_cooldown_is_counted(rest: float, early: int) -> None:
-    """Where there is no choice, an address is given before it has rested that long, and the early reuse is told."""
+def test_reuse_before_the_cooldown_is_counted(rest: float, early: int) -> None:
+    """Without a choice an address is handed out before its cooldown, and the early reuse is counted."""
     node = Node()
     released = [node.attach() for _ in range(6)][3]
     node.store.release(released.host_ifname)
@@ -115,8 +115,8 @@ def test_a_reuse_before_the_cooldown_is_counted(rest: float, early: int) -> None
     )
 
 
-def test_no_address_is_given_within_30_seconds_while_another_is_left() -> None:
-    """One that was given back unused comes before it, though the search for such had ended."""
+def test_no_address_is_reused_within_30_seconds_while_another_is_left() -> None:
+    """An address that was returned unused is preferred to one released less than 30 s ago."""
     node = Node()
     pods = [node.attach() for _ in range(6)]
     node.store.release(pods[2].host_ifname)
@@ -126,8 +126,8 @@ def test_no_address_is_given_within_30_seconds_while_another_is_left() -> None:
     assert "10.80.1.4" == node.ipv4()
 
 
-def test_addresses_that_rest_are_given_before_a_pod_is_refused() -> None:
-    """The one that was released longest ago first, and each is counted as early."""
+def test_resting_addresses_are_handed_out_before_a_pod_is_refused() -> None:
+    """The address released longest ago is handed out first, and each is counted as early reuse."""
     node = Node()
     pods = [node.attach() for _ in range(6)]
     for index in (4, 0, 2):
@@ -138,8 +138,8 @@ def test_addresses_that_rest_are_given_before_a_pod_is_refused() -> None:
     assert [("10.80.1.5", 1), ("10.80.1.1", 1), ("10.80.1.3", 1)] == [(str(one.ipv4), one.early) for one in found]
 
 
-def test_a_full_pool_is_told() -> None:
-    """The error names family, prefix, all counts and what to do."""
+def test_full_pool_error_has_family_prefix_and_counts() -> None:
+    """The error of an exhausted pool names family, prefix, all counts and what to do."""
     node = Node()
     for _ in range(6):
         node.attach()
@@ -149,8 +149,8 @@ def test_a_full_pool_is_told() -> None:
         node.attach()
 
 
-def test_a_requested_address_need_not_have_rested() -> None:
-    """Who asks for an address by name, as a restarted virtual machine does, gets it back at once."""
+def test_requested_address_needs_no_rest() -> None:
+    """A pod that requests an address by name, as a restarted virtual machine does, gets it back at once."""
     node = Node()
     wish = {IPV4: ip_address("10.80.1.5")}
     node.store.release(node.attach(requested=wish).host_ifname)
@@ -168,8 +168,8 @@ def test_a_requested_address_need_not_have_rested() -> None:
         ("10.80.1.6", BelongsToAnother, "the node has it"),
     ],
 )
-def test_a_requested_address_that_cannot_be_given_is_refused(address: str, kind: type[CniError], reason: str) -> None:
-    """Outside or reserved is code 7; in use is code 102, naming the holder."""
+def test_unavailable_requested_address_is_refused(address: str, kind: type[CniError], reason: str) -> None:
+    """A requested address outside the pool or reserved is code 7; one in use is code 102 and names the holder."""
     node = Node(occupied=_elsewhere({ip_address("10.80.1.6")}))
     node.attach()
     wish = ip_address(address)
@@ -178,8 +178,8 @@ def test_a_requested_address_that_cannot_be_given_is_refused(address: str, kind:
         node.attach(requested={family_of(wish): wish})
 
 
-def test_the_mac_is_the_end_of_a_unique_address() -> None:
-    """Which is why a /80 fits exactly."""
+def test_unique_address_ends_with_the_mac() -> None:
+    """In a /80 the last 48 bits of a unique IPv6 address are the pod's MAC."""
     found = Node().attach().assignment
 
     assert found.ipv6 is not None
@@ -187,8 +187,8 @@ def test_the_mac_is_the_end_of_a_unique_address() -> None:
 
 
 @pytest.mark.parametrize("mode", [Suffix.UNIQUE, Suffix.HASH, Suffix.IPV4])
-def test_a_requested_mac_sets_the_link_only(mode: Suffix) -> None:
-    """In every mode but `mac` the IPv6 does not follow it."""
+def test_requested_mac_does_not_change_the_ipv6(mode: Suffix) -> None:
+    """In every mode but `mac`, a requested MAC is set on the link and the IPv6 address does not follow it."""
     found = Node(mode=mode).attach(mac=MAC).assignment
 
     assert MAC == found.mac
@@ -196,8 +196,8 @@ def test_a_requested_mac_sets_the_link_only(mode: Suffix) -> None:
 
 
 @pytest.mark.parametrize("mode", Suffix)
-def test_a_requested_ipv6_sets_the_address_only(mode: Suffix) -> None:
-    """The MAC stays the one of the mode, and a mode whose source is not there does not matter."""
+def test_requested_ipv6_does_not_change_the_mac(mode: Suffix) -> None:
+    """With a requested IPv6 the MAC is still the one of the mode, even if the mode's own source is missing."""
     wish = ip_address("2001:db8:0:1:1::77")
     found = Node(mode=mode, mac=MAC if mode is Suffix.MAC else None).attach(requested={IPV6: wish}).assignment
 
@@ -207,14 +207,14 @@ def test_a_requested_ipv6_sets_the_address_only(mode: Suffix) -> None:
 @pytest.mark.parametrize(
     ("mode", "pools"), [(Suffix.MAC, (POOL4, POOL6)), (Suffix.IPV4, (POOL6,)), (Suffix.HASH, (POOL6,))]
 )
-def test_a_mode_without_its_source_is_told(mode: Suffix, pools: tuple[Pool, ...]) -> None:
-    """No MAC for `mac`, and no IPv4 for a pod that wants none, are code 7 with what to do."""
+def test_suffix_mode_without_its_source_is_code_7(mode: Suffix, pools: tuple[Pool, ...]) -> None:
+    """Mode `mac` without a MAC, or a mode that needs IPv4 in a pod that refuses it, is code 7 with what to do."""
     with pytest.raises(InvalidConfig, match=f"'{mode}' but"):
         Node(mode=mode, pools={pool.family: pool for pool in pools}).attach()
 
 
-def test_a_mac_that_is_in_use_gives_no_second_address() -> None:
-    """The mode leaves no other choice."""
+def test_mac_in_use_is_refused_in_mode_mac() -> None:
+    """In mode `mac` a MAC in use has no second address, so the pod is refused."""
     node = Node(mode=Suffix.MAC, mac=MAC)
     node.attach()
 
@@ -223,8 +223,8 @@ def test_a_mac_that_is_in_use_gives_no_second_address() -> None:
 
 
 @pytest.mark.parametrize("mode", [Suffix.IPV4, Suffix.HASH])
-def test_an_ipv4_whose_ipv6_is_taken_is_passed_over(mode: Suffix) -> None:
-    """Both follow from one number, so the next number is tried."""
+def test_ipv4_whose_embedded_ipv6_is_taken_is_skipped(mode: Suffix) -> None:
+    """Both addresses follow from one number, so the next number is tried."""
     node = Node(mode=mode)
     first = node.attach(requested={IPV4: ip_address("10.80.1.1")}).assignment.ipv6
     assert first is not None
@@ -236,7 +236,7 @@ def test_an_ipv4_whose_ipv6_is_taken_is_passed_over(mode: Suffix) -> None:
     assert ("10.80.1.2" if mode is Suffix.IPV4 else "10.80.1.1") == other.ipv4()
 
 
-def test_the_second_prefix_serves_when_the_first_is_full() -> None:
+def test_second_prefix_is_used_when_the_first_is_full() -> None:
     """Prefixes are used in their order."""
     pool = Pool(IPV4, (ip_network("10.80.9.0/30"), ip_network("10.80.1.0/30")))
 
@@ -247,16 +247,16 @@ def test_the_second_prefix_serves_when_the_first_is_full() -> None:
 ROUTE = "route 10.80.1.0/30 dev br0 proto kernel leads there"
 
 
-def test_what_leads_elsewhere_is_passed_over() -> None:
-    """A part of the prefix that another route has, at whichever end."""
+def test_part_of_a_prefix_routed_elsewhere_is_skipped() -> None:
+    """Addresses that another route covers are not handed out, at either end of the prefix."""
     for left_out, expected in (("10.80.1.0/30", (4, 5, 6)), ("10.80.1.4/30", (1, 2, 3))):
         node = Node(occupied=Occupied({Range.of(ip_network(left_out)): ROUTE}))
 
         assert [f"10.80.1.{last}" for last in expected] == [node.ipv4() for _ in expected]
 
 
-def test_a_prefix_that_leads_elsewhere_is_refused() -> None:
-    """With the route and the key, not as a pool that is exhausted; another prefix beside it serves."""
+def test_prefix_routed_elsewhere_is_refused_with_the_route() -> None:
+    """The error names the route and the key instead of an exhausted pool; another prefix beside it is still used."""
     left_out = Occupied({Range.of(ip_network("10.80.1.0/29")): ROUTE})
     with pytest.raises(BelongsToAnother, match=f"^no address of 10.80.1.0/29 .*{ROUTE}; .* change ipv4.prefixes$"):
         Node(occupied=left_out).attach()
@@ -266,15 +266,15 @@ def test_a_prefix_that_leads_elsewhere_is_refused() -> None:
 
 
 @pytest.mark.parametrize("mode", [Suffix.HASH, Suffix.IPV4, Suffix.UNIQUE])
-def test_a_large_prefix_that_leads_elsewhere_is_refused_at_once(mode: Suffix) -> None:
-    """Without a look at the addresses of either family: each would cost a question under the store's lock."""
+def test_large_prefix_routed_elsewhere_is_refused_at_once(mode: Suffix) -> None:
+    """No single address is looked at: each would cost a request under the store's lock."""
     node = Node(mode=mode, occupied=Occupied({Range.of(POOL6.prefixes[0]): "route local leads there"}))
     with pytest.raises(BelongsToAnother, match=r"no address of 2001:db8:0:1:1::/80 .*ipv6\.prefixes"):
         node.attach(pools={IPV4: Pool(IPV4, (ip_network("10.0.0.0/8"),)), IPV6: POOL6})
 
 
-def test_an_exhausted_pool_tells_what_leads_elsewhere() -> None:
-    """The counts alone would not add up."""
+def test_exhausted_pool_names_the_routes_that_exclude_addresses() -> None:
+    """The counts of an exhausted pool alone would not add up, so the message names the excluding routes."""
     node = Node(occupied=Occupied({Range.of(ip_network("10.80.1.0/30")): ROUTE}))
     for _ in range(3):
         node.attach()
@@ -283,15 +283,15 @@ def test_an_exhausted_pool_tells_what_leads_elsewhere() -> None:
         node.attach()
 
 
-def test_a_requested_address_that_leads_elsewhere_names_the_route() -> None:
-    """Though all of the prefix leads there."""
+def test_requested_address_routed_elsewhere_names_the_route() -> None:
+    """A requested address that a route covers is refused with that route, even if the whole prefix is covered."""
     node = Node(occupied=Occupied({Range.of(POOL4.prefixes[0]): ROUTE}))
     with pytest.raises(BelongsToAnother, match=f"requested address 10.80.1.2 cannot be given: {ROUTE}"):
         node.attach(requested={IPV4: ip_address("10.80.1.2")})
 
 
-def test_a_choice_looks_at_so_many_addresses(mocker: MockerFixture) -> None:
-    """Whatever the ledger gives, and whatever the rest of the choice makes of it."""
+def test_choice_looks_at_a_bounded_number_of_addresses(mocker: MockerFixture) -> None:
+    """Any ledger and any other limit leave the number of candidates below the bound of one choice."""
     mocker.patch("slash80.addressing.choose._LOOKS", 50)
     node = Node(cooldown=30.0, pools={IPV4: Pool(IPV4, (ip_network("10.80.0.0/16"),))})
     fresh = mocker.patch.object(MemoryStore, "unused", side_effect=lambda *_: iter([ip_address("10.9.0.1")] * 100))
@@ -307,7 +307,7 @@ LENGTHS4 = st.integers(8, 30) | st.integers(28, 30)
 
 
 def _prefixes(draw: st.DrawFn, base: str, lengths: st.SearchStrategy[int], *, least: int) -> tuple[Prefix, ...]:
-    """Give up to two prefixes that do not overlap."""
+    """Return up to two prefixes that do not overlap."""
     start = ip_address(base)
     found = draw(st.lists(lengths, min_size=least, max_size=2))
     return tuple(ip_network((int(start) + n * 2 ** (start.max_prefixlen // 2 + 8), k)) for n, k in enumerate(found))
@@ -315,7 +315,7 @@ def _prefixes(draw: st.DrawFn, base: str, lengths: st.SearchStrategy[int], *, le
 
 @st.composite
 def configurations(draw: st.DrawFn) -> tuple[Suffix, dict[Family, Pool]]:
-    """Give any mode with any pools that it may have."""
+    """Return any mode with any pools that it may have."""
     mode = draw(st.sampled_from(Suffix))
     tied = mode in {Suffix.IPV4, Suffix.HASH}
     four = _prefixes(draw, "32.0.0.0", LENGTHS4, least=tied)
@@ -342,7 +342,7 @@ class AnyNode(RuleBasedStateMachine):
         self.pools: dict[Family, Pool] = {}
 
     def make_store(self) -> Store:
-        """Give the store, which reads this machine's clock."""
+        """Return the store, which reads this machine's clock."""
         return MemoryStore(lambda: self.node.now)
 
     @initialize(
@@ -361,12 +361,12 @@ class AnyNode(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.5, 10, 31, 140, 1000]))
     def wait(self, seconds: float) -> None:
-        """Let time go by."""
+        """Let time pass."""
         self.node.now += seconds
 
     @rule(macs=st.lists(MACS, min_size=1, max_size=6))
     def attach(self, macs: list[Mac]) -> None:
-        """Attach some pods without a wish; only a node with nothing left may refuse."""
+        """Attach some pods without a request; only a node with nothing left may refuse."""
         for mac in macs:
             try:
                 made = self.node.attach(mac=mac if self.mode is Suffix.MAC else None)
@@ -379,7 +379,7 @@ class AnyNode(RuleBasedStateMachine):
 
     @rule(index=st.integers(0, 2), offset=st.integers(0, 30), mac=MACS, data=st.data())
     def attach_requested(self, index: int, offset: int, mac: Mac, data: st.DataObject) -> None:
-        """Attach with a wish for one address, which is honoured or refused with the right error."""
+        """Attach with one requested address, which is assigned or refused with the right error."""
         family = data.draw(st.sampled_from(sorted(self.pools, key=str)))
         prefix = self.pools[family].prefixes[index % len(self.pools[family].prefixes)]
         wish = prefix[0] + offset
@@ -394,7 +394,7 @@ class AnyNode(RuleBasedStateMachine):
             self.judge(made, {wish})
 
     def justify(self, error: CniError, wish: Address, kind: type[Exception]) -> None:
-        """An error about the wish is of its kind; any other is about the other family."""
+        """An error about the requested address has its code; any other error is about the other family."""
         allowed = (kind,) if str(wish) in error.msg else (NoFreeAddress, BelongsToAnother)
         assert isinstance(error, allowed)
 
@@ -408,7 +408,7 @@ class AnyNode(RuleBasedStateMachine):
                 self.released |= dict.fromkeys(self.live.pop(name).assignment.addresses, self.node.now)
 
     def judge(self, made: Attachment, wished: set[Address]) -> None:
-        """Hold what was given against every promise."""
+        """Check what was assigned against every promise."""
         given = made.assignment
         assert set(self.pools) == {family_of(address) for address in given.addresses}
         for address in given.addresses:
@@ -426,7 +426,7 @@ class AnyNode(RuleBasedStateMachine):
             self.released.pop(address, None)
 
     def judge_rest(self, given: Assignment, wished: set[Address]) -> None:
-        """None within 30 s while another is left, the longest released first, and what came early is counted."""
+        """No address within 30 s while another is left, the longest released first, and early reuse is counted."""
         rests = {a: self.node.now - self.released[a] for a in given.addresses if a in self.released}
         if given.ipv4 in rests and given.ipv4 not in wished:
             assert rests[given.ipv4] >= 30 or not self.left(IPV4)
@@ -439,12 +439,12 @@ class AnyNode(RuleBasedStateMachine):
         assert len(counted) == given.early
 
     def node_has_all(self) -> bool:
-        """Whether of one family every address is the node's own."""
+        """Report whether every address of one family is the node's own."""
         own = [sum(not pool.why_not(address) for address in self.own) for pool in self.pools.values()]
         return any(pool.total <= count for pool, count in zip(self.pools.values(), own, strict=True))
 
     def left(self, family: Family) -> int:
-        """Give how many addresses are free and have had their rest; of two that are tied one may block the other."""
+        """Return how many rested addresses are free; of two that depend on each other one may block the other."""
         if self.mode in {Suffix.IPV4, Suffix.HASH}:
             return 0
         pool = self.pools[family]
@@ -455,11 +455,11 @@ class AnyNode(RuleBasedStateMachine):
         )
 
     def counts_early(self, address: Address, wished: set[Address]) -> bool:
-        """An IPv6 that follows from something else is no reuse that anybody could have put off."""
+        """An IPv6 that follows from something else is not a reuse that could have been postponed."""
         return address.version == 4 or address in wished or self.mode is Suffix.UNIQUE
 
     def justify_full(self, error: NoFreeAddress) -> None:
-        """A node may say that it is full only when it is; in the modes that tie two families, one blocks the other."""
+        """A node may report a full pool only if it is full; where families depend on each other, one blocks both."""
         family = IPV4 if "free IPv4" in error.msg else IPV6
         pool = self.pools[family]
         held = {a for other in self.live.values() for a in other.assignment.addresses if a.version == family.version}
@@ -479,7 +479,7 @@ class AnySqliteNode(AnyNode):
     """The same over the real store."""
 
     def make_store(self) -> Store:
-        """Give a store in a directory of its own."""
+        """Return a store in a directory of its own."""
         self.directory = tempfile.TemporaryDirectory()
         path = Path(self.directory.name) / "state"
         return SqliteStore(path, survey=list, timeout=5, clock=lambda: self.node.now)

@@ -8,16 +8,16 @@ from slash80.addressing.family import FAMILIES, IPV4, IPV6, family_of
 
 
 @pytest.mark.parametrize(("text", "family"), [("10.0.0.1", IPV4), ("2001:db8::1", IPV6), ("::ffff:10.0.0.1", IPV6)])
-def test_an_address_has_a_family(text: str, family: object) -> None:
-    """Addresses and networks know their family, and a family makes addresses from numbers."""
+def test_address_and_prefix_have_a_family(text: str, family: object) -> None:
+    """Addresses and prefixes belong to their family, and a family builds addresses from numbers."""
     address = ip_address(text)
 
     assert (family, family) == (family_of(address), family_of(ip_network(address)))
     assert address == family_of(address).address(int(address))
 
 
-def test_gateways_are_those_of_the_interface() -> None:
-    """They are part of every result."""
+def test_gateways_are_those_of_the_documented_interface() -> None:
+    """The gateways 169.254.1.1 and fe80::1 are part of every result."""
     gateways = [(str(f), f.key, str(f.gateway), f.gateway_length, str(f.everything)) for f in FAMILIES]
 
     assert [

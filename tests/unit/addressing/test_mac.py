@@ -10,8 +10,8 @@ BITS = st.integers(0, 2**48 - 1)
 
 
 @pytest.mark.parametrize("text", ["02:80:0a:f4:01:05", "02:80:0A:F4:01:05", "02-80-0a-f4-01-05"])
-def test_a_mac_is_read_in_the_usual_forms(text: str) -> None:
-    """Whatever the form, it prints as the kernel does."""
+def test_mac_is_parsed_in_the_usual_forms(text: str) -> None:
+    """A MAC in any of the usual forms prints as the kernel prints it."""
     assert "02:80:0a:f4:01:05" == str(Mac.parse(text))
 
 
@@ -22,8 +22,8 @@ def test_a_mac_is_read_in_the_usual_forms(text: str) -> None:
         *("02:80:0a:f4:01:05\n", "00:00:00:00:00:00", "01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff"),
     ],
 )
-def test_what_no_interface_can_have_is_refused(text: str) -> None:
-    """Malformed, multicast and zero addresses are errors that show the text."""
+def test_invalid_mac_is_refused(text: str) -> None:
+    """Malformed, multicast and zero MACs are errors that show the text."""
     with pytest.raises(ValueError, match="MAC address") as caught:
         Mac.parse(text)
 
@@ -31,8 +31,8 @@ def test_what_no_interface_can_have_is_refused(text: str) -> None:
 
 
 @given(BITS)
-def test_a_local_mac_is_unicast_and_locally_administered(bits: int) -> None:
-    """Whatever the bits, and only two of them are changed."""
+def test_local_mac_is_unicast_and_locally_administered(bits: int) -> None:
+    """Any bits become a local unicast MAC, of which only two bits are changed."""
     mac = Mac.local(bits)
 
     assert (True, 0x02) == (mac.addresses_ready, mac.value >> 40 & 0x03)
@@ -40,8 +40,8 @@ def test_a_local_mac_is_unicast_and_locally_administered(bits: int) -> None:
 
 
 @given(BITS)
-def test_a_mac_is_printed_and_read_back(bits: int) -> None:
-    """As text and as bytes."""
+def test_mac_survives_text_and_bytes(bits: int) -> None:
+    """A MAC written as text or as bytes parses to the same MAC."""
     mac = Mac.local(bits)
 
     assert mac == Mac.parse(str(mac)) == Mac.unpack(mac.value.to_bytes(6, "big"))

@@ -31,31 +31,31 @@ def _pool(*prefixes: str, exclude: tuple[Range, ...] = (), reserve_edges: bool =
         ("2001:db8::1", "it is outside 10.80.1.0/24"),
     ],
 )
-def test_an_address_that_is_never_handed_out_has_a_reason(address: str, reason: str) -> None:
-    """The words end up in the error about a requested address."""
+def test_reserved_address_has_a_reason(address: str, reason: str) -> None:
+    """The reason appears in the error about a requested address."""
     pool = _pool("10.80.1.0/24", exclude=(_range("10.80.1.5", "10.80.1.9"),))
 
     assert reason == pool.why_not(ip_address(address))
 
 
-def test_edges_may_be_handed_out() -> None:
-    """A cloud's /28 is no subnet of its own, so all 16 addresses are good."""
+def test_edges_of_a_prefix_may_be_handed_out() -> None:
+    """A cloud's /28 is not a subnet of its own, so all 16 addresses can be used."""
     pool = _pool("10.80.1.0/28", reserve_edges=False)
 
     assert (16, "", "") == (pool.total, *(pool.why_not(ip_address(a)) for a in ("10.80.1.0", "10.80.1.15")))
 
 
 @pytest.mark.parametrize("reserve_edges", [True, False])
-def test_the_anycast_address_of_routers_is_always_reserved(reserve_edges: bool) -> None:  # noqa: FBT001
-    """All zeros are reserved in IPv6, all ones are not."""
+def test_subnet_router_anycast_address_is_reserved(reserve_edges: bool) -> None:  # noqa: FBT001
+    """In IPv6 the all-zeros address is reserved and the all-ones address is not."""
     pool = _pool("2001:db8::/120", reserve_edges=reserve_edges)
 
     assert "it is the subnet-router anycast address of 2001:db8::/120" == pool.why_not(ip_address("2001:db8::"))
     assert (255, "") == (pool.total, pool.why_not(ip_address("2001:db8::ff")))
 
 
-def test_ranges_follow_the_order_of_the_prefixes() -> None:
-    """The first prefix is used up first, wherever it lies."""
+def test_ranges_follow_the_order_of_prefixes() -> None:
+    """The first prefix is used up first, independently of the numeric order."""
     ranges = _pool("10.80.9.0/30", "10.80.1.0/29", exclude=(_range("10.80.1.3", "10.80.1.4"),)).ranges
 
     assert [
@@ -69,8 +69,8 @@ OFFSETS = st.tuples(st.integers(-3, 20), st.integers(0, 10)).map(lambda pair: (p
 
 
 @given(st.sampled_from([IPV4, IPV6]), st.lists(OFFSETS, max_size=4), st.booleans())
-def test_ranges_are_what_may_be_handed_out(family: object, offsets: list[tuple[int, int]], edges: bool) -> None:  # noqa: FBT001
-    """With any exclusions, overlapping or beyond the prefix, the ranges hold exactly what may be given."""
+def test_ranges_hold_exactly_the_usable_addresses(family: object, offsets: list[tuple[int, int]], edges: bool) -> None:  # noqa: FBT001
+    """With any exclusions, overlapping or beyond the prefix, the ranges hold exactly the usable addresses."""
     prefix = ip_network("10.80.1.0/28" if family is IPV4 else "2001:db8::/124")
     start = prefix.network_address
     exclude = tuple(Range(start + low, start + high) for low, high in offsets)

@@ -14,8 +14,8 @@ from slash80.settings import node as nodefile
 HERE = Path("/run/slash80")
 
 
-def test_the_conflist_is_written_once(tmp_path: Path) -> None:
-    """What somebody put behind our plugin stays."""
+def test_conflist_is_not_overwritten(tmp_path: Path) -> None:
+    """A plugin that was added to the conflist after slash80 stays."""
     assert files.install_conflist(tmp_path, HERE)
     path = tmp_path / "05-slash80.conflist"
     found = json.loads(path.read_bytes())
@@ -37,16 +37,16 @@ def test_versions_of_the_conflist_are_compared_by_their_order(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("text", ["{}", '{"plugins": [{"type": "bridge"}]}', "nonsense", "[]", '{"plugins": 5}'])
-def test_what_is_somebody_elses_is_not_overwritten(tmp_path: Path, text: str) -> None:
-    """It is named."""
+def test_foreign_conflist_is_not_overwritten(tmp_path: Path, text: str) -> None:
+    """A file of the same name without slash80 in it is left alone and named in the problem."""
     (tmp_path / "05-slash80.conflist").write_text(text)
     with pytest.raises(BelongsToAnother, match=r"05-slash80\.conflist"):
         files.install_conflist(tmp_path, HERE)
     assert text == (tmp_path / "05-slash80.conflist").read_text()
 
 
-def test_the_conflist_leads_to_node_json(tmp_path: Path) -> None:
-    """What the agent writes is what the engine reads, also under another state directory."""
+def test_conflist_points_the_engine_to_node_json(tmp_path: Path) -> None:
+    """What the agent writes is what the engine reads, also with another state directory."""
     (tmp_path / "node.json").write_text('{"version": 1, "ipv6": [{"prefix": "2001:db8:a:b:1::/80"}]}')
     plugin = files.conflist(tmp_path)["plugins"][0]
     assert str(tmp_path / "cni.sock") == plugin["socket"]
@@ -55,16 +55,16 @@ def test_the_conflist_leads_to_node_json(tmp_path: Path) -> None:
     assert nodefile.NAME == "node.json"
 
 
-def test_configurations_before_ours_are_named(tmp_path: Path) -> None:
-    """A runtime takes the first one only; other files do not count."""
+def test_cni_configurations_that_sort_first_are_named(tmp_path: Path) -> None:
+    """A runtime uses the first configuration only, so those before slash80's are reported; other files are not."""
     for name in ("00-other.conf", "04-x.conflist", "05-slash80.conflist", "10-y.conflist", "00-readme", ".00.json.tmp"):
         (tmp_path / name).touch()
     assert [tmp_path / "00-other.conf", tmp_path / "04-x.conflist"] == files.earlier_than_ours(tmp_path)
     assert [] == files.earlier_than_ours(tmp_path / "nowhere")
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    """Over what was there, and over what a kill left half written."""
+def test_file_is_replaced_atomically(tmp_path: Path) -> None:
+    """A file replaces an older one and the half-written remains of a killed writer as a whole."""
     (tmp_path / ".a.json.tmp").write_text("half of something longer than that")
     files.write(tmp_path / "a.json", files.text({"a": 1}))
     assert {"a": 1} == files.read(tmp_path / "a.json")

@@ -10,8 +10,8 @@ from slash80.agent.health import Health
 from slash80.desired.problems import Problem, Reason
 
 
-def test_a_probe_hears_over_http_how_things_are() -> None:
-    """On loopback, with the problems for people who ask by hand."""
+def test_probe_gets_health_and_problems_over_http() -> None:
+    """A probe on loopback gets the state, and the body names the problems."""
     told = Health(("127.0.0.1", 0), idle=lambda: 0)
     url = f"http://127.0.0.1:{told.start()}"
     with pytest.raises(HTTPError) as refused:

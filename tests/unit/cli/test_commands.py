@@ -14,8 +14,8 @@ from slash80.host.context import boottime, store_in
 from unit.builders import attachment
 
 
-def test_attachments_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every field has its documented name, and what is not known is empty."""
+def test_attachments_as_json_have_the_documented_fields(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every field has its documented name, and unknown values are empty."""
     store = store_in(tmp_path / "s", timeout=5)
     store.keep(attachment(since=boottime()))
     store.keep(attachment(2, state=State.PENDING, since=boottime() - 1))
@@ -39,8 +39,8 @@ def test_attachments_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[
     } == first
 
 
-def test_attachments_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A table with a row for each."""
+def test_attachments_are_printed_as_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each attachment is a row of the table."""
     store_in(tmp_path, timeout=5).keep(attachment())
 
     assert 0 == commands.main(["attachments", "--state-dir", str(tmp_path)])
@@ -49,22 +49,22 @@ def test_attachments_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert ["default/pod1", "eth0", "10.80.1.1", "2001:db8:0:1:1::1", "ready"] == row.split()[:5]
 
 
-def test_looking_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where nothing was ever attached the list is empty, and stays the only thing."""
+def test_listing_attachments_creates_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a store the list is empty, and no file is created."""
     assert 0 == commands.main(["attachments", "-o", "json", "--state-dir", str(tmp_path / "nowhere")])
     assert ("[]\n", []) == (capsys.readouterr().out, list(tmp_path.iterdir()))
 
 
-def test_a_store_that_cannot_be_read_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In one sentence, with exit code 1."""
+def test_unreadable_store_is_one_sentence_and_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A store that cannot be read ends the command with one sentence and exit code 1."""
     (tmp_path / "state.db").mkdir()
 
     assert 1 == commands.main(["attachments", "--state-dir", str(tmp_path)])
     assert "slash80 attachments: " in capsys.readouterr().err
 
 
-def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
-    """For people and for programs."""
+def test_version_is_printed_for_people_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """`slash80 version` prints the version as text and as a document."""
     assert [0, 0] == [commands.main(words) for words in (["version"], ["version", "-o", "json"])]
     text, document = capsys.readouterr().out.splitlines()
     assert f"slash80 {__version__}, CNI 0.1.0 to 1.1.0" == text
@@ -72,8 +72,8 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
-def test_a_pause_ends_well_when_it_is_stopped(ending: signal.Signals) -> None:
-    """A signal that came before it began to wait counts too."""
+def test_pause_ends_with_exit_code_0_on_a_signal(ending: signal.Signals) -> None:
+    """A signal ends the pause with exit code 0, also one that came before the wait began."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     try:
         signal.pthread_kill(threading.get_ident(), ending)
@@ -83,8 +83,8 @@ def test_a_pause_ends_well_when_it_is_stopped(ending: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["hugo"], ["attachments", "-o", "xml"], ["attachments", "x"]])
-def test_wrong_use_is_exit_code_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """With the usage."""
+def test_wrong_usage_is_exit_code_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Unknown commands and options print the usage and end with exit code 2."""
     with pytest.raises(SystemExit) as ended:
         commands.main(words)
 
@@ -94,7 +94,7 @@ def test_wrong_use_is_exit_code_2(words: list[str], capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     "words", [["agent"], ["agent", "--cni-only", "--state-dir", "r"], ["agent", "--node=a", "--health=9180"]]
 )
-def test_an_agent_that_cannot_be_is_exit_code_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """With a sentence."""
+def test_invalid_agent_options_are_exit_code_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Options with which an agent cannot run end with one sentence and exit code 2."""
     assert 2 == commands.main(words)
     assert capsys.readouterr().err.startswith("slash80 agent: ")

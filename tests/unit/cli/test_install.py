@@ -22,7 +22,7 @@ BAD = {
 
 @pytest.fixture
 def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give what an image has: a frozen engine, which runs this, and its launcher."""
+    """Return what an image has: a frozen engine, which runs this, and its launcher."""
     engine = tmp_path / "image/.slash80/1/engine"
     engine.parent.mkdir(parents=True)
     (engine.parent / "inner").mkdir()
@@ -38,8 +38,8 @@ def _install(tmp_path: Path, *more: str) -> int:
     return commands.main(["install", "--bin-dir", str(tmp_path / "bin"), *more])
 
 
-def test_launcher_and_engine_are_laid_out(image: Path, tmp_path: Path) -> None:
-    """The engine under a name of its content, with links that lead to it and its nft; readable for every user."""
+def test_install_lays_out_launcher_and_engine(image: Path, tmp_path: Path) -> None:
+    """The engine's directory is named by its content, links lead to it and its nft, and any user may read them."""
     assert 0 == _install(tmp_path)
     home = tmp_path / "bin/.slash80"
     version = (home / "engine").readlink().parts[0]
@@ -50,8 +50,8 @@ def test_launcher_and_engine_are_laid_out(image: Path, tmp_path: Path) -> None:
     assert 0o755 == home.stat().st_mode & 0o777
 
 
-def test_the_version_before_stays_until_the_next(image: Path, tmp_path: Path) -> None:
-    """Calls that still run go on importing from it."""
+def test_install_keeps_the_previous_version(image: Path, tmp_path: Path) -> None:
+    """Running calls continue with the previous version's files until the next install."""
     versions = []
     for content in ("one", "two", "three"):
         (image / ".slash80/1/inner/module").write_text(content)
@@ -65,10 +65,10 @@ def test_the_version_before_stays_until_the_next(image: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD)
 @pytest.mark.parametrize("program", [".slash80/1/engine", "slash80"])
-def test_what_does_not_run_here_is_not_put_in_force(
+def test_engine_that_does_not_run_is_not_installed(
     image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, program: str
 ) -> None:
-    """What was there before is, and the sentence names the program."""
+    """The installed version stays, and the sentence names the program that failed."""
     assert 0 == _install(tmp_path)
     before = (tmp_path / "bin/.slash80/engine").readlink()
     (image / program).write_text(text)
@@ -79,8 +79,8 @@ def test_what_does_not_run_here_is_not_put_in_force(
     assert "on this node" in capsys.readouterr().err
 
 
-def test_what_a_killed_install_left_is_no_hindrance(image: Path, tmp_path: Path) -> None:
-    """Half a copy, a link, a launcher."""
+def test_install_succeeds_after_a_killed_install(image: Path, tmp_path: Path) -> None:
+    """Half a copy, a link or a launcher that a killed install left behind does not stop the next one."""
     home = tmp_path / "bin/.slash80"
     (home / f".new-{os.getpid()}/inner").mkdir(parents=True)
     (home / ".new-1").mkdir()
@@ -91,10 +91,8 @@ def test_what_a_killed_install_left_is_no_hindrance(image: Path, tmp_path: Path)
     assert 3 == len(list(home.iterdir()))
 
 
-def test_a_place_that_cannot_be_written_is_told(
-    image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """In one sentence."""
+def test_unwritable_directory_is_one_sentence(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An install into a directory that cannot be written ends with one sentence."""
     (tmp_path / "bin").touch()
     assert 1 == _install(tmp_path)
     assert "slash80 install: " in capsys.readouterr().err
@@ -102,8 +100,8 @@ def test_a_place_that_cannot_be_written_is_told(
     assert 1 == _install(tmp_path, "--launcher", str(tmp_path / "none"))
 
 
-def test_what_a_program_says_is_told(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The reason is in its own words, whether or not it printed a document."""
+def test_install_shows_what_the_engine_said(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The reason is in the engine's own words, with or without an error document."""
     (image / ".slash80/1/engine").write_text("#!/bin/sh\necho no such loader >&2; exit 127\n")
     assert 1 == _install(tmp_path)
     assert "does not run on this node: code 127 no such loader" in capsys.readouterr().err
@@ -112,16 +110,16 @@ def test_what_a_program_says_is_told(image: Path, tmp_path: Path, capsys: pytest
     assert 'does not run on this node: code 1 {"msg": "why"} more' in capsys.readouterr().err
 
 
-def test_attributes_of_the_image_stay_there(image: Path, tmp_path: Path) -> None:
-    """A label of SELinux is such an attribute: that of an image's file would keep runtimes from running it."""
+def test_install_copies_no_extended_attributes(image: Path, tmp_path: Path) -> None:
+    """An SELinux label is such an attribute: that of an image's file would keep runtimes from running it."""
     for path in (image / ".slash80/1", image / ".slash80/1/engine", image / "slash80"):
         os.setxattr(path, "user.label", b"container_file_t")
     assert 0 == _install(tmp_path)
     assert [] == [path for path in (tmp_path / "bin").rglob("*") if "user.label" in os.listxattr(path)]
 
 
-def test_installers_that_meet_wait_for_each_other(image: Path, tmp_path: Path) -> None:
-    """Each of eight installers into one directory succeeds, and nothing temporary of theirs is left."""
+def test_concurrent_installers_wait_for_each_other(image: Path, tmp_path: Path) -> None:
+    """Eight installers into one directory all succeed, and none leaves a temporary file."""
     with ThreadPoolExecutor(8) as pool:
         codes = list(pool.map(lambda _: _install(tmp_path), range(8)))
 

@@ -20,7 +20,7 @@ ODD = {"reason": "RouteConflict", "subject": "route", "message": "one thing is o
 
 @pytest.fixture
 def state_dir(tmp_path: Path) -> Path:
-    """Give the state directory of a node with an agent, a pod, and a prefix that drains."""
+    """Return the state directory of a node with an agent, a pod, and a prefix that drains."""
     folder = tmp_path / "state"
     store_in(folder, timeout=5).keep(attachment(since=boottime()))
     prefixes = [{"prefix": V6}, {"prefix": OLD, "state": "draining"}]
@@ -33,12 +33,12 @@ def state_dir(tmp_path: Path) -> Path:
 
 
 def of(state_dir: Path) -> list[str]:
-    """Give the arguments that name a node's state directory, and a folder for configurations beside it."""
+    """Return the arguments that name a node's state directory, and a directory for configurations beside it."""
     return ["--state-dir", str(state_dir), "--conf-dir", str(state_dir.with_name("net.d"))]
 
 
-def test_a_node_for_people(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In a few lines: agent, node, routes, pods, problems, prefixes."""
+def test_status_of_a_node_is_a_few_lines(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`slash80 status` shows agent, node, routes, pods, problems and prefixes of its node."""
     assert 0 == commands.main(["status", *of(state_dir)])
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert [
@@ -55,8 +55,8 @@ def test_a_node_for_people(state_dir: Path, capsys: pytest.CaptureFixture[str]) 
     ] == lines
 
 
-def test_a_node_for_programs(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same as a document."""
+def test_status_of_a_node_as_json(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The document has the same contents as the text."""
     assert 0 == commands.main(["status", "-o", "json", *of(state_dir)])
     found = json.loads(capsys.readouterr().out)
     assert ("a", True, True, {"pending": 0, "ready": 1, "dying": 0}) == (
@@ -71,8 +71,8 @@ def test_a_node_for_programs(state_dir: Path, capsys: pytest.CaptureFixture[str]
     assert ([ODD["message"]], [ODD]) == (found["problems"], found["problemDetails"])
 
 
-def test_a_node_whose_agent_is_gone_is_not_well(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its calls are done all the same."""
+def test_status_without_an_agent_is_exit_code_1(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A node whose agent does not run is reported as unhealthy, although its calls are handled."""
     (state_dir / "cni.sock").unlink()
     assert 1 == commands.main(["status", *of(state_dir)])
     assert "does not run: calls start the engine" in capsys.readouterr().out
@@ -88,10 +88,10 @@ def test_a_node_whose_agent_is_gone_is_not_well(state_dir: Path, capsys: pytest.
         (6, 29, "6 of 6 addresses in use, full: delete pods or add a prefix"),
     ],
 )
-def test_a_pool_that_is_full_is_shown(
+def test_status_shows_a_full_pool(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], pods: int, length: int, said: str
 ) -> None:
-    """Which no STATUS says; the prefixes are in the configurations that a runtime finds, of this state directory."""
+    """A full pool, which CNI's STATUS does not report, is shown for the prefixes of the configurations in use."""
     folder, store = tmp_path / "net.d", store_in(tmp_path / "state", timeout=5)
     for number in range(1, pods + 1):
         store.keep(attachment(number, since=boottime()))
@@ -111,8 +111,8 @@ def test_a_pool_that_is_full_is_shown(
     assert f"{folder}/30-bad.conf is not a JSON object" in problem
 
 
-def test_a_node_that_only_drains_has_no_pool(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Which is a problem to be shown, and keeps nothing else from being shown."""
+def test_status_of_a_node_whose_prefixes_all_drain(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A node without an active prefix is a problem, and everything else is still shown."""
     (state_dir / nodefile.NAME).write_text(json.dumps({"version": 1, "ipv6": [{"prefix": OLD, "state": "draining"}]}))
     assert 0 == commands.main(["status", "-o", "json", *of(state_dir)])
     found = json.loads(capsys.readouterr().out)
@@ -124,8 +124,10 @@ def test_a_node_that_only_drains_has_no_pool(state_dir: Path, capsys: pytest.Cap
     assert [ODD["message"], problem["message"]] == found["problems"]
 
 
-def test_prefixes(state_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As a table and as a list; none where nobody wrote any."""
+def test_prefixes_are_printed_as_table_and_json(
+    state_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`slash80 prefixes` prints a table or a list, and an empty one without node.json."""
     assert 0 == commands.main(["prefixes", "--state-dir", str(state_dir)])
     assert 3 == len(capsys.readouterr().out.splitlines())
     assert 0 == commands.main(["prefixes", "-o", "json", "--state-dir", str(tmp_path)])
@@ -137,7 +139,7 @@ def test_prefixes(state_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
-    """Run an API server that the kubeconfig leads to."""
+    """Run an API server to which the kubeconfig leads."""
     api = FakeApi()
     config = {
         "current-context": "x",
@@ -151,8 +153,10 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi
     api.stop()
 
 
-def test_a_cluster(cluster: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every node with what it says of itself; one that says nothing is not ready."""
+def test_status_of_a_cluster_has_a_line_for_each_node(
+    cluster: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each node is shown with what it reports; a node that reports nothing is not ready."""
     said = node_status.conditions(ready=True, draining=[OLD], unrouted=["10.80.2.0/24"])
     ready = node("a", annotations={"slash80.io/prefixes": json.dumps([V6])})
     ready["status"]["conditions"] = [
@@ -173,8 +177,8 @@ def test_a_cluster(cluster: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [("a", True), ("b", False)] == [(one["node"], one["ready"]) for one in json.loads(capsys.readouterr().out)]
 
 
-def test_a_cluster_that_cannot_be_asked(cluster: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
-    """In one sentence."""
+def test_unreachable_cluster_is_one_sentence(cluster: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    """A kubeconfig whose server does not answer ends with one sentence."""
     cluster.faults = [403]
     assert 1 == commands.main(["status", "--cluster"])
     assert "slash80 status: 403 as the test wants it" in capsys.readouterr().err

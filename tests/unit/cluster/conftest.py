@@ -20,6 +20,6 @@ def server() -> Iterator[FakeApi]:
 
 @pytest.fixture
 def api(server: FakeApi, tmp_path: Path) -> Api:
-    """Give a client of it, whose token lies in a file."""
+    """Return a client of it, whose token lies in a file."""
     (tmp_path / "token").write_text("first\n")
     return Api(Account(server.start(), token_file=tmp_path / "token"))

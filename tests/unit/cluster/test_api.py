@@ -13,8 +13,8 @@ from slash80.cluster.api import Api, Refused, Unreachable
 NODES = "/api/v1/nodes"
 
 
-def test_a_long_list_comes_in_pages(server: FakeApi, api: Api) -> None:
-    """All objects are there, with the version of the list."""
+def test_long_list_is_read_in_pages(server: FakeApi, api: Api) -> None:
+    """All objects of all pages are returned, with the version of the list."""
     for number in range(5):
         server.put(NODES, node(f"n{number}"))
 
@@ -24,8 +24,8 @@ def test_a_long_list_comes_in_pages(server: FakeApi, api: Api) -> None:
     assert 3 == len(server.seen)
 
 
-def test_the_token_is_read_anew_for_each_request(server: FakeApi, api: Api, tmp_path: Path) -> None:
-    """The kubelet replaces it."""
+def test_token_is_read_for_each_request(server: FakeApi, api: Api, tmp_path: Path) -> None:
+    """The kubelet replaces the token, so each request reads its file."""
     api.get(NODES)
     (tmp_path / "token").write_text("second")
     api.get(NODES)
@@ -33,8 +33,8 @@ def test_the_token_is_read_anew_for_each_request(server: FakeApi, api: Api, tmp_
     assert ["Bearer first", "Bearer second"] == server.tokens
 
 
-def test_a_refusal_has_the_servers_words(server: FakeApi, api: Api) -> None:
-    """And its status."""
+def test_refusal_has_the_status_and_words_of_the_server(server: FakeApi, api: Api) -> None:
+    """A refused request carries the server's status and message."""
     server.faults = [403]
     with pytest.raises(Refused, match="403 as the test wants it") as caught:
         api.get(NODES)
@@ -42,16 +42,16 @@ def test_a_refusal_has_the_servers_words(server: FakeApi, api: Api) -> None:
     assert 403 == caught.value.status
 
 
-def test_a_server_that_is_away_is_named(server: FakeApi, api: Api) -> None:
-    """With its URL, by each verb."""
+def test_unreachable_server_is_named(server: FakeApi, api: Api) -> None:
+    """Each verb names the URL of a server that does not answer."""
     server.stop()
     for call in (lambda: api.get(NODES), lambda: api.patch(NODES, {}, kind="merge"), lambda: [*api.events(NODES, "1")]):
         with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:\d+ cannot be reached"):
             call()
 
 
-def test_something_else_that_answers_is_no_api_server(tmp_path: Path) -> None:
-    """What is no JSON object, or no HTTP at all."""
+def test_answer_that_is_not_from_an_api_server_is_refused(tmp_path: Path) -> None:
+    """An answer that is not a JSON object, or not HTTP, is an error."""
     for answer in (
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n<",
@@ -70,8 +70,8 @@ def test_something_else_that_answers_is_no_api_server(tmp_path: Path) -> None:
                 client.get(NODES)
 
 
-def test_a_token_that_cannot_be_read_is_told(server: FakeApi, api: Api, tmp_path: Path) -> None:
-    """As is everything that keeps the server from being asked."""
+def test_unreadable_token_is_named(server: FakeApi, api: Api, tmp_path: Path) -> None:
+    """A token file that cannot be read is an error like an unreachable server."""
     (tmp_path / "token").unlink()
     with pytest.raises(Unreachable, match="No such file"):
         api.get(NODES)

@@ -8,7 +8,7 @@ from slash80.cluster import objects
 from slash80.cluster.objects import NodeSeen
 
 
-def test_a_node_with_all_that_matters() -> None:
+def test_node_addresses_put_internal_ones_first() -> None:
     """Internal addresses come first, in the cluster's order."""
     addresses = [
         ("Hostname", "a"),
@@ -45,13 +45,13 @@ def test_a_node_with_all_that_matters() -> None:
 
 
 @pytest.mark.parametrize("more", [{}, {"spec": {}, "status": {}}, {"spec": {"podCIDRs": None, "taints": None}}])
-def test_a_node_that_has_just_registered(more: dict[str, object]) -> None:
-    """It has a name and nothing else."""
+def test_new_node_has_only_a_name(more: dict[str, object]) -> None:
+    """A Node that has just registered has a name and no prefix or address."""
     assert NodeSeen("a", "") == objects.node({"metadata": {"name": "a", "annotations": None}} | more)
 
 
-def test_what_a_kubelet_writes_is_not_trusted_to_make_sense() -> None:
-    """The API checks no addresses: what is none is left out, and no other node is hurt by it."""
+def test_invalid_address_of_a_node_is_ignored() -> None:
+    """The API validates no addresses: an invalid one is left out and does not affect other nodes."""
     addresses = [{"type": "InternalIP", "address": "nonsense"}, {"type": "InternalIP"}, {}]
     status = {"addresses": [*addresses, {"type": "InternalIP", "address": "10.0.0.5"}], "conditions": [{}]}
     spec = {"podCIDRs": ["10.80.1.0/24", "nonsense"], "taints": [{}]}
@@ -59,13 +59,13 @@ def test_what_a_kubelet_writes_is_not_trusted_to_make_sense() -> None:
     assert ((ip_address("10.0.0.5"),), (ip_network("10.80.1.0/24"),)) == (found.addresses, found.pod_cidrs)
 
 
-def test_an_old_node_has_one_cidr() -> None:
-    """The field of before dual stack."""
+def test_node_with_a_single_pod_cidr_is_read() -> None:
+    """The field from before dual stack is read too."""
     found = objects.node({"metadata": {"name": "a"}, "spec": {"podCIDR": "10.80.1.0/24"}})
     assert (ip_network("10.80.1.0/24"),) == found.pod_cidrs
 
 
-def test_services_have_one_range_or_two() -> None:
-    """Both families in one object."""
+def test_service_cidr_has_one_range_or_two() -> None:
+    """A ServiceCIDR may hold both families in one object."""
     found = objects.service_cidrs({"spec": {"cidrs": ["10.96.0.0/16", "fd00::/112"]}})
     assert (ip_network("10.96.0.0/16"), ip_network("fd00::/112")) == found

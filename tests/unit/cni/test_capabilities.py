@@ -25,19 +25,19 @@ def _read(keys: Document, arguments: str = "") -> PodOptions:
     ("keys", "last"),
     [({}, 1), (ARGS, 2), (RUNTIME, 3), (ARGS | RUNTIME, 3), (ARGS | {"runtimeConfig": {}}, 2)],
 )
-def test_the_nearer_source_of_a_wish_wins(keys: Document, last: int) -> None:
-    """For addresses and MAC runtimeConfig beats args.cni, which beats CNI_ARGS."""
+def test_runtime_config_beats_args_cni_and_cni_args(keys: Document, last: int) -> None:
+    """For addresses and MAC, runtimeConfig wins over args.cni, which wins over CNI_ARGS."""
     read = _read(keys, ENVIRONMENT)
 
     assert ((ip_address(f"10.80.1.{last}"),), f"02:00:00:00:00:0{last}") == (read.ips, read.mac)
 
 
-def test_nothing_is_wished_for_by_default() -> None:
-    """Without any source there are no wishes."""
+def test_pod_options_are_empty_by_default() -> None:
+    """Without any source no option is set."""
     assert PodOptions((), "", {}, no_ipv4=False, pod_namespace="", pod_name="", pod_uid="") == _read({})
 
 
-def test_kubernetes_names_the_pod() -> None:
+def test_cni_args_name_the_kubernetes_pod() -> None:
     """Namespace, name and UID come in CNI_ARGS, in any order."""
     read = _read({}, "K8S_POD_UID=u;IgnoreUnknown=1;K8S_POD_NAME=n;X=1;K8S_POD_NAMESPACE=s")
 
@@ -52,18 +52,18 @@ def test_kubernetes_names_the_pod() -> None:
         ([], []),
     ],
 )
-def test_addresses_may_have_a_length_and_either_family(ips: list[str], found: list[str]) -> None:
-    """The length is of no use, and a mapped IPv4 is the IPv4, as it is in Go."""
+def test_requested_address_may_have_a_prefix_length(ips: list[str], found: list[str]) -> None:
+    """The length is ignored, and a mapped IPv4 is the IPv4, as in Go."""
     assert list(map(ip_address, found)) == list(_read({"runtimeConfig": {"ips": ips}}).ips)
 
 
-def test_arguments_may_ask_for_one_address_of_each_family() -> None:
-    """In CNI_ARGS they stand behind one another with a comma."""
+def test_cni_args_may_request_one_address_of_each_family() -> None:
+    """In CNI_ARGS the addresses are separated by a comma."""
     assert 2 == len(_read({}, "IP=10.80.1.3,2001:db8::5").ips)
 
 
-def test_keys_are_found_whatever_their_case() -> None:
-    """Containerd writes capitalised keys."""
+def test_runtime_config_keys_match_in_any_case() -> None:
+    """Runtimes such as containerd write capitalised keys."""
     dns = {"Servers": ["10.0.0.10"], "Searches": ["a.b"], "Options": ["ndots:5"]}
 
     assert {
@@ -73,14 +73,14 @@ def test_keys_are_found_whatever_their_case() -> None:
     } == _read({"RuntimeConfig": {"DNS": dns, "IPs": ["10.80.1.3"]}}).dns
 
 
-def test_an_empty_dns_wish_is_none() -> None:
-    """The configuration's own is used then."""
+def test_empty_dns_of_the_runtime_is_ignored() -> None:
+    """The configuration's own DNS is used then."""
     assert {} == _read({"runtimeConfig": {"dns": {"servers": [], "searches": None}}}).dns
 
 
 @pytest.mark.parametrize(("value", "refused"), [("false", True), ("true", False)])
-def test_a_pod_may_refuse_its_ipv4(value: str, refused: bool) -> None:  # noqa: FBT001
-    """The annotation is about this pod only; annotations of others mean nothing here."""
+def test_pod_annotation_disables_ipv4(value: str, refused: bool) -> None:  # noqa: FBT001
+    """The annotation applies to this pod only, and annotations of other projects are ignored."""
     annotations = {"slash80.io/ipv4": value, "example.org/ipv4": "maybe"}
 
     assert refused == _read({"runtimeConfig": {ANNOTATIONS: annotations}}).no_ipv4
@@ -109,8 +109,8 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
 
 
 @pytest.mark.parametrize(("keys", "code", "shown"), REFUSED)
-def test_a_wish_that_cannot_be_fulfilled_is_refused(keys: Document, code: int, shown: str) -> None:
-    """What is not supported is code 2, what is malformed 6 or 7, and the message shows the value."""
+def test_unsupported_request_is_refused(keys: Document, code: int, shown: str) -> None:
+    """An unsupported request is code 2, a malformed one 6 or 7, and the message shows the value."""
     with pytest.raises(CniError) as caught:
         _read(keys)
 
@@ -125,6 +125,6 @@ def test_a_wish_that_cannot_be_fulfilled_is_refused(keys: Document, code: int, s
         {"runtimeConfig": None, "args": {"cni": {"labels": [{"key": "a"}]}}, "capabilities": {"ips": True}},
     ],
 )
-def test_a_wish_for_nothing_is_no_wish(keys: Document) -> None:
-    """Empty and unknown keys, and those of others, are passed over."""
+def test_empty_requests_are_ignored(keys: Document) -> None:
+    """Empty and unknown keys, and those of other plugins, are ignored."""
     assert () == _read(keys).ips

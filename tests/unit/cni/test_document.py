@@ -28,7 +28,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("raw", BAD.values(), ids=BAD.keys())
-def test_what_is_no_json_object_cannot_be_decoded(raw: bytes) -> None:
+def test_anything_but_a_json_object_is_code_6(raw: bytes) -> None:
     """Anything but one bounded JSON object is code 6, in one sentence."""
     with pytest.raises(Undecodable, match=r"^standard input ") as caught:
         document.read(io.BytesIO(raw))
@@ -36,20 +36,20 @@ def test_what_is_no_json_object_cannot_be_decoded(raw: bytes) -> None:
     assert len(caught.value.msg) < 200
 
 
-def test_a_document_may_have_four_mebibytes() -> None:
-    """The limit itself is allowed."""
+def test_document_may_have_four_mebibytes() -> None:
+    """A document of exactly the limit is accepted."""
     raw = b'{"a": 1}'.ljust(document.INPUT_BYTES)
 
     assert {"a": 1} == document.read(io.BytesIO(raw))
 
 
-def test_null_is_an_empty_object() -> None:
-    """As in Go; the missing name is told later."""
+def test_null_document_is_an_empty_object() -> None:
+    """Null is read as an empty object, as in Go; the missing name is reported later."""
     assert {} == document.decode(b"null")
 
 
-def test_of_a_repeated_key_the_last_counts() -> None:
-    """As in Go."""
+def test_last_of_a_repeated_key_is_used() -> None:
+    """The last value of a repeated key is used, as in Go."""
     assert {"name": "b"} == document.decode(b'{"name": "a", "name": "b"}')
 
 
@@ -57,12 +57,12 @@ def test_of_a_repeated_key_the_last_counts() -> None:
     ("raw", "value"),
     [({"name": 1}, 1), ({"NAME": 1}, 1), ({"NAME": 1, "name": 2}, 2), ({"Name": 1, "NAME": 2}, 2), ({}, None)],
 )
-def test_keys_are_matched_without_regard_to_case(raw: document.Document, value: object) -> None:
-    """An exact key is preferred, else the last that differs in case only."""
+def test_keys_of_a_document_match_in_any_case(raw: document.Document, value: object) -> None:
+    """An exact key is preferred, else the last one that differs in case only."""
     assert value == document.get(raw, "name")
 
 
-def test_a_section_is_an_object_or_absent() -> None:
+def test_section_is_an_object_or_absent() -> None:
     """Null and a missing key are an empty object."""
     raw = {"Args": {"cni": None}}
 
@@ -74,14 +74,14 @@ def test_a_section_is_an_object_or_absent() -> None:
 
 
 @pytest.mark.parametrize("value", [[], "x", 5, True])
-def test_a_section_that_is_no_object_cannot_be_decoded(value: object) -> None:
-    """The message names the key."""
+def test_section_that_is_not_an_object_is_code_6(value: object) -> None:
+    """The message names the key of the section."""
     with pytest.raises(Undecodable, match="'args'"):
         document.section({"args": value}, "args")
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, "x", [5], [{}, None]])
-def test_a_list_of_objects_must_be_one(value: object) -> None:
-    """The message names the key of the previous result."""
+def test_list_of_objects_must_hold_objects(value: object) -> None:
+    """The message names the key of the previous result that is not a list of objects."""
     with pytest.raises(Undecodable, match="'ips'"):
         document.objects({"ips": value}, "ips")

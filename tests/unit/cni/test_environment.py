@@ -24,7 +24,7 @@ GOOD_IFNAMES = ["a", "a" * 15, "ä" * 7, "...", "eth0.100", "-"]
 
 @pytest.mark.parametrize(("verb", "names"), NEEDED.items(), ids=NEEDED.keys())
 @pytest.mark.parametrize("empty", [{}, dict.fromkeys(NEEDED["ADD"], "")])
-def test_all_missing_variables_are_told_at_once(verb: str, names: list[str], empty: dict[str, str]) -> None:
+def test_all_missing_variables_are_listed_at_once(verb: str, names: list[str], empty: dict[str, str]) -> None:
     """Absent and empty variables that the verb needs are listed once, in the Go library's order and words."""
     with pytest.raises(BadEnvironment) as caught:
         environment.read({"CNI_COMMAND": verb, **empty})
@@ -33,15 +33,15 @@ def test_all_missing_variables_are_told_at_once(verb: str, names: list[str], emp
 
 
 @pytest.mark.parametrize("verb", NEEDED)
-def test_what_a_verb_needs_is_enough(verb: str) -> None:
-    """A verb runs with exactly its variables, whatever else a runtime hands over."""
+def test_verb_runs_with_exactly_its_variables(verb: str) -> None:
+    """A verb runs with exactly its variables, and others do not matter."""
     given = {name: value for name, value in environ(verb).items() if name in [*NEEDED[verb], "CNI_COMMAND"]}
 
     assert verb == environment.read({**given, "PYTHONPATH": "/x", "TRACEPARENT": "y"}).command
 
 
 def test_version_needs_no_variable() -> None:
-    """VERSION is asked before any container is."""
+    """VERSION works without any variable of an attachment."""
     assert "VERSION" == environment.read({"CNI_COMMAND": "VERSION"}).command
 
 
@@ -49,8 +49,8 @@ def test_version_needs_no_variable() -> None:
     ("name", "value"),
     [*(("CONTAINERID", value) for value in BAD_IDS), *(("IFNAME", value) for value in BAD_IFNAMES)],
 )
-def test_a_malformed_variable_is_named_with_its_value(name: str, value: str) -> None:
-    """Malformed IDs and interface names are refused, the message names variable and value, in ASCII."""
+def test_malformed_variable_is_named_with_its_value(name: str, value: str) -> None:
+    """Malformed IDs and interface names are refused, and the message names variable and value in ASCII."""
     with pytest.raises(BadEnvironment) as caught:
         environment.read(environ(**{name: value}))
 
@@ -61,16 +61,16 @@ def test_a_malformed_variable_is_named_with_its_value(name: str, value: str) -> 
     ("name", "value"),
     [*(("CONTAINERID", value) for value in GOOD_IDS), *(("IFNAME", value) for value in GOOD_IFNAMES)],
 )
-def test_a_well_formed_variable_is_taken_as_it_is(name: str, value: str) -> None:
-    """IDs have no longest length, and names are counted in bytes."""
+def test_well_formed_variable_is_accepted_unchanged(name: str, value: str) -> None:
+    """IDs have no maximum length, and names are counted in bytes."""
     read = environment.read(environ(**{name: value}))
 
     assert value in {read.container_id, read.ifname}
 
 
 @pytest.mark.parametrize("ifname", ["eth%d", "%d", "100%", "lo", "all", "default", "eth\u00e0"])
-def test_a_name_that_the_kernel_reads_otherwise_is_refused_at_add(ifname: str) -> None:
-    """The kernel expands '%d', reserves some names and takes a byte of 'à' for a space; a removal may name them."""
+def test_interface_name_that_the_kernel_changes_is_refused_at_add(ifname: str) -> None:
+    """The kernel expands '%d', reserves some names and takes a byte of 'à' for a space; DEL accepts such names."""
     with pytest.raises(BadEnvironment, match="CNI_IFNAME=") as caught:
         environment.read(environ(IFNAME=ifname))
 
@@ -78,34 +78,34 @@ def test_a_name_that_the_kernel_reads_otherwise_is_refused_at_add(ifname: str) -
     assert ifname == environment.read(environ("DEL", IFNAME=ifname)).ifname
 
 
-def test_a_malformed_variable_is_told_before_missing_ones() -> None:
-    """A format error of a variable that is there wins over the list of missing ones."""
+def test_malformed_variable_is_reported_before_missing_ones() -> None:
+    """A format error of a present variable wins over the list of missing ones."""
     with pytest.raises(BadEnvironment, match="CNI_IFNAME='a/b'"):
         environment.read(environ(CONTAINERID=None, IFNAME="a/b", PATH=None))
 
 
 @pytest.mark.parametrize("verb", ["GC", "STATUS"])
-def test_what_a_verb_does_not_need_is_not_judged(verb: str) -> None:
-    """The variables of an attachment say nothing to verbs that are about none."""
+def test_unneeded_variables_are_not_validated(verb: str) -> None:
+    """Variables of an attachment do not matter to verbs without one."""
     assert verb == environment.read(environ(verb, CONTAINERID="a/b", IFNAME="a/b")).command
 
 
-def test_a_removal_may_come_without_a_namespace() -> None:
-    """DEL with an empty CNI_NETNS is how runtimes call after the sandbox is gone."""
+def test_del_accepts_an_empty_namespace() -> None:
+    """Runtimes call DEL with an empty CNI_NETNS after the sandbox is gone."""
     assert "" == environment.read(environ("DEL", NETNS="")).netns
 
 
 @pytest.mark.parametrize("command", ["", "add", "ADD ", "HUGO"])
-def test_an_unknown_verb_passes_for_now(command: str) -> None:
-    """Standard input is judged before it, as in the Go library."""
+def test_unknown_verb_is_judged_after_standard_input(command: str) -> None:
+    """As in the Go library, standard input is checked before the verb."""
     assert command == environment.read(environ(command)).command
 
 
 @pytest.mark.parametrize(
     ("value", "on"), [("1", True), ("true", True), ("TRUE", True), ("0", False), ("yes", False), ("", False)]
 )
-def test_the_namespace_guard_is_switched_off_by_1_and_true_only(value: str, on: bool) -> None:  # noqa: FBT001
-    """CNI_NETNS_OVERRIDE knows 1 and true in any case; all else leaves the guard on."""
+def test_netns_override_is_1_or_true(value: str, on: bool) -> None:  # noqa: FBT001
+    """CNI_NETNS_OVERRIDE accepts 1 and true in any case; anything else leaves the guard on."""
     assert on == environment.read(environ(NETNS_OVERRIDE=value)).netns_override
 
 
@@ -120,8 +120,8 @@ ARGUMENTS = {
 
 
 @pytest.mark.parametrize(("text", "pairs"), ARGUMENTS.items())
-def test_arguments_are_split_into_pairs(text: str, pairs: dict[str, str]) -> None:
-    """CNI_ARGS is K=V;K=V in any order, and IgnoreUnknown lets other keys pass."""
+def test_cni_args_are_pairs(text: str, pairs: dict[str, str]) -> None:
+    """CNI_ARGS is K=V;K=V in any order, and IgnoreUnknown allows other keys."""
     assert pairs == environment.arguments(text)
 
 
@@ -133,8 +133,8 @@ def test_arguments_are_split_into_pairs(text: str, pairs: dict[str, str]) -> Non
         *(("IgnoreUnknown=maybe", "'maybe'"), ("IgnoreUnknown=", "''")),
     ],
 )
-def test_malformed_arguments_are_named(text: str, shown: str) -> None:
-    """A segment without exactly one '=', an unknown key and a bad truth value are errors that name the variable."""
+def test_malformed_cni_args_are_named(text: str, shown: str) -> None:
+    """A segment without exactly one '=', an unknown key and an invalid boolean are errors that name the variable."""
     with pytest.raises(BadEnvironment, match="CNI_ARGS") as caught:
         environment.arguments(text)
 

@@ -32,29 +32,29 @@ ROUTES = (
     ("sandbox", "mac", "address"),
     [("/a", "02:00:00:00:00:02", "10.0.0.1/32"), ("/b", "", "10.0.0.2/24")],
 )
-def test_the_interface_is_found_by_name_and_sandbox(sandbox: str, mac: str, address: str) -> None:
-    """Only its addresses are claimed, with whatever length a later plugin gave; routes are the sandbox's."""
+def test_expected_interface_is_found_by_name_and_sandbox(sandbox: str, mac: str, address: str) -> None:
+    """Only that interface's addresses are expected, with any length set later; routes are the sandbox's."""
     assert ExpectedInterface(mac, (ip_interface(address),), ROUTES) == expected.read(RESULT, "eth0", sandbox)
 
 
-def test_an_interface_of_another_sandbox_is_none() -> None:
-    """A sandbox in prevResult that is not CNI_NETNS is of another attachment: code 7, naming both."""
+def test_interface_of_another_sandbox_is_code_7() -> None:
+    """A sandbox in prevResult that is not CNI_NETNS belongs to another attachment; the message names both."""
     with pytest.raises(CniError, match="'eth0' in sandbox '/c'") as caught:
         expected.read(RESULT, "eth0", "/c")
 
     assert 7 == caught.value.code
 
 
-def test_interfaces_that_are_no_list_are_refused() -> None:
-    """Code 6, as for everything of another shape."""
+def test_interfaces_that_are_not_a_list_are_code_6() -> None:
+    """Interfaces of another shape than a list are code 6, as everywhere."""
     with pytest.raises(CniError, match="'prevResult' has ") as caught:
         expected.read(RESULT | {"interfaces": "x"}, "eth0", "/a")
 
     assert 6 == caught.value.code
 
 
-def test_a_route_is_claimed_as_the_kernel_has_it() -> None:
-    """Host bits of a destination are not kept there, and Go lets them pass."""
+def test_expected_route_has_no_host_bits() -> None:
+    """The kernel keeps no host bits in a destination, while Go accepts them."""
     claimed = expected.read(RESULT | {"routes": [{"dst": "2001:db8::5/32"}]}, "eth0", "/a")
 
     assert (ExpectedRoute(ip_network("2001:db8::/32"), None),) == claimed.routes

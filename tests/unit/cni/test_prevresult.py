@@ -36,8 +36,8 @@ ADDRESS: Document = {"address": "10.1.0.5/16", "gateway": "10.1.0.1", "interface
         {"x": 5, "ip4": {"ip": "nonsense"}, "interfaces": [LINK | {"x": []}]},
     ],
 )
-def test_what_plugins_give_passes(version: str, result: Document) -> None:
-    """In Go's spelling or another, with nulls, with what nobody knows, and without what need not be there."""
+def test_prevresult_of_real_plugins_is_accepted(version: str, result: Document) -> None:
+    """Results in Go's spelling or another, with nulls, unknown keys and missing optional keys are accepted."""
     assert prevresult.check(result, version) is None  # type: ignore[func-returns-value]
 
 
@@ -50,14 +50,14 @@ def test_what_plugins_give_passes(version: str, result: Document) -> None:
     ],
 )
 @pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
-def test_the_oldest_form_passes(version: str, result: Document) -> None:
-    """It knows one address of each family, and no lists."""
+def test_prevresult_of_version_0_1_0_is_accepted(version: str, result: Document) -> None:
+    """The oldest form has one address of each family, and no lists."""
     assert prevresult.check(result, version) is None  # type: ignore[func-returns-value]
 
 
 @pytest.mark.parametrize(("version", "family"), [("0.3.0", "4"), ("0.3.1", "4"), ("0.4.0", "4"), ("1.0.0", "nonsense")])
-def test_an_address_may_say_its_family(version: str, family: str) -> None:
-    """Before 1.0.0 it does, and from then on that is a key that nobody knows."""
+def test_prevresult_address_may_name_its_family(version: str, family: str) -> None:
+    """Before 1.0.0 an address has a version key, and later that key is unknown."""
     assert prevresult.check({"ips": [ADDRESS | {"interface": None, "version": family}]}, version) is None  # type: ignore[func-returns-value]
 
 
@@ -100,8 +100,8 @@ WRONG: list[tuple[str, Any, Document]] = [
 
 @pytest.mark.parametrize("version", MODERN)
 @pytest.mark.parametrize(("where", "value", "result"), WRONG)
-def test_what_nobody_could_use_is_refused(version: str, where: str, value: object, result: Document) -> None:
-    """Code 7 names the place and the value."""
+def test_invalid_prevresult_is_code_7(version: str, where: str, value: object, result: Document) -> None:
+    """The message names the place and the value."""
     with pytest.raises(InvalidConfig) as caught:
         prevresult.check(result, version)
 
@@ -110,8 +110,8 @@ def test_what_nobody_could_use_is_refused(version: str, where: str, value: objec
 
 @pytest.mark.parametrize("key", ["mtu", "advmss", "priority", "table", "scope"])
 @pytest.mark.parametrize("value", NO_NUMBERS)
-def test_numbers_of_routes_are_those_of_1_1(key: str, value: object) -> None:
-    """They came with that version; before it they are keys that nobody knows."""
+def test_route_numbers_are_validated_from_1_1_0_on(key: str, value: object) -> None:
+    """mtu, advmss and priority came with 1.1.0; before it they are unknown keys."""
     result = {"routes": [{"dst": "::/0", key: value}]}
     prevresult.check(result, "1.0.0")
 
@@ -120,8 +120,8 @@ def test_numbers_of_routes_are_those_of_1_1(key: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [("mtu", "1500"), ("socketPath", 5), ("PciID", [])])
-def test_further_keys_of_interfaces_are_those_of_1_1(key: str, value: object) -> None:
-    """As for routes."""
+def test_interface_numbers_are_validated_from_1_1_0_on(key: str, value: object) -> None:
+    """The further keys of interfaces came with 1.1.0 too."""
     result = {"interfaces": [LINK | {key: value}]}
     prevresult.check(result, "1.0.0")
 
@@ -140,8 +140,8 @@ def test_further_keys_of_interfaces_are_those_of_1_1(key: str, value: object) ->
         ("ip4.routes[0].dst", {"ip4": {"ip": "10.1.0.5/16", "routes": [{"gw": "10.1.0.1"}]}}),
     ],
 )
-def test_the_oldest_form_is_looked_at_as_well(version: str, where: str, result: Document) -> None:
-    """Each family's address is one of that family."""
+def test_invalid_prevresult_of_version_0_1_0_is_refused(version: str, where: str, result: Document) -> None:
+    """Each family's address must be one of that family in the oldest form too."""
     with pytest.raises(InvalidConfig) as caught:
         prevresult.check(result, version)
 
@@ -149,15 +149,15 @@ def test_the_oldest_form_is_looked_at_as_well(version: str, where: str, result: 
 
 
 @pytest.mark.parametrize("family", ["6", "nonsense", 4])
-def test_a_family_that_is_not_the_addresss_is_refused(family: object) -> None:
-    """Where results say it at all."""
+def test_address_of_the_wrong_family_is_refused(family: object) -> None:
+    """An address whose version key names the other family is refused where results have that key."""
     with pytest.raises(InvalidConfig, match=r'ips\[0\].version with the value .*must be "4"'):
         prevresult.check({"ips": [ADDRESS | {"interface": None, "version": family}]}, "0.4.0")
 
 
 @pytest.mark.parametrize("shape", [{"ips": "x"}, {"routes": [5]}, {"interfaces": {}}, {"dns": []}])
-def test_another_shape_cannot_be_decoded(shape: Document) -> None:
-    """Code 6, as for any JSON of the wrong type."""
+def test_prevresult_of_another_shape_is_code_6(shape: Document) -> None:
+    """A value of the wrong JSON type is code 6, as everywhere."""
     with pytest.raises(CniError) as caught:
         prevresult.check(shape, "1.0.0")
 
@@ -165,8 +165,8 @@ def test_another_shape_cannot_be_decoded(shape: Document) -> None:
 
 
 @pytest.mark.parametrize("command", ["ADD", "CHECK"])
-def test_a_call_is_refused_before_anything_is_looked_at(command: str) -> None:
-    """The sandbox, which is not there, is not opened."""
+def test_invalid_prevresult_is_refused_before_the_sandbox_is_opened(command: str) -> None:
+    """The sandbox does not exist, and the error is about the previous result."""
     said = call(environ(command, NETNS="/nowhere"), conf(prevResult={"ips": [{"address": "nonsense"}]}))
 
     assert 7 == said.code

@@ -32,14 +32,14 @@ MODERN = [version for version in SUPPORTED if version >= "0.3.0"]
 
 
 @pytest.mark.parametrize("version", SUPPORTED)
-def test_a_result_has_the_form_of_its_version(version: str) -> None:
-    """Each version's document is the golden one, to the key."""
+def test_result_has_the_form_of_its_version(version: str) -> None:
+    """Each version's document equals the golden one in every key."""
     assert json.loads((GOLDEN / f"result-{version}.json").read_text()) == RESULT.document(version, None)
 
 
 @pytest.mark.parametrize("version", MODERN)
-def test_a_previous_result_is_extended(version: str) -> None:
-    """Ours is appended, our indexes shifted, and what we do not know stays as it came."""
+def test_prevresult_is_extended(version: str) -> None:
+    """slash80's interfaces and addresses are appended with shifted indexes, and unknown keys stay."""
     address = {"address": "192.0.2.1/24", "interface": 0, "x": 1}
     previous = {
         "cniVersion": version,
@@ -58,7 +58,7 @@ def test_a_previous_result_is_extended(version: str) -> None:
     assert ({"nameservers": ["192.0.2.53"]}, {"y": 1}) == (extended["dns"], extended["x"])
 
 
-def test_a_previous_result_is_not_changed() -> None:
+def test_prevresult_of_the_caller_is_not_modified() -> None:
     """The caller's own document stays as it was."""
     previous: Document = {"interfaces": [{"name": "lo"}], "ips": []}
     RESULT.document("1.0.0", previous)
@@ -66,8 +66,8 @@ def test_a_previous_result_is_not_changed() -> None:
     assert {"interfaces": [{"name": "lo"}], "ips": []} == previous
 
 
-def test_the_keys_of_a_previous_result_may_be_in_any_case() -> None:
-    """They are extended under their own names, so that no reader finds two."""
+def test_prevresult_keys_of_any_case_are_extended() -> None:
+    """Lists are extended under their own names, so that no reader finds two."""
     extended = RESULT.document("1.0.0", {"CNIVersion": "1.0.0", "Interfaces": [{"Name": "lo"}], "IPs": None})
 
     assert {"cniVersion", "interfaces", "ips", "routes"} == set(extended)
@@ -75,8 +75,8 @@ def test_the_keys_of_a_previous_result_may_be_in_any_case() -> None:
 
 
 @pytest.mark.parametrize("version", SUPPORTED)
-def test_our_name_resolution_replaces_an_earlier_one(version: str) -> None:
-    """What the configuration or the runtime says about DNS beats what a previous plugin said."""
+def test_dns_replaces_that_of_the_previous_plugin(version: str) -> None:
+    """DNS from the configuration or the runtime replaces what a previous plugin returned."""
     result = replace(RESULT, dns={"nameservers": ["10.0.0.10"]})
 
     previous = {"dns": {"domain": "a.b"}}
@@ -84,8 +84,8 @@ def test_our_name_resolution_replaces_an_earlier_one(version: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
-def test_the_oldest_results_hold_one_address_of_each_family(version: str) -> None:
-    """A previous result's other family stays; the same family twice cannot be told."""
+def test_result_of_version_0_1_0_has_one_address_of_each_family(version: str) -> None:
+    """A previous result's other family stays; a second address of one family cannot be expressed."""
     only6 = replace(RESULT, ips=RESULT.ips[1:], routes=RESULT.routes[1:])
     before = {"ip4": {"ip": "192.0.2.1/24"}, "x": 1}
 
@@ -96,14 +96,14 @@ def test_the_oldest_results_hold_one_address_of_each_family(version: str) -> Non
 
 
 @pytest.mark.parametrize("version", SUPPORTED)
-def test_an_address_points_at_an_interface_that_is_there(version: str) -> None:
+def test_address_index_points_to_an_existing_interface(version: str) -> None:
     """An index beyond the list makes a runtime panic."""
     document = RESULT.document(version, {"interfaces": [{}, {}, {}]})
 
     assert all(ip["interface"] < len(document["interfaces"]) for ip in document.get("ips", []))
 
 
-def test_a_previous_result_with_lists_that_are_none_is_refused() -> None:
-    """It is code 6, naming the key."""
+def test_prevresult_with_invalid_lists_is_code_6() -> None:
+    """The error names the key that is not a list."""
     with pytest.raises(Undecodable, match="'ips'"):
         RESULT.document("1.0.0", {"ips": {"address": "192.0.2.1/24"}})

@@ -73,8 +73,8 @@ def test_without_settings_a_node_follows_the_api() -> None:
     assert nodefile.NodeFile.model_validate(found.node_file)
 
 
-def test_routes_lead_to_the_other_nodes_by_their_address_of_the_family() -> None:
-    """A node without an address of a family gets no route of it; with `nodeRoutes: none` there are no routes."""
+def test_node_routes_use_the_address_of_their_family() -> None:
+    """A node without an address of a family gets no route of it; with `nodeRoutes: none` no node gets one."""
     expected = (
         NodeRoute(ip_network(OTHER4), ip_address("192.0.2.2")),
         NodeRoute(ip_network(OTHER6), ip_address("2001:db8:1::2")),
@@ -113,8 +113,8 @@ def test_a_prefix_inside_the_service_ranges_in_force_is_not_accepted() -> None:
     ]
 
 
-def test_the_primary_family_is_the_clusters() -> None:
-    """It is the family of the first prefix, else of the first address; a node with one family has that one."""
+def test_primary_family_is_that_of_the_cluster() -> None:
+    """It follows the order of the prefixes, else of the addresses; with one family only, it is that one."""
     assert "ipv6" == _desired(_node("a", V6, V4)).node_file["primaryFamily"]
     annotated = _node("a", addresses=("2001:db8:1::1", "192.0.2.1"), override=f'["{V4}", "{V6}"]')
     assert "ipv6" == _desired(annotated).node_file["primaryFamily"]
@@ -127,13 +127,13 @@ def test_while_the_node_is_not_known_everything_stays() -> None:
     assert desired(_observed(None, others=())) is None
 
 
-def test_a_static_prefix_does_not_wait_for_the_api() -> None:
-    """A node that boots while the API is away attaches its static pods."""
+def test_static_prefix_does_not_wait_for_the_api() -> None:
+    """A node that boots while the API is unreachable attaches pods from its static prefixes."""
     assert {V6: "static"} == _desired(None, others=(), static=(V6,)).sources
 
 
-def test_a_prefix_that_was_taken_away_drains_as_long_as_pods_have_it() -> None:
-    """No further address of it is handed out, and without pods it is gone at once."""
+def test_removed_prefix_drains_while_pods_use_it() -> None:
+    """No new address of a removed prefix is handed out; without pods it is gone at once."""
     before = _before(ipv6=[{"prefix": OLD}, {"prefix": V6}])
     pods = (ip_address("2001:db8:a:b:9::5"),)
 
@@ -144,8 +144,8 @@ def test_a_prefix_that_was_taken_away_drains_as_long_as_pods_have_it() -> None:
     assert draining[:1] == _desired(before=before).node_file["ipv6"]
 
 
-def test_of_two_nodes_with_one_prefix_the_older_has_it() -> None:
-    """The younger hands out no address of it and names the older one, which goes on."""
+def test_older_node_keeps_a_prefix_claimed_twice() -> None:
+    """The younger node hands out nothing of the prefix and reports it; the older one keeps it."""
     found = _desired(others=(_node("b", V6, created="0"),))
     assert [] == found.node_file["ipv6"]
     message = f"prefix {V6} from source spec is not used: node b has it; give one away"

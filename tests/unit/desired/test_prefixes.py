@@ -27,8 +27,8 @@ def test_a_source_that_is_not_in_the_settings_is_not_used() -> None:
     assert [] == problems
 
 
-def test_a_source_that_fails_leaves_the_answer_to_the_next() -> None:
-    """The problem names the source, and a prefix that no pod can have an address of is named with the reason."""
+def test_failed_prefix_source_falls_through_to_the_next() -> None:
+    """The failure is reported, and so are unusable prefixes."""
     short = ip_network("2001:db8::/56")
     reports = [PrefixReport("static", problem=AWAY), PrefixReport("annotation", (short,)), PrefixReport("spec", (ONE,))]
     found, problems = choose(reports, ["static", "annotation", "spec"])

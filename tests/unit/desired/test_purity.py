@@ -19,7 +19,7 @@ OUTSIDE = ("open", "os.", "socket.", "subprocess.", "sqlite3.", "shutil.", "ctyp
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:
-    """Return the modules that are imported anywhere in a module, also inside of functions."""
+    """Yield the modules that are imported anywhere in a module, also inside of functions."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -49,8 +49,8 @@ def test_a_prefix_that_cannot_be_the_nodes_own_is_ignored(cidr: str, reason: Rea
     ]
 
 
-def test_a_node_may_hold_its_own_address_in_its_prefix() -> None:
-    """On GCP the node has an address of its own pod range."""
+def test_node_may_have_its_address_in_its_prefix() -> None:
+    """A node's own address may lie in its prefix, as on GCP."""
     assert (PREFIX,) == accepted_prefixes([_node("a", str(PREFIX), addresses=(PREFIX[5],))], Bounds()).prefixes["a"]
 
 

@@ -17,7 +17,7 @@ Install = Callable[[str], Path]
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Install:
-    """Give a function that installs a shell script as the node's only nft; it runs in the directory that it gives."""
+    """Return a function that installs a shell script as the node's only nft; it runs in the directory that it gives."""
     monkeypatch.setattr(apply, "FOLDERS", (str(tmp_path / "none"), str(tmp_path)))
 
     def write(script: str) -> Path:

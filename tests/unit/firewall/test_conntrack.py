@@ -32,7 +32,7 @@ class Connections(Kernel):
     def dump(
         self, step: Step, *, allow_interrupted: bool = False, only: Callable[[bytes], bool] | None = None
     ) -> list[Message]:
-        """Give them as the kernel does."""
+        """Return them as the kernel does."""
         self.asked += 1
         bodies = [
             bytes(4) + _tuple(ORIGINAL, one) + _tuple(REPLY, two) + _zone(zone) for one, two, zone in self._connections

@@ -81,7 +81,7 @@ class Tables:
 
 @pytest.fixture
 def tables(monkeypatch: pytest.MonkeyPatch) -> Tables:
-    """Give a kernel without the table, and an nft that changes it."""
+    """Return a kernel without the table, and an nft that changes it."""
     tables = Tables()
     monkeypatch.setattr("slash80.firewall.installed.Socket", tables)
     monkeypatch.setattr(apply, "replace", tables.replace)
@@ -90,7 +90,7 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> Tables:
 
 @pytest.fixture
 def table(tables: Tables) -> InstalledTable:
-    """Give the table as one call knows it."""
+    """Return the table as one call knows it."""
     return InstalledTable()
 
 

@@ -15,8 +15,8 @@ NEEDED = {
 OTHERS = {"GOFLAGS": "-mod=mod", "GOROOT": "/usr/local/go", "PYTHONPATH": "/x", "PATH": "/y", "API_TOKEN": "secret"}
 
 
-def test_only_the_way_to_the_registries_is_carried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Indexes, proxies and authorities are needed; what would make it less bare, or is a secret, stays here."""
+def test_bare_machine_gets_only_registry_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Indexes, proxies and authorities are passed on; secrets and other settings of this machine are not."""
     for name in registries.environment():
         monkeypatch.delenv(name)
     for name, value in (NEEDED | OTHERS).items():
@@ -26,8 +26,8 @@ def test_only_the_way_to_the_registries_is_carried(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(("place", "carried"), [("/opt/wheels", False), ("https://wheels.example.org/", True)])
-def test_a_directory_of_packages_stays_here(monkeypatch: pytest.MonkeyPatch, place: str, carried: bool) -> None:  # noqa: FBT001 -- a parameter
-    """The bare machine would not find it, and pip complains of that at every call."""
+def test_local_package_directory_is_not_passed_on(monkeypatch: pytest.MonkeyPatch, place: str, carried: bool) -> None:  # noqa: FBT001 -- a parameter
+    """The bare machine would not find it, and pip complains about it at every call."""
     monkeypatch.setenv("PIP_FIND_LINKS", place)
 
     assert carried == ("PIP_FIND_LINKS" in registries.environment())

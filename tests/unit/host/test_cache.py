@@ -6,8 +6,8 @@ from pytest_mock import MockerFixture
 from slash80.host.cache import TtlCache
 
 
-def test_what_was_found_is_believed_for_a_moment(mocker: MockerFixture) -> None:
-    """A tenth of a second later it is looked at again."""
+def test_host_fact_is_cached_for_100_ms(mocker: MockerFixture) -> None:
+    """After that it is looked up again."""
     clock = mocker.patch("slash80.host.cache.time.monotonic", return_value=5.0)
     cache, answers = TtlCache(), iter([1500, 9000])
 
@@ -16,15 +16,15 @@ def test_what_was_found_is_believed_for_a_moment(mocker: MockerFixture) -> None:
     assert 9000 == cache.get("mtu", lambda: next(answers))
 
 
-def test_one_finding_does_not_stand_for_another() -> None:
-    """Each has its name."""
+def test_host_facts_are_cached_by_name() -> None:
+    """Each fact has its own entry."""
     cache = TtlCache()
 
     assert (1, 2) == (cache.get(("a", 4), lambda: 1), cache.get(("a", 6), lambda: 2))
 
 
-def test_a_failure_is_found_out_again() -> None:
-    """What could not be done must be tried by the next call."""
+def test_failed_lookup_is_not_cached() -> None:
+    """What failed is tried again by the next call."""
     cache, tries = TtlCache(), []
 
     def find() -> None:

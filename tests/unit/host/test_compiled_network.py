@@ -1,4 +1,4 @@
-"""What a configuration and a runtime's wishes mean for each room."""
+"""What a configuration and a runtime's requests mean for each room."""
 
 from dataclasses import replace
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -34,7 +34,7 @@ def _conf(**changes: Any) -> NetConf:  # noqa: ANN401 -- any JSON value
     return configuration.parse(NetConf, conf(**changes))
 
 
-def _wishes(runtime: Document | None = None, arguments: str = "") -> PodOptions:
+def _options(runtime: Document | None = None, arguments: str = "") -> PodOptions:
     return capabilities.read(request_of(conf(runtimeConfig=runtime or {}), ARGS=arguments))
 
 
@@ -46,8 +46,8 @@ def _plan(conf: NetConf, *, earlier: int = 0, **changes: Any) -> Plan:  # noqa: 
     return compiled_network.plan(CompiledNetwork(conf), attachment(**changes), mtu=1450, earlier=earlier, netns=SANDBOX)
 
 
-def test_pools_are_those_of_the_families_that_are_configured() -> None:
-    """With their prefixes in order, exclusions and edges."""
+def test_pools_are_those_of_the_configured_families() -> None:
+    """Pools have their prefixes in order, exclusions and edges."""
     found = compiled_network.pools(
         _conf(ipv4={"prefixes": [PREFIX4], "exclude": ["10.80.1.0/30"], "reserveEdges": False})
     )
@@ -58,8 +58,8 @@ def test_pools_are_those_of_the_families_that_are_configured() -> None:
     assert [IPV6] == list(compiled_network.pools(_conf(ipv4={})))
 
 
-def test_a_configuration_is_worked_out_once_for_all_pods() -> None:
-    """What differs from pod to pod is left out of the comparison, any key that is read is not."""
+def test_configuration_is_compiled_once_for_all_pods() -> None:
+    """What differs between pods is left out of the comparison, and every key that is read is part of it."""
     first = compiled_network.read(conf(runtimeConfig={"mac": str(MAC)}, prevResult={}))
 
     assert first is compiled_network.read(conf(args={"cni": {}}))
@@ -67,22 +67,22 @@ def test_a_configuration_is_worked_out_once_for_all_pods() -> None:
     assert 1400 == compiled_network.read(conf(MTU=1400)).conf.mtu
 
 
-def test_wishes_become_what_is_wanted() -> None:
-    """Requested addresses by family, the MAC, the mode and the cooldown."""
-    wish = _wishes({"ips": ["2001:db8:0:1:1::5"], "mac": str(MAC)})
-    wanted = _wanted(_conf(ipv6={"prefixes": [PREFIX6], "suffix": "hash"}), wish)
+def test_pod_options_become_the_wanted_addresses() -> None:
+    """Requested addresses by family, the MAC, the mode and the cooldown are passed on."""
+    requested = _options({"ips": ["2001:db8:0:1:1::5"], "mac": str(MAC)})
+    wanted = _wanted(_conf(ipv6={"prefixes": [PREFIX6], "suffix": "hash"}), requested)
 
     assert ({IPV6: ip_address("2001:db8:0:1:1::5")}, MAC) == (wanted.requested, wanted.mac)
     assert (Suffix.HASH, 130, 5) == (wanted.mode, wanted.cooldown, wanted.boottime_ns)
 
 
-def test_a_pod_that_wants_no_ipv4_gets_none() -> None:
-    """Its annotation takes the family away for this pod."""
-    assert [IPV6] == list(_wanted(_conf(), replace(_wishes(), no_ipv4=True)).pools)
+def test_pod_annotation_removes_ipv4() -> None:
+    """Its annotation removes the family for this pod."""
+    assert [IPV6] == list(_wanted(_conf(), replace(_options(), no_ipv4=True)).pools)
 
 
 @pytest.mark.parametrize(
-    ("changes", "wish", "no_ipv4", "reason"),
+    ("changes", "requested", "no_ipv4", "reason"),
     [
         ({"ipv6": {}}, {}, True, "has nothing else"),
         ({"ipv6": {}}, {"ips": ["2001:db8::5"]}, False, "2001:db8::5 cannot be given: the pod gets no IPv6"),
@@ -91,19 +91,19 @@ def test_a_pod_that_wants_no_ipv4_gets_none() -> None:
         ({}, {"mac": "01:00:5e:00:53:01"}, False, "multicast"),
     ],
 )
-def test_a_wish_that_the_network_cannot_fulfil_is_refused(
+def test_request_that_the_network_cannot_satisfy_is_code_7(
     changes: Document,
-    wish: Document,
+    requested: Document,
     no_ipv4: bool,  # noqa: FBT001
     reason: str,
 ) -> None:
-    """It is code 7, naming the value."""
+    """The error names the value."""
     with pytest.raises(InvalidConfig, match=reason):
-        _wanted(_conf(**changes), replace(_wishes(wish), no_ipv4=no_ipv4))
+        _wanted(_conf(**changes), replace(_options(requested), no_ipv4=no_ipv4))
 
 
-def test_firewall_settings_gather_all_prefixes() -> None:
-    """This cluster's and others' are trusted; this cluster's, and what is said to be, see pods' own addresses."""
+def test_firewall_settings_collect_all_prefixes() -> None:
+    """This and other clusters' prefixes are trusted; this cluster's and configured ones see pods' own addresses."""
     lists = {"trusted": ["2001:db8:a::/56"], "clusterPrefixes": ["10.80.0.0/16"], "nodePrefixes": ["198.51.100.0/24"]}
     ipv4 = {"prefixes": [PREFIX4], "noMasquerade": ["192.0.2.0/24"]}
     found = compiled_network.settings(_conf(ipv4=ipv4, firewall={**lists, "echo": "drop", "echoRate": 5}))
@@ -114,8 +114,8 @@ def test_firewall_settings_gather_all_prefixes() -> None:
     assert Settings(True, trusted, "drop", 5, (IPV4,), keep_source, cluster=cluster) == found  # noqa: FBT003
 
 
-def test_what_services_may_be_reached_by() -> None:
-    """Their ranges matter only while they are open to everybody."""
+def test_service_ranges_matter_while_services_are_open() -> None:
+    """The ranges are used only if Services are open to the Internet."""
     ranges = {"serviceCIDRs": ["10.96.0.0/16"]}
     assert (ip_network("10.96.0.0/16"),) == compiled_network.settings(_conf(firewall=ranges)).services
     assert () == compiled_network.settings(_conf(firewall={**ranges, "services": "trusted"})).services
@@ -124,14 +124,14 @@ def test_what_services_may_be_reached_by() -> None:
 @pytest.mark.parametrize(
     ("four", "six", "families"), [(True, False, (IPV4,)), (False, True, (IPV6,)), (True, True, (IPV4, IPV6))]
 )
-def test_each_family_is_masqueraded_for_itself(four: bool, six: bool, families: object) -> None:  # noqa: FBT001
-    """IPv4 is by default, IPv6 never unless asked."""
+def test_each_family_has_its_own_masquerading(four: bool, six: bool, families: object) -> None:  # noqa: FBT001
+    """IPv4 is masqueraded by default, IPv6 only if configured."""
     found = _conf(ipv4={"prefixes": [PREFIX4], "masquerade": four}, ipv6={"prefixes": [PREFIX6], "masquerade": six})
 
     assert families == compiled_network.settings(found).masquerade
 
 
-def test_a_plan_names_both_ends() -> None:
+def test_plan_names_both_ends() -> None:
     """All names follow from the key, addresses and MAC from the assignment."""
     wanted = attachment()
     plan = _plan(_conf())
@@ -147,8 +147,8 @@ def test_a_plan_names_both_ends() -> None:
 
 
 @pytest.mark.parametrize(("configured", "mtu"), [(0, 1450), (1400, 1400)])
-def test_the_mtu_is_the_uplinks_unless_configured(configured: int, mtu: int) -> None:
-    """Zero means that of the way out."""
+def test_mtu_is_that_of_the_default_route_unless_configured(configured: int, mtu: int) -> None:
+    """Zero means the MTU of the default route."""
     assert mtu == _plan(_conf(mtu=configured)).mtu
 
 
@@ -164,44 +164,44 @@ ROUTES: list[tuple[object, int, list[tuple[object, int | None]]]] = [
 
 
 @pytest.mark.parametrize(("default_route", "earlier", "routes"), ROUTES)
-def test_only_the_first_interface_gets_default_routes_by_itself(
+def test_only_the_first_interface_gets_default_routes(
     default_route: object, earlier: int, routes: list[tuple[object, int | None]]
 ) -> None:
-    """Later ones get their own routes, with a metric of 100 plus how many came before."""
+    """Later ones get their own routes, with a metric of 100 plus the number of earlier ones."""
     plan = _plan(_conf(defaultRoute=default_route, routes=[{"dst": str(OTHER)}]), earlier=earlier)
 
     assert routes == [(route.dst, route.priority) for route in plan.routes]
 
 
-def test_a_configured_route_keeps_what_was_asked_for() -> None:
-    """MTU, segment size and metric, also on a later interface."""
+def test_configured_route_keeps_its_metrics() -> None:
+    """MTU, segment size and metric are kept, also on a later interface."""
     route = {"dst": str(OTHER), "mtu": 1400, "advmss": 1340, "priority": 7}
 
     assert (RouteSpec(OTHER, 1400, 1340, 7),) == _plan(_conf(routes=[route]), earlier=1).routes
 
 
-def test_a_pod_without_a_family_gets_no_route_of_it() -> None:
-    """Neither a default route nor a configured one: it would have no source address."""
+def test_pod_without_a_family_gets_no_route_of_it() -> None:
+    """It gets neither a default route nor a configured one, which would have no source address."""
     only6 = Assignment(None, IPv6Address("2001:db8:0:1:1::5"), MAC)
 
     assert [EVERYTHING6] == [r.dst for r in _plan(_conf(routes=[{"dst": str(OTHER)}]), assignment=only6).routes]
 
 
-def _result(wish: PodOptions | None = None, *, earlier: int = 0, **changes: Any) -> Document:  # noqa: ANN401 -- any JSON value
+def _result(requested: PodOptions | None = None, *, earlier: int = 0, **changes: Any) -> Document:  # noqa: ANN401 -- any JSON value
     found = _conf(**changes)
-    return result_of(found, _plan(found, earlier=earlier), wish or _wishes()).document("1.1.0", None)
+    return result_of(found, _plan(found, earlier=earlier), requested or _options()).document("1.1.0", None)
 
 
 @pytest.mark.parametrize(("primary", "order"), [("ipv4", [0, 1]), ("ipv6", [1, 0])])
-def test_the_primary_family_comes_first_in_the_result(primary: str, order: list[int]) -> None:
-    """Runtimes take the first address as the pod's own."""
+def test_primary_family_comes_first_in_the_result(primary: str, order: list[int]) -> None:
+    """Runtimes use the first address as the pod's own."""
     ips = ["10.80.1.1/32", "2001:db8:0:1:1::1/128"]
 
     assert [ips[n] for n in order] == [ip["address"] for ip in _result(primaryFamily=primary)["ips"]]
 
 
-def test_the_result_has_gateways_and_the_sandbox_as_it_was_given() -> None:
-    """As the interface promises it."""
+def test_result_has_gateways_and_the_sandbox_verbatim() -> None:
+    """Gateways and sandbox are those that the interface documents."""
     found = _result()
 
     assert [None, SANDBOX] == [link.get("sandbox") for link in found["interfaces"]]
@@ -209,8 +209,8 @@ def test_the_result_has_gateways_and_the_sandbox_as_it_was_given() -> None:
     assert [1, 1] == [ip["interface"] for ip in found["ips"]]
 
 
-def test_a_metric_that_we_chose_for_a_default_route_is_not_in_the_result() -> None:
-    """Only what was asked for is: a later plugin would take it for a wish."""
+def test_chosen_metric_is_not_in_the_result() -> None:
+    """Only a configured metric is: a later plugin would take another one for a request."""
     assert [
         {"dst": "0.0.0.0/0", "gw": "169.254.1.1"},
         {"dst": "::/0", "gw": "fe80::1"},
@@ -219,7 +219,7 @@ def test_a_metric_that_we_chose_for_a_default_route_is_not_in_the_result() -> No
 
 
 @pytest.mark.parametrize(
-    ("configured", "wish", "found"),
+    ("configured", "requested", "found"),
     [
         ({"nameservers": ["10.0.0.10"], "search": []}, {}, {"nameservers": ["10.0.0.10"]}),
         (
@@ -230,15 +230,15 @@ def test_a_metric_that_we_chose_for_a_default_route_is_not_in_the_result() -> No
         (None, {}, None),
     ],
 )
-def test_name_resolution_is_the_runtimes_else_the_configurations(
-    configured: object, wish: Document, found: object
+def test_dns_comes_from_the_runtime_else_the_configuration(
+    configured: object, requested: Document, found: object
 ) -> None:
-    """What the runtime sends replaces the configuration's, and the key is missing without either."""
-    assert found == _result(_wishes(wish), dns=configured).get("dns")
+    """The runtime's DNS replaces the configuration's, and without either the key is missing."""
+    assert found == _result(_options(requested), dns=configured).get("dns")
 
 
-def test_the_pod_is_named_as_kubernetes_did() -> None:
-    """Empty outside Kubernetes."""
-    wish = _wishes(arguments="K8S_POD_NAMESPACE=a;K8S_POD_NAME=b;K8S_POD_UID=c")
+def test_pod_is_named_by_kubernetes_arguments() -> None:
+    """Outside Kubernetes the names are empty."""
+    requested = _options(arguments="K8S_POD_NAMESPACE=a;K8S_POD_NAME=b;K8S_POD_UID=c")
 
-    assert (Pod("a", "b", "c"), Pod()) == (pod_of(wish), pod_of(_wishes()))
+    assert (Pod("a", "b", "c"), Pod()) == (pod_of(requested), pod_of(_options()))

@@ -19,8 +19,8 @@ from unit.wiring.plans import link
 
 
 @pytest.mark.parametrize("verb", ["DEL", "GC"])
-def test_addresses_whose_connections_stay_are_not_given_again(mocker: MockerFixture, tmp_path: Path, verb: str) -> None:
-    """Only a DEL passes it over; they are let go as soon as their connections can be deleted."""
+def test_address_with_connections_is_not_released(mocker: MockerFixture, tmp_path: Path, verb: str) -> None:
+    """DEL succeeds all the same; the address is released once its connections can be deleted."""
     store = SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=lambda: 2000.0)
     host = Host(
         Kernel({}), InstalledTable(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), cache=TtlCache()
@@ -43,8 +43,8 @@ def test_addresses_whose_connections_stay_are_not_given_again(mocker: MockerFixt
     assert [] == store.attachments()
 
 
-def test_an_address_is_not_let_go_while_its_link_is_there(mocker: MockerFixture, tmp_path: Path) -> None:
-    """Though it was not seen among all links, as happens where those come and go."""
+def test_address_is_not_released_while_its_link_exists(mocker: MockerFixture, tmp_path: Path) -> None:
+    """A dump of links may miss it where links come and go."""
     store = SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=lambda: 2000.0)
     links: dict[str, int | list[bytes]] = {f"ip link show {attachment(1).dying_name}": [link(attachment(1).dying_name)]}
     host = Host(
@@ -59,8 +59,8 @@ def test_an_address_is_not_let_go_while_its_link_is_there(mocker: MockerFixture,
     assert [attachment(1).key] == [left.key for left in store.attachments()]
 
 
-def test_the_dead_are_released_when_their_connections_are_forgotten(mocker: MockerFixture, tmp_path: Path) -> None:
-    """All together, and none that somebody works on."""
+def test_terminating_attachments_are_released_together(mocker: MockerFixture, tmp_path: Path) -> None:
+    """They are released once their connections are deleted, except those that another call works on."""
     store = SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=lambda: 2000.0)
     host = Host(
         Kernel({}), InstalledTable(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), cache=TtlCache()

@@ -1,4 +1,4 @@
-"""Other programs: one that fails is told in its own words, and none is run in a way that hides them."""
+"""Other programs: a failure is reported with their own output, and no call hides it."""
 
 import ast
 import sys
@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[3]
 COMPLAINS = "import os, sys; print('one'); print('two', file=sys.stderr); sys.stdout.flush(); "
 
 
-def test_a_program_that_succeeds_gives_its_output() -> None:
-    """What it reads and its environment are the caller's, and only its standard output is returned."""
+def test_program_that_succeeds_returns_its_output() -> None:
+    """It gets the caller's input and environment, and only its standard output is returned."""
     script = "import os, sys; print(sys.stdin.read() + os.environ['WORD']); print('chatter', file=sys.stderr)"
 
     assert "read set\n" == programs.run([sys.executable, "-c", script], stdin="read ", environ={"WORD": "set"})
@@ -24,7 +24,7 @@ def test_a_program_that_succeeds_gives_its_output() -> None:
 @pytest.mark.parametrize(
     ("end", "how"), [("sys.exit(3)", "exit code 3"), ("os.kill(os.getpid(), 9)", "ended by SIGKILL")]
 )
-def test_a_program_that_fails_is_told_with_all_it_said(end: str, how: str) -> None:
+def test_failed_program_is_reported_with_its_output(end: str, how: str) -> None:
     """The message has the command, how it ended, and what it wrote to both streams."""
     with pytest.raises(ProgramFailed) as caught:
         programs.run([sys.executable, "-c", COMPLAINS + end])
@@ -34,13 +34,13 @@ def test_a_program_that_fails_is_told_with_all_it_said(end: str, how: str) -> No
     assert "one\ntwo" == said
 
 
-def test_a_program_that_fails_silently_is_told_as_such() -> None:
-    """Nobody has to wonder whether its words were lost."""
+def test_silent_failure_of_a_program_says_so() -> None:
+    """The message says that the program wrote nothing."""
     with pytest.raises(ProgramFailed, match=r"^false: exit code 1: it said nothing$"):
         programs.run(["false"])
 
 
-def test_the_end_of_a_long_output_is_told() -> None:
+def test_long_program_output_is_cut_at_the_front() -> None:
     """A build's last words say why it failed, and thousands of lines before them do not hide it."""
     script = "import sys; [print('line', n) for n in range(10000)]; sys.exit('the reason')"
     with pytest.raises(ProgramFailed) as caught:
@@ -50,14 +50,14 @@ def test_the_end_of_a_long_output_is_told() -> None:
     assert len(str(caught.value)) < 10_000
 
 
-def test_a_program_that_does_not_end_is_told_with_what_it_said_until_then() -> None:
-    """It is killed when its time is over."""
+def test_program_that_times_out_is_killed_and_reported() -> None:
+    """The message has what the program wrote until then."""
     waits = COMPLAINS + "sys.stderr.flush(); import threading; threading.Event().wait()"
     with pytest.raises(ProgramFailed, match=r"did not end within 2 s: one\ntwo$"):
         programs.run([sys.executable, "-c", waits], seconds=2)
 
 
-def test_a_program_that_is_not_there_is_told_by_its_name(tmp_path: Path) -> None:
+def test_missing_program_is_named(tmp_path: Path) -> None:
     """The message has the path that is missing."""
     with pytest.raises(ProgramFailed, match=f"{tmp_path}/nothing --help: cannot be run: No such file or directory"):
         programs.run([tmp_path / "nothing", "--help"])
@@ -71,8 +71,8 @@ def _calls(path: Path) -> Iterator[tuple[int, set[str], bool]]:
             yield found.lineno, {k.arg for k in found.keywords if k.arg}, checked
 
 
-def test_no_failure_of_a_program_is_without_its_words() -> None:
-    """Nowhere is standard error captured, or thrown away, by a call that raises CalledProcessError, which omits it."""
+def test_no_call_hides_the_output_of_a_failed_program() -> None:
+    """No call that raises CalledProcessError captures or discards standard error, which that exception omits."""
     sources = (path for folder in ("src", "tests", "bench", "cni") for path in (ROOT / folder).rglob("*.py"))
     silent = [
         f"{path.relative_to(ROOT)}:{line}"

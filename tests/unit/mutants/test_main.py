@@ -79,8 +79,8 @@ def test_the_tiers_run_until_one_notices_the_fault(tmp_path: Path) -> None:
 
 
 def test_a_fault_that_no_tier_notices_survives(tmp_path: Path) -> None:
-    """The sentence has its place, the changed lines and the tests that ran in vain."""
-    box = Box(tmp_path, "nobody")
+    """The sentence has its place, the changed lines and the tests that passed."""
+    box = Box(tmp_path, "no tier")
     said = box.judge(1).sentence()
 
     assert ["unit1", "netns"] == [names for names, _ in box.runs]
@@ -89,7 +89,7 @@ def test_a_fault_that_no_tier_notices_survives(tmp_path: Path) -> None:
 
 def test_the_tests_of_a_tier_that_would_take_too_long_are_left_out(tmp_path: Path) -> None:
     """The shortest come first; one is run in any case."""
-    box = Box(tmp_path, "nobody")
+    box = Box(tmp_path, "no tier")
     box.judge(5, 2, 4, budget=6)
 
     assert ["unit2,unit4", "netns"] == [names for names, _ in box.runs]

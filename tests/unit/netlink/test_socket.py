@@ -37,8 +37,8 @@ def _words(text: bytes, before: bytes = b"") -> bytes:
     return before + codec.attribute(1, text + b"\0")
 
 
-def test_a_batch_is_one_send_of_numbered_and_padded_messages() -> None:
-    """Each message has its own number, and starts at a multiple of four bytes; the last asks to be acknowledged."""
+def test_netlink_batch_is_one_send_of_padded_messages() -> None:
+    """Each message has its number and starts at a multiple of four bytes; the last asks for an acknowledgement."""
     wire = Wire(_acks(0, 0, 0), _acks(0))
     socket = connected(wire)
     socket.run(_steps(b"", b"12345", b"abcd"))
@@ -51,15 +51,15 @@ def test_a_batch_is_one_send_of_numbered_and_padded_messages() -> None:
     assert [4] == [head[3] for head, _ in wire.messages()]
 
 
-def test_nothing_to_do_sends_nothing() -> None:
-    """The kernel would not answer."""
+def test_empty_netlink_batch_sends_nothing() -> None:
+    """The kernel would not answer it."""
     wire = Wire()
 
     assert ([], []) == (connected(wire).exchange([]), wire.sent)
 
 
-def test_the_first_step_that_failed_is_named_after_all_were_answered() -> None:
-    """The error has the number, the step's words and the system's."""
+def test_first_failed_step_of_a_batch_is_named() -> None:
+    """The error has the errno, the step's words and the system's, once all were answered."""
     wire = Wire(_acks(0, errno.EEXIST, errno.EPERM), _acks(0))
     socket = connected(wire)
     with pytest.raises(NetlinkError, match="'step 1' failed: File exists") as caught:
@@ -70,8 +70,8 @@ def test_the_first_step_that_failed_is_named_after_all_were_answered() -> None:
 
 
 @pytest.mark.parametrize("repeated", [b"", b"12345678", b"12345\0\0\0"])
-def test_the_kernels_own_words_are_told(repeated: bytes) -> None:
-    """They follow the failed message's header, and its body where the kernel repeats that."""
+def test_extack_message_of_the_kernel_is_in_the_error(repeated: bytes) -> None:
+    """It follows the failed message's header, and its body where the kernel repeats that."""
     flags = constants.NLM_F_ACK_TLVS | (0 if repeated else constants.NLM_F_CAPPED)
     length = HEADER.size + len(repeated.rstrip(b"\0"))
     body = struct.pack("=i", -errno.EINVAL) + HEADER.pack(length, 20, 0, 1, 0) + _words(b"Bad scope", repeated)
@@ -81,24 +81,24 @@ def test_the_kernels_own_words_are_told(repeated: bytes) -> None:
         connected(wire).run(_steps(b""))
 
 
-def test_a_warning_is_no_failure() -> None:
-    """The kernel may have words for a step that it did."""
+def test_extack_warning_is_not_an_error() -> None:
+    """The kernel may attach a message to a step that succeeded."""
     flags = constants.NLM_F_ACK_TLVS | constants.NLM_F_CAPPED
     wire = Wire(lambda numbers: [_ack(numbers[0], 0, flags=flags, rest=_words(b"deprecated"))])
 
     assert [codec.Response()] == connected(wire).run(_steps(b""))
 
 
-def test_an_echo_comes_with_its_step() -> None:
-    """What a step made is part of its answer, whether it is told alone or with others."""
+def test_netlink_echo_belongs_to_its_step() -> None:
+    """What a step created is part of its response, alone or with others."""
     wire = Wire(lambda n: [packet(ECHOED, 0, n[0], b"made"), packet(ECHOED, 0, n[1], b"too") + _ack(n[1], 0)])
     answers = connected(wire).run(_steps(b"", b""))
 
     assert [[Message(ECHOED, b"made")], [Message(ECHOED, b"too")]] == [answer.messages for answer in answers]
 
 
-def test_what_belongs_to_nothing_is_passed_over() -> None:
-    """A message with another's number, or the rest of an exchange that was given up, changes no answer."""
+def test_response_with_another_sequence_number_is_ignored() -> None:
+    """A message of another exchange, or the rest of an abandoned one, changes no response."""
     wire = Wire(_acks(0), lambda n: [_ack(n[0] - 1, errno.EPERM), packet(ECHOED, 0, 999, b"?"), _ack(n[1], 0)])
     socket = connected(wire)
     socket.run(_steps(b""))
@@ -106,8 +106,8 @@ def test_what_belongs_to_nothing_is_passed_over() -> None:
     assert [codec.Response()] * 2 == socket.exchange(_steps(b"", b""))
 
 
-def test_answers_may_come_in_one_datagram() -> None:
-    """Each is taken by its number."""
+def test_several_responses_may_share_a_datagram() -> None:
+    """Each is matched by its sequence number."""
     wire = Wire(lambda n: [_ack(n[0], errno.EPERM) + _ack(n[1], errno.EEXIST)])
 
     assert [errno.EPERM, errno.EEXIST] == [answer.errno for answer in connected(wire).exchange(_steps(b"", b""))]
@@ -121,21 +121,21 @@ def _table(first: bytes = b"row1", *, flags: int = 0, end: bytes = bytes(4)) -> 
     ]
 
 
-def test_a_dump_gives_all_rows() -> None:
-    """Over as many datagrams as it takes."""
+def test_dump_returns_all_rows() -> None:
+    """A dump may span any number of datagrams."""
     assert [b"row1", b"row2", b"row3"] == [part.body for part in connected(Wire(_table())).dump(_steps(b"")[0])]
 
 
-def test_a_disturbed_dump_is_read_again() -> None:
-    """The rows that the undisturbed reading gave are the answer: none of an earlier, torn reading is among them."""
+def test_interrupted_dump_is_read_again() -> None:
+    """Only the rows of the uninterrupted dump are returned, and none of an earlier one."""
     torn = [_table(first, flags=constants.NLM_F_DUMP_INTR) for first in (b"gone", b"soon")]
 
     found = connected(Wire(*torn, _table())).dump(_steps(b"")[0])
     assert [b"row1", b"row2", b"row3"] == [part.body for part in found]
 
 
-def test_a_dump_that_is_always_disturbed_is_given_up() -> None:
-    """After five readings somebody has to hear of it."""
+def test_dump_interrupted_five_times_is_an_error() -> None:
+    """After five attempts the caller gets an error."""
     wire = Wire(*[_table(flags=constants.NLM_F_DUMP_INTR)] * 5)
     with pytest.raises(NetlinkError, match="Interrupted"):
         connected(wire).dump(_steps(b"")[0])
@@ -143,8 +143,8 @@ def test_a_dump_that_is_always_disturbed_is_given_up() -> None:
     assert 5 == len(wire.sent)
 
 
-def test_a_dump_that_may_be_disturbed_gives_all_that_was_seen() -> None:
-    """If no reading was undisturbed, each row once, where it was seen last; an error is one all the same."""
+def test_dump_that_may_be_interrupted_returns_every_row() -> None:
+    """If no dump was uninterrupted, each row is returned once, as seen last; an error is still one."""
     bad, torn = _table(end=struct.pack("=i", -errno.ENOENT)), _table(flags=constants.NLM_F_DUMP_INTR)
     other = _table(b"row0", flags=constants.NLM_F_DUMP_INTR)
 
@@ -157,14 +157,14 @@ def test_a_dump_that_may_be_disturbed_gives_all_that_was_seen() -> None:
         connected(Wire(torn, bad)).dump(_steps(b"")[0], allow_interrupted=True)
 
 
-def test_a_dump_that_fails_at_its_end_has_failed() -> None:
-    """The last message may carry an error instead of the end; half a table is no table."""
+def test_dump_that_ends_with_an_error_fails() -> None:
+    """The last message may carry an error instead of the end, and half a table is not returned."""
     with pytest.raises(NetlinkError, match="No such file"):
         connected(Wire(_table(end=struct.pack("=i", -errno.ENOENT)))).dump(_steps(b"")[0])
 
 
-def test_a_question_gives_its_answer() -> None:
-    """Or raises what the kernel said."""
+def test_netlink_request_returns_its_response() -> None:
+    """It raises what the kernel refused."""
     socket = connected(Wire(lambda n: [packet(ECHOED, 0, n[0], b"it"), _ack(n[0], 0)], _acks(errno.ENODEV)))
 
     assert [Message(ECHOED, b"it")] == socket.ask(_steps(b"")[0])
@@ -172,21 +172,21 @@ def test_a_question_gives_its_answer() -> None:
         socket.ask(_steps(b"")[0])
 
 
-@pytest.mark.parametrize(("tick", "heard"), [(1, True), (9, False)])
-def test_news_are_waited_for_so_long(mocker: MockerFixture, tick: int, heard: bool) -> None:  # noqa: FBT001
-    """Also while the kernel tells of others all the time."""
+@pytest.mark.parametrize(("tick", "arrives"), [(1, True), (9, False)])
+def test_notifications_are_waited_for_until_a_deadline(mocker: MockerFixture, tick: int, arrives: bool) -> None:  # noqa: FBT001
+    """The deadline holds although the kernel sends other notifications all the time."""
     mocker.patch("slash80.netlink.socket.time.monotonic", side_effect=itertools.count(0, tick))
     wire = Wire()
     wire.tell(*[b"other"] * 8, b"mine")
-    if heard:
+    if arrives:
         connected(wire).wait_for_notification(lambda part: part.body == b"mine")
         return
     with pytest.raises(TimeoutError, match="did not tell"):
         connected(wire).wait_for_notification(lambda part: part.body == b"mine")
 
 
-def test_a_socket_is_closed_at_the_end_of_its_context() -> None:
-    """It would keep a pod's namespace alive."""
+def test_netlink_socket_is_closed_with_its_context() -> None:
+    """An open socket would keep a pod's namespace alive."""
     wire = Wire()
     with connected(wire):
         assert not wire.closed
@@ -195,8 +195,8 @@ def test_a_socket_is_closed_at_the_end_of_its_context() -> None:
 
 
 @given(ATTRIBUTES, st.integers(0, 3))
-def test_attributes_are_read_back(attributes: list[tuple[int, bytes]], words: int) -> None:
-    """Behind a fixed header, in their order; by type the last one counts."""
+def test_netlink_attributes_are_read_back(attributes: list[tuple[int, bytes]], words: int) -> None:
+    """Attributes behind a fixed header come in order, and by type the last one counts."""
     body = bytes(4 * words) + b"".join(codec.attribute(kind, value) for kind, value in attributes)
 
     assert attributes == list(codec.attribute_list(body, 4 * words))
@@ -204,6 +204,6 @@ def test_attributes_are_read_back(attributes: list[tuple[int, bytes]], words: in
 
 
 @given(st.binary(max_size=80), st.integers(0, 20))
-def test_no_bytes_make_the_reader_of_attributes_run_astray(body: bytes, offset: int) -> None:
-    """Whatever they are, it ends and gives no more than there was."""
+def test_any_bytes_are_read_as_attributes_without_overrun(body: bytes, offset: int) -> None:
+    """The reader ends for any bytes and returns no more than there was."""
     assert sum(len(value) + 4 for _, value in codec.attribute_list(body, offset)) <= len(body) + 4

@@ -54,7 +54,7 @@ class Plain:
 
 
 def same(make: Callable[[], Step]) -> None:
-    """Demand that a message is the same bytes twice patched, as its shape is met and later, and encoded."""
+    """Check that a message has the same bytes patched for the first time, patched later, and encoded."""
     patched = [make().message for _ in range(2)]
     with patch.object(messages, "_TEMPLATES", Plain()):
         encoded = make().message
@@ -63,14 +63,14 @@ def same(make: Callable[[], Step]) -> None:
 
 
 @given(PLANS, WORDS, WORDS)
-def test_pairs(plan: Plan, netns_fd: int, index: int) -> None:
-    """Both ends, whatever they are called."""
+def test_patched_pair_message_equals_pyroute2(plan: Plan, netns_fd: int, index: int) -> None:
+    """Both ends are encoded as pyroute2 does, with any names."""
     same(lambda: messages.create_pair(plan, netns_fd, index=index))
 
 
 @given(NAMES, NAMES, INDEXES, st.text(st.characters(codec="ascii", exclude_characters="\0"), min_size=1, max_size=255))
-def test_links(name: str, new: str, index: int, alias: str) -> None:
-    """All that is done to links, and asked about them."""
+def test_patched_link_messages_equal_pyroute2(name: str, new: str, index: int, alias: str) -> None:
+    """All changes and requests of links are encoded as pyroute2 does."""
     same(lambda: messages.set_alias(name, index, alias))
     same(lambda: messages.rename_without_ipv6(name, index, new=new))
     same(lambda: messages.move_to_dying_group(name, index, new=new))
@@ -87,8 +87,10 @@ def test_links(name: str, new: str, index: int, alias: str) -> None:
 
 
 @given(NAMES, INDEXES, ADDRESSES, MACS)
-def test_addresses_and_neighbours(name: str, index: int, address: IPv4Address | IPv6Address, mac: Mac) -> None:
-    """Of both families."""
+def test_patched_address_and_neighbour_messages_equal_pyroute2(
+    name: str, index: int, address: IPv4Address | IPv6Address, mac: Mac
+) -> None:
+    """Both families are encoded as pyroute2 does."""
     same(lambda: messages.add_gateway(name, index, family_of(address)))
     same(lambda: messages.add_address(name, index, address))
     same(lambda: messages.delete_ipv4(name, index))
@@ -98,8 +100,10 @@ def test_addresses_and_neighbours(name: str, index: int, address: IPv4Address | 
 
 
 @given(NAMES, INDEXES, ADDRESSES, ROUTES)
-def test_routes(name: str, index: int, address: IPv4Address | IPv6Address, route: RouteSpec) -> None:
-    """Of both families, with all that a route can have."""
+def test_patched_route_messages_equal_pyroute2(
+    name: str, index: int, address: IPv4Address | IPv6Address, route: RouteSpec
+) -> None:
+    """Routes of both families with every attribute are encoded as pyroute2 does."""
     same(lambda: messages.add_host_route(name, index, address))
     same(lambda: messages.add_unreachable(route.dst))
     same(lambda: messages.add_gateway_route(name, index))

@@ -11,8 +11,8 @@ from slash80.prefixes.static import Static
 ONE, OTHER, OLD = ip_network("2001:db8:0:1:1::/80"), ip_network("2001:db8:0:2:1::/80"), ip_network("10.80.1.0/24")
 
 
-def test_a_file_has_a_prefix_on_each_line(tmp_path: Path) -> None:
-    """The file is read again each time, after the prefixes of the command line; a node without it has only those."""
+def test_prefix_file_has_a_prefix_on_each_line(tmp_path: Path) -> None:
+    """It is read again each time; without it the flags remain."""
     static = Static([str(OLD)], tmp_path / "prefixes")
     assert (OLD,) == static.report().prefixes
     (tmp_path / "prefixes").write_text(f"# of this node\n\n{ONE} # routed\n{OTHER}\n")

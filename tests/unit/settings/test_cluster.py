@@ -10,16 +10,16 @@ from slash80.settings.cluster import ClusterSettings
 
 
 @pytest.mark.parametrize("text", [None, "", "# nothing yet\n", "{}"])
-def test_everything_has_a_default(tmp_path: Path, text: str | None) -> None:
-    """Without a file, and with an empty one."""
+def test_cluster_settings_have_defaults(tmp_path: Path, text: str | None) -> None:
+    """Without a config.yaml, and with an empty one, every key has its default."""
     if text is not None:
         (tmp_path / "config.yaml").write_text(text)
 
     assert ClusterSettings() == cluster_settings.read(tmp_path / "config.yaml")
 
 
-def test_all_keys(tmp_path: Path) -> None:
-    """Node prefixes may stand in either place."""
+def test_cluster_settings_accept_every_key(tmp_path: Path) -> None:
+    """Every documented key is read, node prefixes in either place."""
     (tmp_path / "config.yaml").write_text(
         "firewall: {mode: closed, nodePrefixes: ['2001:db8:1::/64'], serviceCIDRs: [10.96.0.0/16]}\n"
         "prefixSources: [spec]\nnodeRoutes: none\nnodePrefixes: [10.0.0.0/8]\nmtu: 1400\n"
@@ -42,8 +42,8 @@ def test_all_keys(tmp_path: Path) -> None:
         ("a: \x00", "cannot be read"),
     ],
 )
-def test_what_cannot_be_used_is_named(tmp_path: Path, text: str, words: str) -> None:
-    """With the file, the key and the value, on one line."""
+def test_invalid_cluster_setting_is_named(tmp_path: Path, text: str, words: str) -> None:
+    """The error names file, key and value on one line."""
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(CniError) as caught:
         cluster_settings.read(tmp_path / "config.yaml")

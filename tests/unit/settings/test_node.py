@@ -32,8 +32,8 @@ def _read(folder: Path, text: str | None, **keys: object) -> compiled_network.Co
     return compiled_network.read({"source": "node", "stateDir": str(folder)} | keys)
 
 
-def test_everything_can_come_from_the_node(tmp_path: Path) -> None:
-    """A draining prefix is covered, but nothing of it is handed out."""
+def test_node_json_provides_prefixes_and_firewall(tmp_path: Path) -> None:
+    """Prefixes, firewall and options come from node.json; a draining prefix is kept and not handed out."""
     found = _read(tmp_path, FULL)
 
     assert [V4, V6, OLD] == [str(prefix) for prefix in found.prefixes]
@@ -42,21 +42,21 @@ def test_everything_can_come_from_the_node(tmp_path: Path) -> None:
     assert ("ipv6", 1400, "drop", 60) == (conf.primary_family, conf.mtu, conf.firewall.echo, conf.ipv4.cooldown)
 
 
-def test_what_the_network_says_itself_wins(tmp_path: Path) -> None:
-    """Where it may say something."""
+def test_network_configuration_overrides_node_json(tmp_path: Path) -> None:
+    """Keys that both may hold are taken from the network's configuration."""
     conf = _read(tmp_path, FULL, mtu=1300, primaryFamily="ipv4", ipv4={"cooldown": 90}).conf
     assert (1300, "ipv4", 90) == (conf.mtu, conf.primary_family, conf.ipv4.cooldown)
 
 
-def test_a_changed_file_counts_at_once(tmp_path: Path) -> None:
-    """It is read for each call."""
+def test_changed_node_json_takes_effect_at_once(tmp_path: Path) -> None:
+    """node.json is read for each call."""
     _read(tmp_path, FULL)
     assert [OLD] == [str(p) for p in _read(tmp_path, ONLY_OLD).prefixes]
 
 
 @pytest.mark.parametrize("text", [None, '{"version": 1}', DRAINING])
-def test_without_a_prefix_it_is_to_be_tried_again(tmp_path: Path, text: str | None) -> None:
-    """The agent may still find one; the sentence says where to look."""
+def test_missing_node_json_is_code_11(tmp_path: Path, text: str | None) -> None:
+    """The agent may still find a prefix, so the runtime is to try again; the sentence says where to look."""
     with pytest.raises(TryAgain, match="slash80 status"):
         _read(tmp_path, text)
 
@@ -75,8 +75,8 @@ def test_without_a_prefix_it_is_to_be_tried_again(tmp_path: Path, text: str | No
         ("\udcff", "no UTF-8"),
     ],
 )
-def test_what_cannot_be_used_is_named(tmp_path: Path, text: str, words: str) -> None:
-    """Code 7, with the file, the key and the value."""
+def test_invalid_node_json_is_code_7(tmp_path: Path, text: str, words: str) -> None:
+    """The error names the file, the key and the value."""
     (tmp_path / "node.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(InvalidConfig) as caught:
         _read(tmp_path, None)
@@ -86,14 +86,14 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, text: str, words: str) -> 
 @pytest.mark.parametrize(
     "keys", [{"ipv6": {"prefixes": [V6]}}, {"ipv4": {"prefixes": [V4]}}, {"firewall": {"echo": "drop"}}]
 )
-def test_of_two_answers_none_is_taken(tmp_path: Path, keys: dict[str, object]) -> None:
-    """What comes from the node must not be in the configuration as well."""
+def test_prefixes_in_conf_and_node_json_are_refused(tmp_path: Path, keys: dict[str, object]) -> None:
+    """What comes from node.json must not be in the configuration as well."""
     with pytest.raises(InvalidConfig, match=r"with source 'node' it comes from node\.json"):
         _read(tmp_path, FULL, **keys)
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    """By its path."""
+def test_unreadable_node_json_is_named(tmp_path: Path) -> None:
+    """A node.json that cannot be read is an error with its path."""
     (tmp_path / "node.json").mkdir()
     with pytest.raises(CniError, match=r"node\.json cannot be read: Is a directory"):
         _read(tmp_path, None)

@@ -17,20 +17,20 @@ from unit.builders import conf
         ("2001:db8::/126", 6, ("2001:db8::", "2001:db8::3")),
     ],
 )
-def test_a_span_is_an_address_a_prefix_or_a_range(text: str, version: int, found: values.Span) -> None:
-    """All three become first and last address."""
+def test_range_is_an_address_a_prefix_or_first_to_last(text: str, version: int, found: values.Span) -> None:
+    """All three forms become first and last address."""
     assert found == values.span(text, version)
 
 
-def test_a_message_stays_short_however_long_the_value() -> None:
-    """The value is cut: the message ends up in a pod's event."""
+def test_long_value_is_cut_in_messages() -> None:
+    """The message ends up in a pod's event, so the value is cut."""
     with pytest.raises(InvalidConfig) as caught:
         parse(NetConf, conf(primaryFamily="x" * 100_000))
 
     assert len(caught.value.msg) < 300
 
 
-def test_the_place_in_a_list_is_named() -> None:
-    """Of many prefixes, the message names the one that is wrong."""
+def test_message_names_the_index_in_a_list() -> None:
+    """Of many prefixes, the message names the invalid one."""
     with pytest.raises(InvalidConfig, match=r"'firewall\.trusted\[1\]' has the value '::/0'"):
         parse(NetConf, conf(firewall={"trusted": ["2001:db8::/32", "::/0"]}))

@@ -33,7 +33,7 @@ class Kernel:
         self._directory = directory
 
     def take(self, made: Attachment) -> None:
-        """Give an address to an attachment; raise FileExistsError when somebody has it."""
+        """Assign an address to an attachment; raise FileExistsError if another one has it."""
         draft = self._directory / f".{threading.get_ident()}-{os.getpid()}"
         draft.write_text(f"{made.key.container_id} {made.key.ifname}")
         try:
@@ -107,7 +107,7 @@ _stores: dict[Path, SqliteStore] = {}
 
 
 def shared(directory: Path) -> SqliteStore:
-    """Give this process's store in a directory."""
+    """Return this process's store in a directory."""
     kernel = Kernel(directory / "kernel")
     fresh = SqliteStore(directory / "state", survey=kernel.survey, timeout=30, clock=boottime)
     return _stores.setdefault(directory, fresh)

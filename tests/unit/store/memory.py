@@ -28,11 +28,11 @@ class MemoryStore:
         self._lock = threading.Lock()
 
     def get(self, host_ifname: str) -> Attachment | None:
-        """Give the attachment with that host end, or None."""
+        """Return the attachment with that host end, or None."""
         return self._attachments.get(host_ifname)
 
     def attachments(self, of: Key | None = None) -> list[Attachment]:
-        """Give all attachments, oldest first; or the key's own and those of the same container."""
+        """Return all attachments, oldest first; or the key's own and those of the same container."""
         every = self._attachments.values()
         wanted = [
             a for a in every if of is None or of.container_id == a.key.container_id or of.host_ifname == a.host_ifname
@@ -62,7 +62,7 @@ class MemoryStore:
             self._let_go(host_ifname, rest=rest)
 
     def held(self, by: Sequence[Attachment]) -> list[Address]:
-        """Give the addresses that these attachments hold, less those of what was made anew meanwhile."""
+        """Return the addresses that these attachments hold, less those of attachments created again meanwhile."""
         known = [self._attachments.get(attachment.host_ifname) for attachment in by]
         same = {new.host_ifname for old, new in zip(by, known, strict=True) if new and new.since == old.since}
         return [address for address, use in self._uses.items() if use.holder in same]
@@ -104,21 +104,21 @@ class MemoryStore:
         return question(self)
 
     def use(self, address: Address) -> Use | None:
-        """Tell whether an address is held or was released."""
+        """Report whether an address is held or was released."""
         return self._uses.get(address)
 
     def unused(self, within: Range, without: Sequence[Range] = ()) -> Iterator[Address]:
-        """Give the addresses that are not known at all, in order."""
+        """Return the addresses that are not known at all, in order."""
         family = family_of(within.first)
         numbers = (n for part in within.without(without) for n in range(int(part.first), int(part.last) + 1))
         return (a for a in map(family.address, numbers) if a not in self._uses)
 
     def spent(self, within: Range) -> bool:
-        """Whether there are none; nothing is remembered here."""
+        """Report whether every address of the range was used; nothing is remembered here."""
         return next(self.unused(within), None) is None
 
     def released(self, pool: Pool) -> list[tuple[Address, float]]:
-        """Give the released addresses of a pool, longest ago first."""
+        """Return the released addresses of a pool, longest ago first."""
         resting = [(a, u.released) for a, u in self._uses.items() if u.holder is None and pool.prefix_of(a)]
         return sorted(resting, key=lambda pair: (pair[1], int(pair[0])))
 
@@ -134,7 +134,7 @@ class MemoryStore:
         self._notes |= {name: (prefixes, now) for name, (prefixes, _) in alive.items()}
 
     def networks(self, now: float) -> dict[str, tuple[Prefix, ...]]:
-        """Give the prefixes of the networks that were noted within an hour."""
+        """Return the prefixes of the networks that were noted within an hour."""
         return {name: tuple(prefixes) for name, (prefixes, since) in self._notes.items() if now - since <= 3600}
 
     def holds(self, prefix: Prefix) -> bool:

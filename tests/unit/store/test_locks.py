@@ -29,7 +29,7 @@ with FileLock(pathlib.Path(sys.argv[1])).held(5):
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Give the path of a lock."""
+    """Return the path of a lock."""
     return tmp_path / "lock"
 
 
@@ -39,13 +39,13 @@ def _is_free(path: Path) -> bool:
 
 
 def _descriptors_of(path: Path) -> int:
-    """Count this process's descriptors of a file; those of other files come and go with other tests' threads."""
+    """Count this process's descriptors of a file; those of other files change with other tests' threads."""
     return sum(os.path.realpath(descriptor) == str(path) for descriptor in Path("/proc/self/fd").iterdir())
 
 
 @contextmanager
 def _holder(path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Have another process that holds the lock."""
+    """Start another process that holds the lock."""
     command = [sys.executable, "-c", HOLDER, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout
@@ -54,16 +54,16 @@ def _holder(path: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def test_a_lock_excludes_others_and_is_free_afterwards(path: Path) -> None:
-    """Within a process too: flock belongs to the open file."""
+def test_lock_excludes_others_until_it_is_released(path: Path) -> None:
+    """A lock excludes others within one process too: flock belongs to the open file."""
     with FileLock(path).held(1):
         assert not _is_free(path)
 
     assert _is_free(path)
 
 
-def test_a_wait_that_gets_no_thread_is_told(path: Path, mocker: MockerFixture) -> None:
-    """As with RLIMIT_NPROC: code 11, and no descriptor is left open."""
+def test_lock_wait_without_a_thread_is_code_11(path: Path, mocker: MockerFixture) -> None:
+    """If no thread can be started, as with RLIMIT_NPROC, the error is code 11, and no descriptor stays open."""
     with FileLock(path).held(1):
         mocker.patch("slash80.store.locks.threading.Thread.start", side_effect=RuntimeError("can't start new thread"))
         with pytest.raises(TryAgain, match="no thread can be started"), FileLock(path).held(1):
@@ -72,14 +72,14 @@ def test_a_wait_that_gets_no_thread_is_told(path: Path, mocker: MockerFixture) -
         assert 1 == _descriptors_of(path)
 
 
-def test_waiting_for_a_lock_ends_with_an_error(path: Path) -> None:
-    """It is code 11, naming the file and the time."""
+def test_lock_wait_times_out_with_code_11(path: Path) -> None:
+    """The error names the file and the time."""
     with FileLock(path).held(1), pytest.raises(TryAgain, match=rf"{path} for 0\.02 s"), FileLock(path).held(0.02):
         pass
 
 
-def test_a_lock_is_free_again_after_somebody_gave_up_waiting(path: Path) -> None:
-    """The wait that came too late lets go at once."""
+def test_lock_acquired_after_a_timeout_is_released(path: Path) -> None:
+    """A wait that gets the lock after its timeout releases it at once."""
     with FileLock(path).held(1), pytest.raises(TryAgain), FileLock(path).held(0.01):
         pass
 
@@ -87,8 +87,8 @@ def test_a_lock_is_free_again_after_somebody_gave_up_waiting(path: Path) -> None
         assert not _is_free(path)
 
 
-def test_a_waiting_call_gets_the_lock_when_it_is_free(path: Path) -> None:
-    """It waits in the kernel's queue while somebody holds the lock, and wakes as soon as the holder is done."""
+def test_waiting_call_gets_the_lock_on_release(path: Path) -> None:
+    """It waits in the kernel's queue while the lock is held, and wakes as soon as it is released."""
     got = threading.Event()
 
     def wait() -> None:
@@ -104,8 +104,8 @@ def test_a_waiting_call_gets_the_lock_when_it_is_free(path: Path) -> None:
     assert got.is_set()
 
 
-def test_a_lock_dies_with_its_holder(path: Path) -> None:
-    """However a process ends, the kernel frees its locks."""
+def test_lock_is_released_when_its_holder_dies(path: Path) -> None:
+    """However a process ends, the kernel releases its locks."""
     with _holder(path) as process:
         assert not _is_free(path)
         process.kill()
@@ -114,8 +114,8 @@ def test_a_lock_dies_with_its_holder(path: Path) -> None:
         assert _is_free(path)
 
 
-def test_a_replaced_file_locks_nobody_out_and_nobody_in(path: Path) -> None:
-    """Who waited for a file that was removed meanwhile takes the one that is there now."""
+def test_lock_follows_a_replaced_file(path: Path) -> None:
+    """A call that waited for a removed file locks the file that replaced it."""
     got, done = threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -134,14 +134,14 @@ def test_a_replaced_file_locks_nobody_out_and_nobody_in(path: Path) -> None:
     thread.join()
 
 
-def test_a_lock_in_no_directory_is_an_error_of_the_system(path: Path) -> None:
-    """The caller knows what it means for the verb."""
+def test_lock_without_a_directory_raises_the_system_error(path: Path) -> None:
+    """The caller decides what a missing directory means for its verb."""
     with pytest.raises(IoFailure), FileLock(path / "more").held(1):
         pass
 
 
 def test_each_attachment_has_its_own_lock(tmp_path: Path) -> None:
-    """A call that holds one keeps others from that one only."""
+    """A call that holds one attachment's lock excludes others from that attachment only."""
     locks, another = AttachmentLocks(tmp_path, 0.01), AttachmentLocks(tmp_path, 0.01)
     first, *others = [Key(str(n), "eth0").host_ifname for n in range(600)]
     with locks.held(first):
@@ -155,7 +155,7 @@ def test_each_attachment_has_its_own_lock(tmp_path: Path) -> None:
 
 
 def test_all_attachments_can_be_locked_at_once(tmp_path: Path) -> None:
-    """Whoever holds one keeps from all, and whoever holds all from each."""
+    """A lock of all excludes every single lock, and every single lock excludes a lock of all."""
     locks, another = AttachmentLocks(tmp_path, 0.01), AttachmentLocks(tmp_path, 0.01)
     name = Key("c0ffee", "eth0").host_ifname
     with locks.held(name), pytest.raises(TryAgain), another.all_held():
@@ -166,8 +166,8 @@ def test_all_attachments_can_be_locked_at_once(tmp_path: Path) -> None:
         assert free
 
 
-def test_locks_that_are_not_to_be_made(tmp_path: Path) -> None:
-    """Nothing is made where nothing is, and what is there is the same lock."""
+def test_lock_file_is_not_created_by_a_reader(tmp_path: Path) -> None:
+    """A lock that must not be created creates nothing, and an existing one is the same lock."""
     locks = AttachmentLocks(tmp_path / "state", 5)
     name = Key("c0ffee", "eth0").host_ifname
     with pytest.raises(Absent), locks.held(name, make=False):
@@ -179,8 +179,8 @@ def test_locks_that_are_not_to_be_made(tmp_path: Path) -> None:
         assert free
 
 
-def test_only_the_owner_may_look(tmp_path: Path) -> None:
-    """Directories are 0700 and files 0600, whatever the process's mask."""
+def test_lock_files_are_accessible_for_the_owner_only(tmp_path: Path) -> None:
+    """Directories are 0700 and files 0600 under any umask."""
     name = Key("c0ffee", "eth0").host_ifname
     with AttachmentLocks(tmp_path / "state", 1).held(name):
         made = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
@@ -189,8 +189,8 @@ def test_only_the_owner_may_look(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
-def test_a_directory_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
-    """Whoever can replace the files could take the locks away."""
+def test_state_directory_writable_by_others_is_refused(tmp_path: Path, mode: int) -> None:
+    """A user who can replace the files could take the locks away."""
     (tmp_path / "locks").mkdir()
     (tmp_path / "locks").chmod(mode)
 
@@ -202,16 +202,16 @@ def test_a_directory_that_others_may_write_to_is_refused(tmp_path: Path, mode: i
     ("code", "advice"),
     [(errno.EACCES, "set stateDir to"), (errno.EPERM, "set stateDir to"), (errno.ENOSPC, "check the space")],
 )
-def test_a_directory_that_cannot_be_used_is_told_with_the_next_step(code: int, advice: str) -> None:
-    """Where the caller may not, another directory helps, and else room."""
+def test_unusable_state_directory_names_the_next_step(code: int, advice: str) -> None:
+    """Without permission another directory helps, otherwise more space."""
     error = unusable(Path("/run/slash80"), OSError(code, os.strerror(code)))
 
     assert 5 == error.code
     assert f"/run/slash80: {os.strerror(code)}; {advice}" in error.msg
 
 
-def test_a_call_finds_its_own_lock_free(tmp_path: Path) -> None:
-    """It may look at its own attachment as at any other."""
+def test_lock_held_by_the_call_itself_is_free_to_it(tmp_path: Path) -> None:
+    """A call may look at its own attachment as at any other."""
     name = Key("c0ffee", "eth0").host_ifname
     locks = AttachmentLocks(tmp_path, 1)
 

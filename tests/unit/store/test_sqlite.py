@@ -39,13 +39,13 @@ with store._transaction() as connection:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """Give the state directory, not made yet."""
+    """Return the state directory, which does not exist yet."""
     return tmp_path / "state"
 
 
 @pytest.fixture
 def make(directory: Path) -> MakeStore:
-    """Give a function that makes a store in the directory, over a kernel that has these attachments."""
+    """Return a function that opens a store in the directory, over a kernel that has these attachments."""
 
     def make_store(*surveyed: Attachment, timeout: float = 5) -> SqliteStore:
         return SqliteStore(directory, survey=lambda: surveyed, timeout=timeout, clock=lambda: 5000.0)
@@ -64,31 +64,31 @@ def nothing(_ledger: Ledger, _secret: bytes, _known: Sequence[Attachment]) -> As
 
 
 def names(store: SqliteStore) -> list[str]:
-    """Name the containers that a store knows."""
+    """Return the containers that a store has."""
     return [found.key.container_id for found in store.attachments()]
 
 
-def test_what_one_process_keeps_another_finds(make: MakeStore) -> None:
-    """The file is all that they share."""
+def test_row_is_visible_to_another_process(make: MakeStore) -> None:
+    """The file is all that two processes share, and a row of one is read by the other."""
     make().keep(attachment())
 
     assert [attachment()] == make().attachments()
 
 
-def test_the_directory_is_made_for_its_owner_only(make: MakeStore, directory: Path) -> None:
-    """Nobody else finds the secret or the pods' names."""
+def test_store_directory_is_accessible_for_its_owner_only(make: MakeStore, directory: Path) -> None:
+    """No other user can read the secret or the pods' names."""
     make().keep(attachment())
 
     assert 0o700 == directory.stat().st_mode & 0o777
 
 
 @pytest.mark.parametrize("early", [True, False])
-def test_a_file_that_is_removed_or_replaced_is_read_back_from_the_kernel(
+def test_removed_or_replaced_store_is_read_back_from_the_kernel(
     make: MakeStore,
     directory: Path,
     early: bool,  # noqa: FBT001
 ) -> None:
-    """What the kernel has is known again, what it has not is forgotten, and an open store follows the path."""
+    """The attachments of the kernel are known again, others are forgotten, and an open store follows the path."""
     store = make(attachment(2))
     if not early:
         store.keep(attachment(1))
@@ -116,10 +116,10 @@ def _stump(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_garbage, _hole, _half, _stump])
-def test_a_damaged_file_is_moved_aside_and_made_anew(
+def test_damaged_store_is_moved_aside_and_created_again(
     make: MakeStore, directory: Path, damage: Callable[[Path], None]
 ) -> None:
-    """The kernel's attachments are known at once, and whoever wonders finds the damaged file."""
+    """The kernel's attachments are known at once, and the damaged file is kept for inspection."""
     make().keep(attachment(1))
     damage(directory / "state.db")
     damaged = (directory / "state.db").read_bytes()
@@ -130,8 +130,8 @@ def test_a_damaged_file_is_moved_aside_and_made_anew(
     assert attachment(3).key == reserve(store, attachment(3), nothing).key
 
 
-def test_an_empty_file_is_a_new_one(make: MakeStore, directory: Path) -> None:
-    """Whoever was killed between making and writing it left no harm."""
+def test_empty_store_file_is_a_new_store(make: MakeStore, directory: Path) -> None:
+    """A process killed between creating and writing the file does no harm."""
     directory.mkdir(mode=0o700)
     (directory / "state.db").touch()
 
@@ -148,10 +148,10 @@ def _emptied(path: Path) -> None:
 
 @pytest.mark.parametrize("lose", [_removed, _emptied])
 @pytest.mark.parametrize("noticed", [True, False])
-def test_what_was_reserved_in_a_file_that_was_lost_is_kept_in_the_next(
+def test_reservation_of_a_lost_store_is_kept_in_the_next(
     make: MakeStore, directory: Path, lose: Callable[[Path], None], *, noticed: bool
 ) -> None:
-    """Whether or not another process has made the next one meanwhile, without it: it was not complete then."""
+    """The row is written to the next file, which another process may have created without it."""
     store = make()
     reserved = reserve(store, attachment(1), always)
     lose(directory / "state.db")
@@ -163,8 +163,8 @@ def test_what_was_reserved_in_a_file_that_was_lost_is_kept_in_the_next(
     assert reserved.host_ifname == store.read(lambda ledger: ledger.use(ip_address("10.80.1.1"))).holder  # type: ignore[union-attr]
 
 
-def test_what_was_reserved_in_this_file_is_not_written_again(make: MakeStore, directory: Path) -> None:
-    """Keeping it costs a look at the file."""
+def test_reservation_of_the_same_store_is_not_written_twice(make: MakeStore, directory: Path) -> None:
+    """Keeping a row costs one stat of the file."""
     store = make()
     reserved = reserve(store, attachment(1), always)
     before = (directory / "state.db").read_bytes()
@@ -176,8 +176,8 @@ def test_what_was_reserved_in_this_file_is_not_written_again(make: MakeStore, di
     assert ["container1"] == names(store)
 
 
-def test_a_survey_that_fails_leaves_no_half_made_file(directory: Path) -> None:
-    """The next call reads the kernel again, and finds all."""
+def test_failed_recovery_leaves_no_half_made_store(directory: Path) -> None:
+    """The next call reads the kernel again, and finds everything."""
 
     def fail() -> list[Attachment]:
         raise LookupError
@@ -188,8 +188,8 @@ def test_a_survey_that_fails_leaves_no_half_made_file(directory: Path) -> None:
     assert ["container1"] == names(SqliteStore(directory, survey=lambda: [attachment()], timeout=5, **clock))
 
 
-def test_a_file_of_a_newer_version_serves_removals_only(make: MakeStore, directory: Path) -> None:
-    """During an upgrade ADD is told to come again, and DEL works."""
+def test_store_of_a_newer_version_serves_only_del(make: MakeStore, directory: Path) -> None:
+    """During an upgrade ADD is told to try again, and DEL works."""
     make().keep(attachment(1))
     with closing(sqlite3.connect(directory / "state.db")) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -203,8 +203,8 @@ def test_a_file_of_a_newer_version_serves_removals_only(make: MakeStore, directo
     assert [] == names(store)
 
 
-def test_a_writer_that_is_killed_leaves_what_was_before(make: MakeStore, directory: Path) -> None:
-    """Its half-written pages are rolled back by whoever opens the file next."""
+def test_killed_writer_leaves_the_previous_rows(make: MakeStore, directory: Path) -> None:
+    """Half-written pages are rolled back by the process that opens the file next."""
     store = make()
     store.keep(attachment(1))
     before = (directory / "state.db").read_bytes()
@@ -217,8 +217,8 @@ def test_a_writer_that_is_killed_leaves_what_was_before(make: MakeStore, directo
     assert make().read(lambda ledger: ledger.use(ip_address("0.0.0.5"))) is None
 
 
-def test_a_lock_that_stays_busy_is_told(make: MakeStore) -> None:
-    """Every method gives up after the configured time, with code 11."""
+def test_busy_store_lock_is_code_11(make: MakeStore) -> None:
+    """Every method gives up after the configured time."""
     make().keep(attachment(1))
     other = make(timeout=0.02)
 
@@ -234,7 +234,7 @@ def test_a_lock_that_stays_busy_is_told(make: MakeStore) -> None:
 WRITING: dict[str, Callable[[SqliteStore], object]] = {
     "reserve": lambda store: reserve(store, attachment(2), nothing),
     "keep": lambda store: store.keep(attachment(2)),
-    "doom": lambda store: store.mark_terminating(attachment(1).host_ifname),
+    "terminate": lambda store: store.mark_terminating(attachment(1).host_ifname),
     "release": lambda store: store.release(attachment(1).host_ifname),
 }
 METHODS: dict[str, Callable[[SqliteStore], object]] = {
@@ -262,10 +262,10 @@ def locked(directory: Path, how: str) -> Iterator[None]:
     [*((how, method) for how in (BACKUP, BEGINNING) for method in WRITING), *((WRITER, method) for method in METHODS)],
 )
 @pytest.mark.parametrize("opened", [True, False])
-def test_another_programs_lock_is_told(
+def test_database_locked_by_another_program_is_code_11(
     make: MakeStore, directory: Path, how: str, method: str, *, opened: bool
 ) -> None:
-    """While it opens, reads, begins or commits: code 11 names the file, and nothing was done; afterwards all works."""
+    """While opening, reading, beginning or committing, the error names the file and nothing is changed."""
     make().keep(attachment(1))
     store = make(timeout=0.02)
     if opened:
@@ -280,8 +280,10 @@ def test_another_programs_lock_is_told(
 
 @pytest.mark.parametrize("how", [BACKUP, BEGINNING, WRITER])
 @pytest.mark.parametrize("opened", [True, False])
-def test_another_programs_lock_is_waited_for(make: MakeStore, directory: Path, how: str, *, opened: bool) -> None:
-    """It was released before the time was over, so the call knows nothing of it."""
+def test_database_lock_of_another_program_is_waited_for(
+    make: MakeStore, directory: Path, how: str, *, opened: bool
+) -> None:
+    """A lock that is released in time does not affect the call."""
     make().keep(attachment(1))
     store = make(timeout=60)
     if opened:
@@ -305,8 +307,8 @@ def _is_held(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("where", ["state", "state.db"])
-def test_a_place_that_cannot_be_written_is_told(make: MakeStore, directory: Path, where: str) -> None:
-    """It is code 5, naming the path and what to look at."""
+def test_unwritable_store_is_code_5(make: MakeStore, directory: Path, where: str) -> None:
+    """The error names the path and what to check."""
     if where == "state":
         directory.write_text("a file")
     else:
@@ -317,8 +319,8 @@ def test_a_place_that_cannot_be_written_is_told(make: MakeStore, directory: Path
         make().attachments()
 
 
-def test_long_rested_addresses_are_forgotten(make: MakeStore, directory: Path) -> None:
-    """After an hour an address is as good as never used, and the table stays small."""
+def test_addresses_rested_for_an_hour_are_forgotten(make: MakeStore, directory: Path) -> None:
+    """After an hour an address counts as unused, and the table stays small."""
     first, second = attachment(1), attachment(2)
     moments = iter([1000.0, 5000.0])
     store = SqliteStore(directory, survey=list, timeout=5, clock=lambda: next(moments))
@@ -331,8 +333,8 @@ def test_long_rested_addresses_are_forgotten(make: MakeStore, directory: Path) -
     assert [True, False] == [found is None for found in seen]
 
 
-def test_a_search_that_walks_too_far_is_cut_short(make: MakeStore, mocker: MockerFixture) -> None:
-    """The next one goes on where it came to, and in the end each unknown address was found."""
+def test_long_search_for_unused_addresses_is_cut_short(make: MakeStore, mocker: MockerFixture) -> None:
+    """The next search continues where it stopped, and in the end every unused address is found."""
     mocker.patch("slash80.store.ledger._ROWS", 2)
     store, within = make(), Range(ip_address("10.80.1.1"), ip_address("10.80.1.6"))
     for number in (1, 2, 3, 4, 6):
@@ -342,8 +344,8 @@ def test_a_search_that_walks_too_far_is_cut_short(make: MakeStore, mocker: Mocke
     assert [[], [], ["10.80.1.5"]] == found
 
 
-def test_a_file_that_is_removed_in_mid_transaction_costs_that_call_only(make: MakeStore, directory: Path) -> None:
-    """The call fails or is served, and the next one works with what the kernel has."""
+def test_store_removed_in_mid_transaction_affects_one_call(make: MakeStore, directory: Path) -> None:
+    """That call fails or succeeds, and the next one works with the kernel's state."""
     store = make(attachment(2))
     store.keep(attachment(1))
 
@@ -382,8 +384,8 @@ def _held(attachments: Iterable[Attachment]) -> set[tuple[str, object]]:
 
 
 @pytest.mark.parametrize("size", [0, 20000])
-def test_a_file_that_is_damaged_while_it_is_open_is_made_anew(make: MakeStore, directory: Path, size: int) -> None:
-    """The call that finds out goes on with what the kernel knows."""
+def test_store_damaged_while_open_is_created_again(make: MakeStore, directory: Path, size: int) -> None:
+    """The call that notices continues with the kernel's state."""
     store = make(attachment(2))
     store.keep(attachment(1))
     (directory / "state.db").write_bytes(b"x" * size)

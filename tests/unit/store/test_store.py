@@ -35,13 +35,13 @@ class Clock:
 
 @pytest.fixture
 def clock() -> Clock:
-    """Give the clock of the store."""
+    """Return the clock of the store."""
     return Clock()
 
 
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Store:
-    """Give each store, empty."""
+    """Return each kind of store, empty."""
     if request.param == "memory":
         return MemoryStore(clock)
     return SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=clock)
@@ -57,15 +57,15 @@ def use(store: Store, address: object) -> Use | None:
     return store.read(lambda ledger: ledger.use(ip_address(str(address))))
 
 
-def test_nothing_is_known_at_first(store: Store) -> None:
-    """An unknown name is None, and releasing it is no error."""
+def test_empty_store_has_no_attachment(store: Store) -> None:
+    """An unknown name is None, and releasing it is not an error."""
     store.release("s80aaaaaaaaaaaa")
 
     assert (None, []) == (store.get("s80aaaaaaaaaaaa"), store.attachments())
 
 
-def test_a_reservation_is_kept_and_holds_its_addresses(store: Store, clock: Clock) -> None:
-    """The draft is kept with what was chosen, from the moment of the reservation."""
+def test_reservation_holds_its_addresses(store: Store, clock: Clock) -> None:
+    """The draft is stored with the chosen addresses, from the time of the reservation."""
     wanted = attachment()
     kept = reserve(store, replace(wanted, assignment=NOTHING), always(wanted))
 
@@ -73,8 +73,8 @@ def test_a_reservation_is_kept_and_holds_its_addresses(store: Store, clock: Cloc
     assert [wanted.host_ifname] * 2 == [getattr(use(store, a), "holder", "") for a in kept.assignment.addresses]
 
 
-def test_a_choice_sees_what_is_held_and_always_the_same_secret(store: Store) -> None:
-    """Both are read within the reservation's transaction."""
+def test_choice_sees_held_addresses_and_the_secret(store: Store) -> None:
+    """Both are read within the reservation's transaction, and the secret never changes."""
     store.keep(attachment(1))
     seen = []
 
@@ -88,8 +88,8 @@ def test_a_choice_sees_what_is_held_and_always_the_same_secret(store: Store) -> 
     assert (seen[0], True) == (seen[1], len(seen[0][0]) >= 16)
 
 
-def test_a_choice_sees_what_the_container_has(store: Store) -> None:
-    """Its own record and those of its other interfaces, but nobody else's."""
+def test_choice_sees_the_other_attachments_of_the_container(store: Store) -> None:
+    """It sees its own row and those of the container's other interfaces, and no others."""
     mine, other = attachment(1), attachment(2)
     second = attachment(3, key=replace(mine.key, ifname="net1"))
     for each in (mine, other, second):
@@ -104,8 +104,8 @@ def test_a_choice_sees_what_the_container_has(store: Store) -> None:
     assert ["eth0", "net1"] == sorted(seen)
 
 
-def test_nothing_is_kept_when_the_choice_fails(store: Store) -> None:
-    """Whatever it raises comes through."""
+def test_failed_choice_reserves_nothing(store: Store) -> None:
+    """Any exception of the choice propagates, and no row is written."""
 
     def choose(_ledger: Ledger, _secret: bytes, _known: Sequence[Attachment]) -> Assignment:
         raise LookupError
@@ -124,8 +124,8 @@ def test_nothing_is_kept_when_the_choice_fails(store: Store) -> None:
         {"key": Key("c" * 300, "\u00e4\u2003'\";--"), "state": State.PENDING},
     ],
 )
-def test_an_attachment_comes_back_as_it_was_kept(store: Store, changes: dict[str, Any]) -> None:
-    """With every field, also odd ones."""
+def test_attachment_is_read_back_as_it_was_stored(store: Store, changes: dict[str, Any]) -> None:
+    """Every field is read back, also unusual values."""
     kept = attachment(**changes)
     store.keep(kept)
 
@@ -133,8 +133,8 @@ def test_an_attachment_comes_back_as_it_was_kept(store: Store, changes: dict[str
     assert [kept] == store.attachments(kept.key)
 
 
-def test_attachments_come_oldest_first_and_by_container(store: Store) -> None:
-    """Several interfaces of one container are told apart from others'."""
+def test_attachments_are_listed_oldest_first(store: Store) -> None:
+    """They can be listed by container, without those of others."""
     young, old, other = (
         attachment(1, key=Key("a", "eth0"), since=3.0),
         attachment(2, key=Key("a", "eth1"), since=1.0),
@@ -147,7 +147,7 @@ def test_attachments_come_oldest_first_and_by_container(store: Store) -> None:
     assert ([old, young], []) == (store.attachments(Key("a", "")), store.attachments(Key("", "")))
 
 
-def test_keeping_again_replaces(store: Store) -> None:
+def test_storing_an_attachment_again_replaces_it(store: Store) -> None:
     """A pending attachment becomes ready."""
     store.keep(attachment(state=State.PENDING))
     store.keep(attachment(state=State.READY))
@@ -155,8 +155,8 @@ def test_keeping_again_replaces(store: Store) -> None:
     assert [attachment(state=State.READY)] == store.attachments()
 
 
-def test_keeping_takes_an_address_from_whoever_had_it(store: Store) -> None:
-    """After a lost file the kernel knows better; the earlier holder's release does not touch it."""
+def test_storing_an_attachment_takes_its_address_over(store: Store) -> None:
+    """After a lost file the kernel knows better; releasing the earlier holder does not touch the address."""
     before, after = attachment(1), attachment(2, assignment=attachment(1).assignment)
     store.keep(before)
     store.keep(after)
@@ -165,8 +165,8 @@ def test_keeping_takes_an_address_from_whoever_had_it(store: Store) -> None:
     assert Use(after.host_ifname) == use(store, "10.80.1.1")
 
 
-def test_released_addresses_rest_from_now_on(store: Store, clock: Clock) -> None:
-    """The attachment is forgotten, and its addresses remember when."""
+def test_released_addresses_begin_to_rest(store: Store, clock: Clock) -> None:
+    """The attachment is forgotten, and its addresses keep the time of the release."""
     store.keep(attachment())
     clock.now = 500
     store.release(attachment().host_ifname)
@@ -175,16 +175,16 @@ def test_released_addresses_rest_from_now_on(store: Store, clock: Clock) -> None
     assert [Use(None, 500.0)] * 2 == [use(store, a) for a in attachment().assignment.addresses]
 
 
-def test_an_address_that_was_never_used_is_as_new_after_a_release_without_rest(store: Store) -> None:
-    """An attachment that never came to be leaves its addresses as they were before: unknown."""
+def test_unused_address_released_without_rest_is_unused(store: Store) -> None:
+    """An attachment that never existed leaves its addresses unused."""
     reserve(store, attachment(), always(attachment()))
     store.release(attachment().host_ifname, rest=False)
 
     assert [None, None] == [use(store, a) for a in attachment().assignment.addresses]
 
 
-def test_a_release_without_rest_keeps_the_rest_that_was_begun(store: Store, clock: Clock) -> None:
-    """An address that was resting before goes on resting from then."""
+def test_release_without_rest_keeps_an_earlier_rest(store: Store, clock: Clock) -> None:
+    """An address that was resting before continues to rest from that time."""
     store.keep(attachment())
     store.release(attachment().host_ifname)
     clock.now = 300
@@ -194,8 +194,8 @@ def test_a_release_without_rest_keeps_the_rest_that_was_begun(store: Store, cloc
     assert Use(None, 100.0) == use(store, "10.80.1.1")
 
 
-def test_unused_addresses_are_the_gaps(store: Store) -> None:
-    """Neither held nor resting addresses are among them; they come in order and lazily."""
+def test_unused_addresses_are_neither_held_nor_resting(store: Store) -> None:
+    """They come in order, and are computed lazily."""
     for number in (2, 4, 5):
         store.keep(attachment(number))
     store.release(attachment(4).host_ifname)
@@ -207,8 +207,8 @@ def test_unused_addresses_are_the_gaps(store: Store) -> None:
     assert ip_address("2001:db8::") == store.read(lambda ledger: next(iter(ledger.unused(large))))
 
 
-def test_released_addresses_come_longest_ago_first(store: Store, clock: Clock) -> None:
-    """Each pool for itself, at the same moment in the addresses' own order."""
+def test_released_addresses_are_listed_longest_ago_first(store: Store, clock: Clock) -> None:
+    """Each pool is listed separately; at the same time the numeric order decides."""
     for number in (9, 200, 3, 7, 100):
         store.keep(attachment(number))
     for now, number in ((105, 100), (110, 9), (120, 200), (120, 3)):
@@ -222,8 +222,8 @@ def test_released_addresses_come_longest_ago_first(store: Store, clock: Clock) -
     assert 4 == len(store.read(lambda ledger: list(ledger.released(six))))
 
 
-def test_counts_are_of_the_pool(store: Store, clock: Clock) -> None:
-    """What lies outside, or is reserved, is not counted; what rests is counted from a moment on."""
+def test_counts_are_those_of_the_pool(store: Store, clock: Clock) -> None:
+    """Addresses outside the pool or reserved are not counted; resting ones are counted since a given time."""
     for number in (1, 2, 3, 40, 255):
         store.keep(attachment(number))
     for now, number in ((110, 1), (200, 2)):
@@ -239,8 +239,8 @@ def _range(first: str, last: str) -> Range:
     return Range(ip_address(first), ip_address(last))
 
 
-def test_a_dying_attachment_keeps_its_addresses_until_it_is_forgotten(store: Store, clock: Clock) -> None:
-    """Its link is still there, so nobody else may have them; then they rest from that moment on."""
+def test_terminating_attachment_keeps_its_addresses(store: Store, clock: Clock) -> None:
+    """Its link still exists, so its addresses are not handed out; once it is forgotten they begin to rest."""
     store.keep(attachment())
     store.mark_terminating(attachment().host_ifname)
     store.keep(attachment(2))
@@ -253,8 +253,8 @@ def test_a_dying_attachment_keeps_its_addresses_until_it_is_forgotten(store: Sto
     assert (Use(None, clock.now), [attachment(2)]) == (use(store, "10.80.1.1"), store.attachments())
 
 
-def test_the_addresses_of_the_dead_are_those_that_they_still_hold(store: Store) -> None:
-    """Not what was made anew since, nor what another attachment has got after a store was lost."""
+def test_terminating_attachments_list_only_addresses_they_hold(store: Store) -> None:
+    """Neither a new attachment of the same name nor one that got the address after a lost store counts."""
     for number in (1, 2, 3):
         store.keep(attachment(number))
     seen = store.attachments()
@@ -265,8 +265,8 @@ def test_the_addresses_of_the_dead_are_those_that_they_still_hold(store: Store) 
     assert [] == store.held([])
 
 
-def test_what_was_made_anew_is_not_forgotten(store: Store) -> None:
-    """Neither a living attachment of the same name nor one that began to die later."""
+def test_attachment_created_again_is_not_forgotten(store: Store) -> None:
+    """Neither a living attachment of the same name nor one that was terminated later is forgotten."""
     store.keep(attachment())
     store.mark_terminating(attachment().host_ifname)
     seen = store.attachments()
@@ -279,16 +279,16 @@ def test_what_was_made_anew_is_not_forgotten(store: Store) -> None:
     assert [State.TERMINATING] == [one.state for one in store.attachments()]
 
 
-def test_dooming_or_forgetting_what_is_not_known_is_no_error(store: Store) -> None:
-    """Somebody else was faster."""
+def test_terminating_an_unknown_attachment_is_not_an_error(store: Store) -> None:
+    """Another process may have been faster to terminate or forget it."""
     store.mark_terminating("s80aaaaaaaaaaaa")
     store.forget([attachment()])
 
     assert [] == store.attachments()
 
 
-def test_a_range_is_spent_when_all_of_it_is_known(store: Store) -> None:
-    """And no longer when a search has found one that was given back unused."""
+def test_range_is_exhausted_when_every_address_was_used(store: Store) -> None:
+    """It is not exhausted any more once an address that was returned unused is found."""
     within = _range("10.80.1.1", "10.80.1.2")
     for number in (1, 2):
         store.keep(attachment(number))
@@ -301,8 +301,8 @@ def test_a_range_is_spent_when_all_of_it_is_known(store: Store) -> None:
     assert (["10.80.1.2"], False) == store.read(spent)
 
 
-def test_unused_addresses_are_all_given_wherever_the_search_begins(store: Store) -> None:
-    """Also those before the point that an earlier search had come to."""
+def test_search_for_unused_addresses_wraps_around(store: Store) -> None:
+    """Addresses before the point where an earlier search stopped are found too."""
     within = Range(ip_address("0.0.0.0"), ip_address("0.0.0.9"))
     first = store.read(lambda ledger: list(islice(ledger.unused(within), 3)))
     again = store.read(lambda ledger: list(ledger.unused(within)))
@@ -311,8 +311,8 @@ def test_unused_addresses_are_all_given_wherever_the_search_begins(store: Store)
     assert list(range(10)) == sorted(map(int, again))
 
 
-def test_the_prefixes_of_a_network_are_those_that_were_noted_last(store: Store) -> None:
-    """It is told when they are others than before; a network of which nobody hears for an hour is forgotten."""
+def test_prefixes_of_a_network_are_those_of_its_last_add(store: Store) -> None:
+    """A change is reported, and a network that was not used for an hour is forgotten."""
     old, new = ip_network("10.80.1.0/24"), ip_network("2001:db8:0:1:1::/80")
 
     def noted(now: float, network: str, *prefixes: Prefix) -> bool:
@@ -326,8 +326,8 @@ def test_the_prefixes_of_a_network_are_those_that_were_noted_last(store: Store) 
     assert {old, new} == set(at[5]["a"])
 
 
-def test_a_network_is_remembered_for_longer_while_it_has_pods_to_remove(store: Store) -> None:
-    """Also one that came back from the kernel as a hash; one that is not known stays so."""
+def test_network_with_pods_is_not_forgotten(store: Store) -> None:
+    """A network read back from the kernel as a hash counts too; an unknown one stays unknown."""
     names = ["a", "long" * 50]
     for name in names:
         store.read(lambda register, name=name: register.note(name, [ip_network("10.80.1.0/24")], 1))  # type: ignore[misc]
@@ -336,8 +336,8 @@ def test_a_network_is_remembered_for_longer_while_it_has_pods_to_remove(store: S
     assert set(names) == set(store.read(lambda register: register.networks(5000)))
 
 
-def test_a_prefix_is_held_while_an_attachment_has_an_address_of_it(store: Store) -> None:
-    """Dying or not; one that rests does not count."""
+def test_prefix_is_in_use_while_an_attachment_has_its_address(store: Store) -> None:
+    """Terminating attachments count, resting addresses do not."""
     store.keep(attachment(5))
     store.keep(attachment(9))
     store.release(attachment(9).host_ifname)

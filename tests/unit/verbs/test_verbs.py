@@ -20,12 +20,12 @@ def _check(request: Request) -> None:
 
 
 def _add(request: Request) -> None:
-    """ADD for nobody."""
+    """ADD without a sandbox."""
     add(request, STANDALONE, lambda _: None)
 
 
 def test_gc_without_a_list_touches_nothing() -> None:
-    """Not even the state directory is made or looked at."""
+    """Not even the state directory is created or read."""
     assert gc(request_of(conf(stateDir="/proc/nowhere")), STANDALONE) is None  # type: ignore[func-returns-value]
 
 
@@ -33,8 +33,8 @@ def test_gc_without_a_list_touches_nothing() -> None:
 @pytest.mark.parametrize(
     ("keys", "code"), [({"mtu": 5}, 7), ({"ipam": {"type": "x"}}, 2), ({"prevResult": {"cniVersion": "0.4.0"}}, 6)]
 )
-def test_a_configuration_is_judged_before_anything_is_touched(verb: object, keys: Document, code: int) -> None:
-    """ADD and CHECK refuse it the same way, though the sandbox is not there either."""
+def test_configuration_is_validated_before_anything_is_touched(verb: object, keys: Document, code: int) -> None:
+    """ADD and CHECK refuse it the same way, although the sandbox does not exist either."""
     assert callable(verb)
     with pytest.raises(CniError) as caught:
         verb(request_of(conf(**keys), NETNS="/nowhere"))
@@ -42,14 +42,14 @@ def test_a_configuration_is_judged_before_anything_is_touched(verb: object, keys
     assert code == caught.value.code
 
 
-def test_check_needs_a_previous_result() -> None:
-    """Without it there is nothing to check against."""
+def test_check_needs_a_prevresult() -> None:
+    """Without it there is nothing to compare with."""
     with pytest.raises(InvalidConfig, match="prevResult"):
         _check(request_of(conf()))
 
 
-def test_check_is_about_the_sandbox_of_the_result() -> None:
-    """A result of another sandbox is of another attachment."""
+def test_check_refuses_the_result_of_another_sandbox() -> None:
+    """A result of another sandbox belongs to another attachment."""
     previous = {"interfaces": [{"name": "eth0", "sandbox": SANDBOX + "x"}]}
 
     with pytest.raises(InvalidConfig, match="another attachment"):
@@ -57,8 +57,8 @@ def test_check_is_about_the_sandbox_of_the_result() -> None:
 
 
 @pytest.mark.parametrize("verb", [_add, _check])
-def test_the_hosts_own_namespace_is_refused_first(verb: object) -> None:
-    """It gets no interface and cannot be a pod's; the state directory is not touched."""
+def test_host_namespace_is_refused_before_the_state_directory(verb: object) -> None:
+    """It gets no interface, cannot be a pod's, and the state directory is not touched."""
     previous = {"interfaces": [{"name": "eth0", "sandbox": HOST}]}
     assert callable(verb)
     with pytest.raises(BadNetns, match="host's own"):

@@ -38,7 +38,7 @@ PLAN = Plan(
 
 
 def body(kind: str, attrs: list[tuple[str, Any]], **fields: int) -> bytes:
-    """Give what follows the header of a message from the kernel; pyroute2 writes it."""
+    """Return what follows the header of a message from the kernel; pyroute2 writes it."""
     message = KINDS[kind]()
     for name, value in fields.items():
         message[name] = value

@@ -20,7 +20,7 @@ BRIDGE, TUNNEL = {AT: [link("br0", kind="bridge")]}, {AT: [link("wg0", up=0x81)]
 
 
 def taken(way: bytes | int, links: dict[str, Any] = BRIDGE) -> dict[str, str]:
-    """Say what a route takes that the kernel gives for an address of a prefix."""
+    """Return what a route takes, as the kernel returns it for an address of a prefix."""
     address = A6 if isinstance(way, bytes) and way[0] == 10 else A4
     kernel = Kernel({f"ip route get {address}": way if isinstance(way, int) else [way]} | links)
     found = conflicts.routed_elsewhere(kernel, [address], [FOUR, SIX])
@@ -48,8 +48,8 @@ TAKING = {
 
 
 @pytest.mark.parametrize(("way", "what", "words"), TAKING.values(), ids=TAKING.keys())
-def test_a_route_takes_what_it_leads_elsewhere(way: bytes, what: str, words: str) -> None:
-    """All of the prefix that lies in it, and it is named as `ip route` shows it."""
+def test_route_takes_its_part_of_the_prefix(way: bytes, what: str, words: str) -> None:
+    """The part of the prefix inside the route is taken, and it is named as `ip route` shows it."""
     ((found, told),) = taken(way).items()
 
     assert (what, True) == (found, words in told)
@@ -69,13 +69,13 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("way", HARMLESS.values(), ids=HARMLESS.keys())
-def test_a_route_may_do_no_harm(way: bytes | int) -> None:
-    """It leads nowhere, or a pod's own route is narrower."""
+def test_discarding_and_wider_routes_take_nothing(way: bytes | int) -> None:
+    """A route that discards packets, or one wider than the pods' own, takes nothing."""
     assert {} == taken(way)
 
 
-def test_a_way_through_a_tunnel_is_no_subnet() -> None:
-    """Nobody is asked for there; but the subnet of an address of the node's own is one."""
+def test_route_through_a_tunnel_is_not_a_subnet() -> None:
+    """Tunnels have no neighbours; the subnet of an address of the node is one."""
     assert {} == taken(route("0.0.0.0/1", proto=3), TUNNEL)
     assert [WHOLE4] == list(taken(route("10.80.0.0/16", proto=2), TUNNEL))
 
@@ -84,7 +84,7 @@ BESIDE4, BESIDE6 = "ip route get 10.80.0.85", "ip route get 2001:db8:0:1:0:5555:
 
 
 def around(answers: dict[str, Any], *prefixes: Any) -> dict[str, str]:  # noqa: ANN401 -- networks
-    """Say what is taken by the subnets around the prefixes; elsewhere nothing is routed."""
+    """Return what the subnets around the prefixes take, where nothing else is routed."""
     return {str(r.first): words for r, words in conflicts.around(Routed(answers | BRIDGE), prefixes).items()}
 
 
@@ -100,8 +100,8 @@ class Routed(Kernel):
         return super().exchange(steps)
 
 
-def test_a_prefix_inside_an_ipv4_subnet_is_taken() -> None:
-    """Though its cover hides that: an address beside the prefix tells."""
+def test_prefix_inside_an_ipv4_subnet_is_taken() -> None:
+    """The discard route hides the subnet, so an address beside the prefix is looked up."""
     found = around({BESIDE4: [route("10.80.0.0/16", proto=2)]}, FOUR)
 
     assert {"10.80.1.0": "route 10.80.0.0/16 dev br0 proto kernel leads there"} == found
@@ -110,16 +110,16 @@ def test_a_prefix_inside_an_ipv4_subnet_is_taken() -> None:
 
 
 @pytest.mark.parametrize("nearer", [errno.EHOSTUNREACH, [route("10.80.0.0/24", gateway="192.0.2.9")]])
-def test_a_subnet_is_found_behind_narrower_routes(nearer: int | list[bytes]) -> None:
-    """The neighbouring range may be another node's, or one of this one's with its cover."""
+def test_subnet_is_found_behind_narrower_routes(nearer: int | list[bytes]) -> None:
+    """The neighbouring range may belong to another node, or be one of this node's with its discard route."""
     wide = [route("10.80.0.0/16", proto=2)]
 
     found = around({BESIDE4: nearer, "ip route get 10.80.0.170": nearer, "ip route get 10.80.3.85": wide}, FOUR)
     assert ["10.80.1.0"] == list(found)
 
 
-def test_known_hosts_of_an_ipv6_subnet_are_left_out() -> None:
-    """Gateways and neighbours, as far as they lie in the prefix that is carved out of it."""
+def test_known_hosts_of_an_ipv6_subnet_are_excluded() -> None:
+    """Gateways and neighbours inside a prefix that is carved out of the subnet are not handed out."""
     gateways = [route("::/0", gateway="2001:db8:0:1:1::1", proto=77), route("2001:db8::/32", gateway="fe80::a")]
     neighbours = [neighbour("2001:db8:0:1:1::77", "02:00:00:00:00:01"), neighbour("fe80::9", "02:00:00:00:00:02")]
     found = around(
@@ -137,8 +137,8 @@ def test_known_hosts_of_an_ipv6_subnet_are_left_out() -> None:
     } == found
 
 
-def test_a_pool_of_which_all_leads_elsewhere_is_refused() -> None:
-    """STATUS asks for one address after the other, each behind what the one before was taken by."""
+def test_pool_routed_elsewhere_is_refused_by_status() -> None:
+    """STATUS looks up one address after the other, each outside the range taken before."""
     pool = Pool(IPV4, (ip_network("10.80.1.0/29"),))
     halves: dict[str, Any] = {
         "ip route get 10.80.1.1": [route("10.80.1.0/30", proto=4)],
@@ -151,6 +151,6 @@ def test_a_pool_of_which_all_leads_elsewhere_is_refused() -> None:
     conflicts.refuse(Routed(halves | BRIDGE), [pool])
 
 
-def test_a_range_is_all_of_its_network() -> None:
-    """Network and broadcast address too."""
+def test_range_includes_its_edges() -> None:
+    """Network and broadcast address belong to the range too."""
     assert Range(ip_address("10.80.1.0"), ip_address("10.80.1.255")) == Range.of(FOUR)

@@ -19,13 +19,13 @@ GONE = ["ip link set eth0 down", "ip -4 address flush dev eth0", f"ip link set e
 
 
 def buried(host: Kernel, pod: Kernel) -> bool:
-    """Bury the attachment with the pod's namespace at hand."""
+    """Defer the deletion of the attachment, with the pod's namespace open."""
     with patch.object(netns, "socket_inside", lambda _: pod):
         return deferred.defer(host, ATTACHMENT.key, 9)
 
 
 def living(number: int | None = 3, called: int = 3) -> Kernel:
-    """Give a host with the host end, whose other end has index 7 in namespace `number`; the call's is `called`."""
+    """Return a host with the host end, whose peer has index 7 in namespace `number`; the call's is `called`."""
     answers: dict[str, int | list[bytes]] = {
         LOOK[0]: [link(NAME, link=7, link_netnsid=number)],
         LOOK[1]: [body("namespace", [("NETNSA_NSID", called)])],
@@ -34,8 +34,8 @@ def living(number: int | None = 3, called: int = 3) -> Kernel:
 
 
 @pytest.mark.parametrize("address", [0, errno.EADDRNOTAVAIL])
-def test_both_ends_are_put_aside(address: int) -> None:
-    """The pod keeps neither name nor address, if it had one of IPv4, and the host end is put aside at last."""
+def test_deferred_delete_takes_both_ends_out_of_use(address: int) -> None:
+    """The pod's end loses its name and addresses, and the host end is renamed last."""
     host, pod = living(), Kernel({**dict.fromkeys(GONE, 0), GONE[1]: address})
 
     assert buried(host, pod)
@@ -44,8 +44,8 @@ def test_both_ends_are_put_aside(address: int) -> None:
 
 
 @pytest.mark.parametrize(("number", "called"), [(None, 3), (None, -1), (-1, -1), (4, 3)])
-def test_in_another_namespace_nothing_is_touched(number: int | None, called: int) -> None:
-    """There the other end's index may be somebody else's link; so the pair must be deleted at once."""
+def test_deferred_delete_touches_no_other_namespace(number: int | None, called: int) -> None:
+    """There the peer's index may be a foreign link, so the pair must be deleted at once."""
     host, pod = living(number, called % 2**32), Kernel({})
 
     with pytest.raises(Failure, match=f"the other end of {NAME} is not in the namespace"):
@@ -53,8 +53,8 @@ def test_in_another_namespace_nothing_is_touched(number: int | None, called: int
     assert (LOOK, []) == (host.done, pod.done)
 
 
-def test_a_namespace_that_cannot_be_numbered_is_told() -> None:
-    """With the kernel's reason."""
+def test_namespace_without_an_id_is_reported() -> None:
+    """The error has the kernel's reason."""
     host = living()
     host._answers[LOOK[1]] = errno.EBADF
 
@@ -63,8 +63,8 @@ def test_a_namespace_that_cannot_be_numbered_is_told() -> None:
 
 
 @pytest.mark.parametrize("step", GONE)
-def test_a_pods_end_that_resists_is_told(step: str) -> None:
-    """The host end is not put aside then: what is half done must be deleted."""
+def test_refused_change_of_the_pod_end_is_reported(step: str) -> None:
+    """The host end is not deferred then: a half-done attachment must be deleted."""
     host, pod = living(), Kernel({**dict.fromkeys(GONE, 0), step: errno.EBUSY})
 
     with pytest.raises(Failure, match=step):
@@ -81,8 +81,8 @@ def test_a_pods_end_that_resists_is_told(step: str) -> None:
         ([NAME, TERMINATING], False),
     ],
 )
-def test_what_was_put_aside_is_found(links: list[str], there: bool) -> None:  # noqa: FBT001
-    """Unless it has been made again since."""
+def test_deferred_link_is_found_by_its_attachment(links: list[str], there: bool) -> None:  # noqa: FBT001
+    """A deferred link is found, unless the attachment was created again since."""
     assert there == deferred.is_deferred(Kernel({f"{ALL} {name}": [link(name)] for name in links}), ATTACHMENT.key)
 
 
@@ -94,18 +94,18 @@ def test_what_was_put_aside_is_found(links: list[str], there: bool) -> None:  # 
         ({LOOK[0]: [link(NAME, kind="dummy")], LOOK[1]: [body("namespace", [("NETNSA_NSID", 2**32 - 1)])]}, False),
     ],
 )
-def test_nothing_to_put_aside(answers: dict[str, int | list[bytes]], there: bool) -> None:  # noqa: FBT001
-    """No link, one that was put aside before, or somebody else's."""
+def test_deferred_delete_without_a_link_does_nothing(answers: dict[str, int | list[bytes]], there: bool) -> None:  # noqa: FBT001
+    """No link, a deferred one and a foreign one are left alone."""
     assert there == buried(Kernel(answers), Kernel({}))
 
 
 def dying(number: int, **changes: object) -> bytes:
-    """Give a link that was put aside."""
+    """Return a deferred link."""
     return link(f"x80aaaaaaaaaaa{number}", number, **{"group": 21377, **changes})
 
 
-def test_several_are_deleted_in_one_go() -> None:
-    """One message for all of them, and nothing else."""
+def test_deferred_links_are_deleted_in_one_message() -> None:
+    """The group is deleted with one message."""
     host = Kernel({ALL: [dying(1), dying(2), link(NAME), link("eth0", kind="", group=0, ifalias=None)], GROUP: []})
 
     assert 2 == deferred.delete_all(host)
@@ -119,31 +119,31 @@ STRANGER = link("tap0", 9, kind="tun", group=21377, ifalias=None)
 @pytest.mark.parametrize(
     ("links", "group"), [([dying(1), dying(2), STRANGER], None), ([dying(1), dying(2)], errno.EOPNOTSUPP)]
 )
-def test_one_by_one_where_the_group_cannot_go(links: list[bytes], group: int | None) -> None:
-    """With a stranger in the group, who would go with it, or when the kernel refuses."""
+def test_deferred_links_are_deleted_singly_beside_a_foreign_link(links: list[bytes], group: int | None) -> None:
+    """With a foreign link in the group, or when the kernel refuses, each is deleted by itself."""
     host = Kernel({ALL: links, GROUP: group or 0, ALONE[0]: [], ALONE[1]: errno.ENODEV})
 
     assert 2 == deferred.delete_all(host)
     assert [*([GROUP] if group else []), *ALONE] == host.done
 
 
-def test_one_that_lost_its_group_is_deleted_too() -> None:
-    """Its name and alias say whose it is."""
+def test_deferred_link_without_its_group_is_deleted() -> None:
+    """Name and alias identify a link that lost its group."""
     host = Kernel({ALL: [dying(1, group=0), dying(2), dying(3)], GROUP: [], ALONE[0]: []})
 
     assert 3 == deferred.delete_all(host)
     assert [GROUP, ALONE[0]] == host.done
 
 
-def test_nothing_is_dying() -> None:
-    """Then nothing is deleted, whoever is in the group."""
+def test_reaping_without_deferred_links_deletes_nothing() -> None:
+    """The group is not deleted, whatever is in it."""
     host = Kernel({ALL: [STRANGER, link(NAME)]})
 
     assert 0 == deferred.delete_all(host)
     assert [] == host.done
 
 
-def test_what_cannot_be_deleted_is_told() -> None:
-    """With the command."""
+def test_undeletable_deferred_link_names_the_ip_command() -> None:
+    """The error has the `ip` command that fails the same way."""
     with pytest.raises(OSError, match="ip link del x80aaaaaaaaaaa1"):
         deferred.delete_all(Kernel({ALL: [dying(1)], ALONE[0]: errno.EPERM}))

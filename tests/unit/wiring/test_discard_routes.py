@@ -14,8 +14,8 @@ PREFIX = ip_network("2001:db8:0:1:1::/80")
 ADD, DELETE = messages.add_unreachable(PREFIX).what, messages.delete_unreachable(PREFIX).what
 
 
-def test_a_prefix_is_covered_once() -> None:
-    """That it is already is fine, and so is one that is gone; anything else is told with the command."""
+def test_discard_route_is_added_once() -> None:
+    """An existing one, or a missing one at deletion, is fine; any other error has the command."""
     assert [ADD] == discard_routes.ensure(Kernel({ADD: 0}), (PREFIX,))
     assert [] == discard_routes.ensure(Kernel({ADD: errno.EEXIST}), (PREFIX,))
     assert [DELETE] == discard_routes.delete(Kernel({DELETE: 0}), [PREFIX])
@@ -25,8 +25,8 @@ def test_a_prefix_is_covered_once() -> None:
         discard_routes.ensure(Kernel({ADD: errno.EPERM}), (PREFIX,))
 
 
-def test_only_our_covers_are_ours() -> None:
-    """By protocol and metric: others discard packets too."""
+def test_discard_route_is_recognised_by_protocol_and_metric() -> None:
+    """Other programs add discarding routes too."""
     found = [
         route(str(PREFIX), index=1, kind=7, priority=2**32 - 1),
         route("2001:db8:1::/48", kind=7, proto=4, priority=2**32 - 1),

@@ -205,8 +205,8 @@ def _said(message: Any, name: str) -> Any:  # noqa: ANN401 -- any attribute
 
 
 @pytest.mark.parametrize(("step", "kind", "number", "flags", "fields"), [found[:-1] for found in MESSAGES], ids=IDS)
-def test_pyroute2_reads_what_we_mean(step: Step, kind: Any, number: int, flags: int, fields: Fields) -> None:  # noqa: ANN401
-    """Type, flags, and every field and attribute are those of the command; None is an attribute that is not there."""
+def test_message_is_what_pyroute2_parses(step: Step, kind: Any, number: int, flags: int, fields: Fields) -> None:  # noqa: ANN401
+    """Type, flags and every attribute are those of the command; None is an attribute that is not there."""
     message = _decoded(step, kind)
 
     assert (number, flags, len(step.message)) == (
@@ -217,15 +217,15 @@ def test_pyroute2_reads_what_we_mean(step: Step, kind: Any, number: int, flags: 
 
 
 @pytest.mark.parametrize(("step", "text"), [(found[0], found[-1]) for found in MESSAGES], ids=IDS)
-def test_people_are_told_the_command_that_does_the_same(step: Step, text: str) -> None:
-    """It can be pasted into a shell."""
+def test_message_names_the_equivalent_ip_command(step: Step, text: str) -> None:
+    """The command can be pasted into a shell."""
     assert text == step.what
     assert ["ip"] == shlex.split(re.sub(r"[()]", "", text))[:1]
 
 
 @pytest.mark.parametrize("index", [0, 70000])
-def test_both_ends_are_made_in_one_message(index: int) -> None:
-    """With name, MAC, MTU, group, queues and the pod's namespace, so that nothing is changed afterwards."""
+def test_veth_pair_is_created_in_one_message(index: int) -> None:
+    """Name, MAC, MTU, group, queues and the pod's namespace are in it, so that nothing is changed afterwards."""
     message = _decoded(messages.create_pair(PLAN, 9, index=index), LINK)
     peer = message.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA").get_attr("VETH_INFO_PEER")
     names = ("IFLA_IFNAME", "IFLA_ADDRESS", "IFLA_MTU", "IFLA_NUM_TX_QUEUES", "IFLA_NUM_RX_QUEUES")
@@ -236,8 +236,8 @@ def test_both_ends_are_made_in_one_message(index: int) -> None:
     assert 9 == peer.get_attr("IFLA_NET_NS_FD")
 
 
-def test_the_command_for_both_ends_has_all_of_it() -> None:
-    """Long, but whole."""
+def test_veth_pair_command_is_complete() -> None:
+    """The command is long and contains every setting."""
     expected = (
         f"ip link add {PLAN.host_ifname} address {PLAN.host_mac} mtu 1500 group 21376 numtxqueues 1 numrxqueues 1 "
         "type veth peer name eth0 address 02:00:5e:00:53:01 mtu 1500 numtxqueues 1 numrxqueues 1 netns /run/netns/pod"
@@ -246,13 +246,13 @@ def test_the_command_for_both_ends_has_all_of_it() -> None:
     assert expected == messages.create_pair(PLAN, 9).what
 
 
-def test_an_interface_name_may_be_any_letters() -> None:
-    """The kernel takes them as UTF-8."""
+def test_interface_name_may_be_utf8() -> None:
+    """The kernel takes names as UTF-8."""
     assert "ää".encode() + b"\0" in messages.get_link("ää").message
 
 
-def test_settings_of_a_link_are_nested_by_family() -> None:
-    """A host end forwards IPv4 and makes itself no IPv6 address, a pod's end answers ARP; also with one family."""
+def test_link_settings_are_nested_by_family() -> None:
+    """A host end forwards IPv4 and has no link-local address, a pod's end answers ARP; also with one family."""
     both, four, six = (
         messages.configure_host_end(NAME, 5, families).message for families in (FAMILIES, (IPV4,), (IPV6,))
     )

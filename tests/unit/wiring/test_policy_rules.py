@@ -19,8 +19,8 @@ def read(body: bytes) -> policy_rules.Rule:
     return found
 
 
-def test_a_rule_is_read_with_all_that_matters() -> None:
-    """Also what the kernel says in the header only."""
+def test_routing_rule_is_parsed() -> None:
+    """Attributes and what only the header says are read."""
     found = read(rule(7, 52, src=PODS, dst="192.0.2.0/24", iifname="eth0", suppress_prefixlen=0))
 
     assert (7, 1, 52, "eth0", 0) == (found.priority, found.action, found.table, found.iif, found.suppressed)
@@ -38,8 +38,8 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_rule_is_told_as_people_see_it(text: str) -> None:
-    """So that they find it in `ip rule`."""
+def test_routing_rule_is_shown_as_ip_rule_does(text: str) -> None:
+    """The text can be found in the output of `ip rule`."""
     assert text == read(TEXTS[text]).text
 
 
@@ -60,8 +60,8 @@ def test_a_rule_is_told_as_people_see_it(text: str) -> None:
         (rule(7, tos=4), False, False),
     ],
 )
-def test_a_rule_is_for_some_packets(body: bytes, to_pod: bool, from_pod: bool) -> None:  # noqa: FBT001
-    """What the node sends has no source yet; what a pod sends comes in by its host end."""
+def test_routing_rule_matches_some_packets(body: bytes, to_pod: bool, from_pod: bool) -> None:  # noqa: FBT001
+    """The node's own packets have no source yet; a pod's packets come in through its host end."""
     found = read(body)
 
     matched = found.matches(POD, None, "lo"), found.matches(THERE, POD, "s80aaaaaaaaaaaa")

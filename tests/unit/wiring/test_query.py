@@ -16,8 +16,8 @@ from unit.wiring.plans import PLAN, address, link, neighbour, route
 NAME = PLAN.host_ifname
 
 
-def test_a_link_is_read_with_all_that_matters() -> None:
-    """Also its kind, which is nested."""
+def test_link_is_parsed_with_its_kind() -> None:
+    """All fields of a link are read, also the nested kind."""
     found = query.link(Kernel({f"ip link show {NAME}": [link(NAME)]}), NAME)
 
     assert found is not None
@@ -25,16 +25,16 @@ def test_a_link_is_read_with_all_that_matters() -> None:
     assert (21376, PLAN.alias, "veth", True) == (found.group, found.alias, found.kind, found.up)
 
 
-def test_a_link_may_lack_what_others_have() -> None:
-    """A tunnel has no MAC, most links no alias."""
+def test_link_may_lack_mac_and_alias() -> None:
+    """A tunnel has no MAC, and most links have no alias."""
     bare = link("tun0", address=None, ifalias=None, group=None, up=0)
     (found,) = query.links(Kernel({"ip link show": [bare]}))
 
     assert (None, "", 0, False) == (found.mac, found.alias, found.group, found.up)
 
 
-def test_a_link_that_was_seen_several_times_is_one() -> None:
-    """As it was seen last: it may have been renamed between two readings."""
+def test_link_seen_twice_is_returned_once() -> None:
+    """The later sight counts, since it may have been renamed between two dumps."""
     (found,) = query.links(
         Kernel({"ip link show": [link(NAME), link("x80aaaaaaaaaaaa", group=21377)]}), allow_interrupted=True
     )
@@ -43,8 +43,8 @@ def test_a_link_that_was_seen_several_times_is_one() -> None:
 
 
 @pytest.mark.parametrize(("code", "found"), [(errno.ENODEV, None), (errno.EPERM, NetlinkError)])
-def test_only_a_link_that_is_not_there_is_none(code: int, found: type[NetlinkError] | None) -> None:
-    """Any other refusal is told."""
+def test_missing_link_is_none_and_other_errors_are_raised(code: int, found: type[NetlinkError] | None) -> None:
+    """Only ENODEV means that there is no such link."""
     kernel = Kernel({f"ip link show {NAME}": code})
     if found is None:
         assert query.link(kernel, NAME) is None
@@ -53,16 +53,16 @@ def test_only_a_link_that_is_not_there_is_none(code: int, found: type[NetlinkErr
         query.link(kernel, NAME)
 
 
-def test_addresses_are_read_in_both_families() -> None:
-    """With length and scope."""
+def test_addresses_of_both_families_are_parsed() -> None:
+    """Length and scope are read too."""
     rows = [address(ip_address("169.254.1.1"), 32, scope=254), address(ip_address("fe80::1"), 64, scope=253)]
     found = query.addresses(Kernel({"ip address show (index 5)": rows}), 5)
 
     assert [("169.254.1.1", 32, 254), ("fe80::1", 64, 253)] == [(str(a.address), a.length, a.scope) for a in found]
 
 
-def test_routes_are_read() -> None:
-    """Default routes, those through a gateway, to nowhere, and with a metric."""
+def test_routes_are_parsed() -> None:
+    """Default routes, those through a gateway, discarding ones, and those with a metric are read."""
     rows = [
         route("::/0", gateway="fe80::2", proto=9, priority=1024),
         route("2001:db8::/80", index=0, kind=7),
@@ -76,15 +76,15 @@ def test_routes_are_read() -> None:
     assert (5, 180, 1400) == (host.index, host.protocol, host.mtu)
 
 
-def test_a_namespace_without_routes_has_none() -> None:
-    """It has no main table either, which is no failure; any other refusal is."""
+def test_missing_main_table_means_no_routes() -> None:
+    """A namespace without routes has no main table, which is not an error; any other refusal is."""
     assert [] == query.routes(Kernel({"ip -4 route show": errno.ENOENT}), IPV4)
     with pytest.raises(NetlinkError):
         query.routes(Kernel({"ip -4 route show": errno.EPERM}), IPV4)
 
 
-def test_neighbours_without_a_mac_are_left_out() -> None:
-    """They failed, or are being asked for."""
+def test_neighbours_without_a_mac_are_ignored() -> None:
+    """Such entries failed, or are being resolved."""
     rows = [
         neighbour("fe80::1", "02:00:00:00:00:01"),
         neighbour("169.254.1.1", "02:00:00:00:00:01", 2),
@@ -97,8 +97,8 @@ def test_neighbours_without_a_mac_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("answer", [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL])
-def test_the_way_to_an_address_may_be_none(answer: int) -> None:
-    """There is no route, or one that discards packets."""
+def test_route_lookup_may_find_no_route(answer: int) -> None:
+    """Without a route, or with one that discards packets, the lookup returns None."""
     kernel = Kernel({"ip route get 10.0.0.1": [route("10.0.0.1/32", kind=2, table=255)], "ip route get ::1": answer})
     way, none = query.route_lookups(kernel, [ip_address("10.0.0.1"), ip_address("::1")])
 
@@ -106,8 +106,8 @@ def test_the_way_to_an_address_may_be_none(answer: int) -> None:
     assert (2, 255, None) == (way.kind, way.table, none)
 
 
-def test_a_gateway_of_the_other_family_is_read() -> None:
-    """An IPv4 route may lead through a router's IPv6 address (RFC 5549)."""
+def test_gateway_of_the_other_family_is_parsed() -> None:
+    """An IPv4 route may use a router's IPv6 address (RFC 5549)."""
     via = struct.pack("=HH", 22, 18) + struct.pack("=H", 10) + ip_address("fe80::a").packed + bytes(2)
     (found,) = query.routes(Kernel({"ip -4 route show": [route("10.0.0.0/8") + via]}), IPV4)
 
@@ -115,8 +115,8 @@ def test_a_gateway_of_the_other_family_is_read() -> None:
 
 
 @pytest.mark.parametrize(("flags", "arp"), [(1, True), (0x81, False)])
-def test_a_tunnel_asks_for_no_neighbours(flags: int, arp: bool) -> None:  # noqa: FBT001
-    """As the kernel's NOARP says."""
+def test_link_without_arp_is_recognised(flags: int, arp: bool) -> None:  # noqa: FBT001
+    """The kernel sets NOARP on a link that resolves no neighbours."""
     found = query.link_at(Kernel({AT: [link("wg0", up=flags)]}), 5)
 
     assert (arp, None) == (found and found.arp, query.link_at(Kernel({}), 5))
@@ -136,6 +136,6 @@ WAY6, WAY4, AT = "ip route get 2000::", "ip route get 192.88.99.0", "ip link sho
         ({WAY6: errno.ENETUNREACH, WAY4: errno.ENETUNREACH}, 1500),
     ],
 )
-def test_the_mtu_is_that_of_the_way_out(answers: dict[str, int | list[bytes]], mtu: int) -> None:
-    """The IPv6 default route's or its link's, else of the IPv4 one, else 1500; never more than a pair can have."""
+def test_mtu_is_that_of_the_default_route(answers: dict[str, int | list[bytes]], mtu: int) -> None:
+    """The IPv6 default route's or its link's, else the IPv4 one's, else 1500; never more than a pair can have."""
     assert mtu == query.uplink_mtu(Kernel(answers))

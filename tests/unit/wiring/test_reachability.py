@@ -25,22 +25,22 @@ MAIN = {"ip -4 route show": [OWN, OUT]}
 def errors(
     to_pod: bytes | int, out: bytes | int, *rules: bytes, addresses: Sequence[Any] = (POD,), **tables: list[bytes]
 ) -> list[CniError]:
-    """Say what is wrong with the kernel's two answers, where it has these rules and tables."""
+    """Return what is wrong with the kernel's two answers, with these rules and tables."""
     answers = [Response(a) if isinstance(a, int) else Response(messages=[Message(0, a)]) for a in (to_pod, out)]
     known: dict[str, Any] = {"ip -4 rule show": [*USUAL, *rules], ANYWHERE: [OUT], **LINKS, **MAIN}
     known |= {f"ip -4 route show table {name[1:]}": routes for name, routes in tables.items()}
     return list(reachability._wrong(Kernel(known), NAME, INDEX, addresses=addresses, answers=answers))
 
 
-def test_right_answers_need_no_further_look() -> None:
-    """To the pod by its own route, and out by any."""
+def test_correct_routes_need_no_rule_lookup() -> None:
+    """The pod's own route in and any route out are correct, and rules are not read."""
     assert [] == errors(OWN, OUT)
     assert reachability.questions(NAME, INDEX, [POD])[0].what == TO
 
 
 @pytest.mark.parametrize("answer", [errno.EHOSTUNREACH, errno.EINVAL, route("0.0.0.0/0", index=6, table=52)])
-def test_a_rule_that_leads_away_from_a_pod_is_named(answer: bytes | int) -> None:
-    """Whether the kernel tells of a route or of a refusal."""
+def test_routing_rule_that_diverts_a_pod_is_named(answer: bytes | int) -> None:
+    """The kernel may return a route or a refusal, and the rule is named in either case."""
     (error,) = errors(
         answer, OUT, rule(7, 52, dst="10.80.1.0/24"), t52=[route("0.0.0.0/0", index=6, proto=3, table=52)]
     )
@@ -52,8 +52,8 @@ def test_a_rule_that_leads_away_from_a_pod_is_named(answer: bytes | int) -> None
     )
 
 
-def test_rules_are_followed_as_the_kernel_does() -> None:
-    """Past tables that have nothing for it, a throw and suppressed routes, over a goto, up to the one that decides."""
+def test_routing_rules_are_followed_like_the_kernel() -> None:
+    """Tables without a match, throw routes, suppressed routes and goto are handled, up to the deciding rule."""
     rules = [
         rule(1, 51),
         rule(2, 52),
@@ -68,8 +68,8 @@ def test_rules_are_followed_as_the_kernel_does() -> None:
     assert "rule '6: from all to 10.80.0.0/16 unreachable' discards them" in str(error)
 
 
-def test_the_narrowest_route_with_the_lowest_metric_decides() -> None:
-    """Of a table that the rule leads to."""
+def test_longest_prefix_with_the_lowest_metric_decides() -> None:
+    """It is the route of the table to which the rule leads."""
     table = [
         route("0.0.0.0/0", index=6, proto=3, table=52),
         route("10.80.1.0/24", index=0, kind=6, proto=4, table=52, priority=9),
@@ -80,13 +80,13 @@ def test_the_narrowest_route_with_the_lowest_metric_decides() -> None:
     assert "sends them to route prohibit 10.80.1.0/24 proto static table 52" in str(error)
 
 
-def test_what_only_seems_wrong_is_not_told() -> None:
-    """Where the rules lead to the pod's own route the link was not up yet when the kernel was asked."""
+def test_transient_wrong_route_is_not_reported() -> None:
+    """If the rules lead to the pod's own route, the link was not up yet when the kernel was asked."""
     assert [] == errors(errno.EHOSTUNREACH, OUT)
 
 
-def test_another_route_to_the_address_is_no_rule() -> None:
-    """It is named by ADD; CHECK says of the pod's route that it is overridden."""
+def test_overriding_route_is_not_reported_as_a_rule() -> None:
+    """ADD names such a route, and CHECK says that the pod's route is overridden."""
     other = route("10.80.1.1/32", index=6, proto=4)
     known: dict[str, Any] = {"ip -4 rule show": USUAL, TO: [other], ANYWHERE: [OUT], **LINKS}
     known |= {"ip -4 route show": [other], f"{ANYWHERE} from {POD} iif {NAME}": [OUT]}
@@ -102,16 +102,16 @@ def test_another_route_to_the_address_is_no_rule() -> None:
         )
 
 
-def test_a_rule_that_holds_a_pod_in_is_named() -> None:
-    """The kernel does not say more than that it refuses."""
+def test_routing_rule_that_blocks_egress_is_named() -> None:
+    """The kernel only returns a refusal."""
     (error,) = errors(OWN, errno.EINVAL, rule(7, 52, src="10.80.1.0/24"), t52=[route("0.0.0.0/0", kind=6, table=52)])
 
     assert BelongsToAnother is type(error)
     assert "rule '7: from 10.80.1.0/24 lookup 52' sends them to route blackhole default" in str(error)
 
 
-def test_where_the_node_has_no_way_out_pods_need_none() -> None:
-    """A site may be closed to the world."""
+def test_node_without_a_default_route_needs_no_egress() -> None:
+    """A site may be closed to the Internet."""
     answers = [Response(messages=[Message(0, OWN)]), Response(errno.ENETUNREACH)]
     kernel = Kernel({ANYWHERE: errno.ENETUNREACH})
 
@@ -125,8 +125,8 @@ def test_where_the_node_has_no_way_out_pods_need_none() -> None:
         ("", "No route to host; look at"),
     ],
 )
-def test_a_setting_that_holds_a_pod_in_is_named(mocker: MockerFixture, setting: str, words: str) -> None:
-    """Or what the kernel says, with the command that says the same."""
+def test_sysctl_that_blocks_egress_is_named(mocker: MockerFixture, setting: str, words: str) -> None:
+    """The setting is named, or the kernel's answer with the equivalent command."""
     mocker.patch("slash80.wiring.reachability.sysctl.keeps_from_forwarding", return_value=setting)
     (error,) = errors(OWN, errno.EHOSTUNREACH)
 

@@ -21,21 +21,21 @@ def _kernel(*links: bytes, **routes: list[bytes]) -> Kernel:
     return Kernel({"ip link show": list(links), **HOST_ROUTES, **routes})
 
 
-def test_an_attachment_is_read_back_from_its_link_and_routes() -> None:
-    """Key and network from the alias, addresses from the routes; the rest the kernel does not know."""
+def test_attachment_is_recovered_from_link_and_routes() -> None:
+    """Key and network come from the alias, addresses from the routes; the rest is unknown to the kernel."""
     assert [LOST] == list(recover.attachments(_kernel(link("lo", 1, kind="", group=0), link(NAME))))
 
 
-def test_only_our_host_routes_tell_addresses() -> None:
-    """Not a wider one, not another protocol's, not another link's."""
+def test_only_host_routes_of_slash80_are_addresses() -> None:
+    """A wider route, another protocol's, and one on another link are ignored."""
     four = [route("10.80.1.0/24"), route("10.80.1.7/32", proto=3), route("10.80.1.8/32", index=6)]
     kernel = _kernel(link(NAME), **{"ip -4 route show": four, "ip -6 route show": []})
 
     assert [Assignment(None, None, None)] == [found.assignment for found in recover.attachments(kernel)]
 
 
-def test_a_long_id_comes_back_hashed_under_its_own_name() -> None:
-    """The name of the link still tells whose it is."""
+def test_long_id_is_recovered_as_its_hash() -> None:
+    """The name of the link still identifies the attachment."""
     key = Key("c" * 400, "eth0")
     (found,) = recover.attachments(_kernel(link(key.host_ifname, ifalias=alias_of(key, "net"))))
 
@@ -48,19 +48,19 @@ def test_a_long_id_comes_back_hashed_under_its_own_name() -> None:
         {"name": "eth0"},
         {"kind": "dummy"},
         {"group": 0, "ifalias": None},
-        {"group": 0, "ifalias": "somebody's"},
+        {"group": 0, "ifalias": "foreign"},
     ],
 )
-def test_a_link_of_others_is_no_host_end(changes: dict[str, Any]) -> None:
-    """By name, kind, and group or alias; one of these alone is anybody's."""
+def test_foreign_link_is_not_a_host_end(changes: dict[str, Any]) -> None:
+    """Name, kind, and group or alias are needed; any single one may be another program's."""
     found = {"name": NAME, **changes}
 
     assert [] == recover.host_ends(_kernel(link(**found)))
 
 
 @pytest.mark.parametrize("changes", [{"group": 0}, {"ifalias": None}])
-def test_a_host_end_is_known_though_somebody_changed_it(changes: dict[str, Any]) -> None:
-    """Its group or its alias is enough; without the alias its owner is not known."""
+def test_changed_host_end_is_still_recognised(changes: dict[str, Any]) -> None:
+    """Its group or its alias is enough; without the alias its owner is unknown."""
     kernel = _kernel(link(NAME, **changes))
 
     assert [NAME] == [found.name for found in recover.host_ends(kernel)]

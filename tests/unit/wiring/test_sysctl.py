@@ -16,7 +16,7 @@ OTHERS = f"20010db8{'0' * 24} 40 {'0' * 32} 00 {'0' * 32} 00000100 1 0 00050001 
 
 @pytest.fixture
 def root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Give a /proc/sys/net of a node that does not forward, and whose way out is learned."""
+    """Return a /proc/sys/net of a node that does not forward, and whose default route is learned."""
     keys = {"ipv4/ip_forward": "0", "ipv6/conf/all/forwarding": "0", "ipv6/conf/lo/disable_ipv6": "0"}
     for link in ("eth0.5", "eth1", "eth2"):
         keys |= {f"ipv6/conf/{link}/accept_ra": "1", f"ipv6/conf/{link}/disable_ipv6": "1"}
@@ -35,11 +35,11 @@ def _values(root: Path, *keys: str) -> list[str]:
 
 
 def _nobody(key: str, value: str) -> None:
-    """Hear what a setting was, and forget it."""
+    """Ignore what a setting was."""
 
 
-def test_what_was_set_can_be_set_back(root: Path) -> None:
-    """Each setting is told before it is written, and goes back to what it was at first, but not if it was changed."""
+def test_sysctl_is_journaled_and_restored(root: Path) -> None:
+    """Each setting is recorded before it is written, and restored to its first value unless it was changed since."""
     told: list[tuple[str, str]] = []
     sysctl.forward(FAMILIES, lambda key, value: told.append((key, value)))
     sysctl.forward(FAMILIES, lambda key, value: told.append((key, value)))
@@ -52,8 +52,8 @@ def test_what_was_set_can_be_set_back(root: Path) -> None:
     assert ["1", "2", "0"] == _values(root, accept, forward4, forward6)
 
 
-def test_the_setting_that_keeps_a_link_from_forwarding_is_named(root: Path) -> None:
-    """With slashes, since a link's name may have dots; IPv6 has one for all links only."""
+def test_sysctl_that_stops_forwarding_is_named(root: Path) -> None:
+    """Slashes separate its parts, since a link's name may have dots; IPv6 has one setting for all links only."""
     (root / "ipv4/ip_forward").write_text("1")
     (root / "ipv4/conf/s80a.b").mkdir(parents=True)
     (root / "ipv4/conf/s80a.b/forwarding").write_text("0")
@@ -65,8 +65,8 @@ def test_the_setting_that_keeps_a_link_from_forwarding_is_named(root: Path) -> N
     assert ["", ""] == [sysctl.keeps_from_forwarding(family, "s80a.b") for family in FAMILIES]
 
 
-def test_settings_are_written_where_they_can_be(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A container's own /proc/sys is read-only, another mount of it is not."""
+def test_sysctl_is_written_through_a_writable_mount(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A container's own /proc/sys is read-only, and another mount of it is not."""
     other = tmp_path_factory.mktemp("other")
     (other / "ipv4").mkdir()
     sysctl.write_below(other)
@@ -78,22 +78,22 @@ def test_settings_are_written_where_they_can_be(root: Path, tmp_path_factory: py
     assert ("0\n", "1") == ((root / "ipv4/ip_forward").read_text(), (other / "ipv4/ip_forward").read_text())
 
 
-def test_forwarding_keeps_the_learned_way_out(root: Path) -> None:
-    """Where a router's advertisement made the default route, further ones are accepted; nowhere else."""
+def test_forwarding_keeps_a_learned_default_route(root: Path) -> None:
+    """Router advertisements stay accepted on links with a learned default route, and only there."""
     sysctl.forward(FAMILIES, _nobody)
 
     assert ["1", "1"] == _values(root, "ipv4/ip_forward", "ipv6/conf/all/forwarding")
     assert ["2", "1", "1"] == _values(root, *(f"ipv6/conf/{link}/accept_ra" for link in ("eth0.5", "eth1", "eth2")))
 
 
-def test_only_the_families_in_use_are_forwarded(root: Path) -> None:
-    """A node with IPv4 pods is no IPv6 router."""
+def test_forwarding_is_enabled_for_families_in_use(root: Path) -> None:
+    """A node with IPv4 pods does not become an IPv6 router."""
     sysctl.forward((IPV4,), _nobody)
 
     assert ["1", "0", "1"] == _values(root, "ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv6/conf/eth0.5/accept_ra")
 
 
-def test_a_node_that_forwards_already_is_left_alone(root: Path) -> None:
+def test_forwarding_node_is_left_alone(root: Path) -> None:
     """Its administrator has decided about router advertisements."""
     (root / "ipv6/conf/all/forwarding").write_text("1\n")
     sysctl.forward((IPV6,), _nobody)
@@ -101,8 +101,8 @@ def test_a_node_that_forwards_already_is_left_alone(root: Path) -> None:
     assert ["1"] == _values(root, "ipv6/conf/eth0.5/accept_ra")
 
 
-def test_forwarding_is_refused_where_the_way_out_would_be_lost(root: Path) -> None:
-    """If the advertisements cannot be accepted, forwarding is not switched on."""
+def test_forwarding_is_refused_if_the_default_route_would_be_lost(root: Path) -> None:
+    """If advertisements cannot be accepted, forwarding is not enabled."""
     (root / "ipv6/conf/eth0.5/accept_ra").unlink()
     (root / "ipv6/conf/eth0.5/accept_ra").mkdir()
     with pytest.raises(Failure, match=r"cannot set net\.ipv6\.conf\.eth0\.5\.accept_ra to 2"):
@@ -111,7 +111,7 @@ def test_forwarding_is_refused_where_the_way_out_would_be_lost(root: Path) -> No
     assert ["0"] == _values(root, "ipv6/conf/all/forwarding")
 
 
-def test_a_setting_that_is_right_is_not_written(root: Path) -> None:
+def test_sysctl_with_the_right_value_is_not_written(root: Path) -> None:
     """/proc/sys may be read-only."""
     before = (root / "ipv4/ip_forward").stat().st_mtime_ns
     sysctl.write("ipv4/ip_forward", "0")
@@ -120,8 +120,8 @@ def test_a_setting_that_is_right_is_not_written(root: Path) -> None:
 
 
 @pytest.mark.parametrize(("found", "left"), [("2", "0"), ("1", "1"), ("0", "0")])
-def test_a_host_end_follows_no_router_of_a_pod(root: Path, found: str, left: str) -> None:
-    """Only on a node whose default is 2 would it, since it has the default."""
+def test_host_end_ignores_router_advertisements(root: Path, found: str, left: str) -> None:
+    """A new link inherits the default, so accept_ra is changed only where the default is 2."""
     for name in ("default", "eth1"):
         (root / f"ipv6/conf/{name}").mkdir(exist_ok=True)
         (root / f"ipv6/conf/{name}/accept_ra").write_text(found)
@@ -130,8 +130,8 @@ def test_a_host_end_follows_no_router_of_a_pod(root: Path, found: str, left: str
     assert [left] == _values(root, "ipv6/conf/eth1/accept_ra")
 
 
-def test_ipv6_is_switched_on_where_it_is_wanted(root: Path) -> None:
-    """For the links that are named; what else is there already is somebody else's."""
+def test_ipv6_is_enabled_for_the_named_links(root: Path) -> None:
+    """Other existing links are not changed."""
     for name in ("lo", "default", "eth0", "eth1"):
         (root / f"ipv6/conf/{name}").mkdir(exist_ok=True)
         (root / f"ipv6/conf/{name}/disable_ipv6").write_text("1")
@@ -141,8 +141,8 @@ def test_ipv6_is_switched_on_where_it_is_wanted(root: Path) -> None:
     assert ["0", "0", "0", "1"] == _values(root, *(f"ipv6/conf/{name}/disable_ipv6" for name in names))
 
 
-def test_a_family_that_the_kernel_lacks_is_told(root: Path) -> None:
-    """It names the family and what is configured."""
+def test_missing_ipv6_in_the_kernel_is_named(root: Path) -> None:
+    """The error names the family and what is configured."""
     sysctl.require(FAMILIES)
     (root / "ipv6/conf/all/forwarding").unlink()
     sysctl.require((IPV4,))
@@ -151,8 +151,8 @@ def test_a_family_that_the_kernel_lacks_is_told(root: Path) -> None:
         sysctl.require(FAMILIES)
 
 
-def test_ipv6_addresses_are_kept_where_nothing_may_be_mounted(root: Path, mocker: MockerFixture) -> None:
-    """Then the usual /proc/sys is written; where that cannot be either, the caller hears of it."""
+def test_keep_addr_on_down_falls_back_to_the_usual_procfs(root: Path, mocker: MockerFixture) -> None:
+    """Without a mount the usual /proc/sys is written; if that fails too, the caller gets the error."""
     mocker.patch.object(sysctl, "_own_procfs").write.side_effect = PermissionError
     (root / "ipv6/conf/eth1/keep_addr_on_down").write_text("0")
     sysctl.keep_ipv6("eth1")

@@ -19,8 +19,8 @@ FOUR = PLAN.addresses[0]
 
 
 @pytest.mark.parametrize(("code", "gone"), [([], True), (errno.ENODEV, True)])
-def test_a_host_end_of_ours_is_deleted(code: int | list[bytes], gone: bool) -> None:  # noqa: FBT001
-    """And it does not matter that the kernel was faster."""
+def test_host_end_is_deleted(code: int | list[bytes], gone: bool) -> None:  # noqa: FBT001
+    """It does not matter if the kernel deleted it first."""
     kernel = Kernel({SHOW: [link(NAME)], DELETE: code})
 
     assert gone == veth.detach(kernel, NAME)
@@ -28,16 +28,16 @@ def test_a_host_end_of_ours_is_deleted(code: int | list[bytes], gone: bool) -> N
 
 
 @pytest.mark.parametrize("found", [errno.ENODEV, [link(NAME, kind="dummy")], [link(NAME, group=0, ifalias=None)]])
-def test_nothing_of_others_is_deleted(found: int | list[bytes]) -> None:
-    """A link of that name that we did not make stays, and none at all is fine."""
+def test_foreign_link_is_not_deleted(found: int | list[bytes]) -> None:
+    """A link of that name without slash80's marks stays, and a missing one is fine."""
     kernel = Kernel({SHOW: found})
 
     assert not veth.detach(kernel, NAME)
     assert [SHOW, SHOW.replace("s80", "x80")] == kernel.done
 
 
-def test_a_host_end_that_is_dying_already_is_deleted_too() -> None:
-    """Whichever name it has, or both."""
+def test_deferred_host_end_is_deleted() -> None:
+    """It is deleted under either name, or both."""
     dying = DELETE.replace("s80", "x80")
     kernel = Kernel({SHOW.replace("s80", "x80"): [link(dying_name(NAME), group=21377)], dying: []})
 
@@ -45,27 +45,27 @@ def test_a_host_end_that_is_dying_already_is_deleted_too() -> None:
     assert dying in kernel.done
 
 
-def test_a_deletion_that_is_refused_is_told_with_the_command() -> None:
-    """It can be tried by hand."""
+def test_refused_deletion_names_the_ip_command() -> None:
+    """The `ip` command in the message can be tried by hand."""
     with pytest.raises(Failure, match=f"'{DELETE}' failed: Operation not permitted.*run it on the node"):
         veth.detach(Kernel({SHOW: [link(NAME)], DELETE: errno.EPERM}), NAME)
 
 
-def test_a_host_end_is_found_or_is_not_there() -> None:
-    """By its name."""
+def test_host_end_is_looked_up_by_name() -> None:
+    """A host end is found by its name, or is None."""
     found = veth.host_end(Kernel({SHOW: [link(NAME)]}), NAME)
 
     assert (5, None) == (found and found.index, veth.host_end(Kernel({}), NAME))
 
 
-def test_a_foreign_link_in_the_way_is_named() -> None:
-    """It is code 102 with what the link is."""
+def test_foreign_link_with_the_host_end_name_is_code_102() -> None:
+    """The error says what the link is."""
     with pytest.raises(BelongsToAnother, match=rf"link {NAME} \(kind dummy, group 3\) .*rename or delete it"):
         veth.host_end(Kernel({SHOW: [link(NAME, kind="dummy", group=3)]}), NAME)
 
 
-def test_an_interface_that_is_there_already_is_left_untouched() -> None:
-    """Making the pair is refused by the kernel, and nothing else is done."""
+def test_existing_pod_interface_is_left_untouched() -> None:
+    """The kernel refuses to create the pair, and nothing else is done."""
     create = messages.create_pair(PLAN, 9).what
     kernel = Kernel({create: errno.EEXIST})
 
@@ -74,8 +74,8 @@ def test_an_interface_that_is_there_already_is_left_untouched() -> None:
     assert [create, SHOW] == kernel.done
 
 
-def test_a_host_end_that_is_left_of_a_killed_call_is_told_apart() -> None:
-    """Undoing deletes it, and then there is room."""
+def test_host_end_left_by_a_killed_call_is_recognised() -> None:
+    """Rolling back deletes it, so the next ADD succeeds."""
     create = messages.create_pair(PLAN, 9).what
     kernel = Kernel({create: errno.EEXIST, SHOW: [link(NAME)]})
 
@@ -93,10 +93,10 @@ CONFLICTS = {
 
 
 @pytest.mark.parametrize(("routes", "links", "kind", "words"), CONFLICTS.values(), ids=CONFLICTS.keys())
-def test_it_is_told_whose_an_address_is(
+def test_address_conflict_names_the_holder(
     routes: list[bytes], links: list[bytes], kind: type[Exception], words: str
 ) -> None:
-    """Another attachment's is chosen anew; somebody else's route is code 102, naming it."""
+    """Another attachment's address is chosen again; a foreign route is code 102, naming it."""
     error = veth._conflict(
         Kernel({f"ip route get {FOUR}": routes, "ip link show (index 5)": links or errno.ENODEV}), FOUR
     )
@@ -105,8 +105,8 @@ def test_it_is_told_whose_an_address_is(
     assert str(FOUR) in str(error)
 
 
-def test_an_address_in_use_names_its_holder() -> None:
-    """The caller looks whether that attachment lives."""
+def test_address_in_use_names_its_attachment() -> None:
+    """The caller then checks whether that attachment is alive."""
     error = AddressInUse(ip_address("10.80.1.5"), "s80bbbbbbbbbbbb")
 
     assert (999, "s80bbbbbbbbbbbb", ip_address("10.80.1.5")) == (error.code, error.holder, error.address)
@@ -121,8 +121,8 @@ def test_an_address_in_use_names_its_holder() -> None:
         ([route("10.0.0.0/8", gateway="192.0.2.1", proto=3)], False),
     ],
 )
-def test_another_default_route_is_not_replaced(rows: list[bytes], refused: bool) -> None:  # noqa: FBT001
-    """It is code 102, naming it; our own, narrower ones, and a namespace that wants none are fine."""
+def test_foreign_default_route_is_code_102(rows: list[bytes], refused: bool) -> None:  # noqa: FBT001
+    """The route is named; slash80's own and more specific ones are fine, and so is a namespace without any."""
     pod = Kernel({"ip -4 route show; ip -6 route show": rows})
     veth.refuse_other_defaults(pod, replace(PLAN, routes=()))
     if not refused:
@@ -133,7 +133,7 @@ def test_another_default_route_is_not_replaced(rows: list[bytes], refused: bool)
         veth.refuse_other_defaults(pod, PLAN)
 
 
-def test_ipv6_needs_its_least_mtu() -> None:
-    """The kernel would switch IPv6 off without a word."""
+def test_mtu_below_1280_is_refused_with_ipv6() -> None:
+    """The kernel would disable IPv6 silently."""
     with pytest.raises(Failure, match="MTU 1279 of the uplink is too small for IPv6"):
         veth.attach(Kernel({}), Kernel({}), replace(PLAN, mtu=1279), netns_fd=9)

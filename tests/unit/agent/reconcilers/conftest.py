@@ -28,7 +28,7 @@ def sysctls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def setting(tmp_path: Path, sysctls: Path) -> Iterator[Setting]:
-    """Return a node `a` with a neighbour `b`, whose kernel knows the commands for discard routes."""
+    """Provide a node `a` with a neighbour `b`, whose kernel knows the commands for discard routes."""
     (tmp_path / "state").mkdir()
     (tmp_path / "net.d").mkdir()
     kernel = Kernel({discard(V4): 0, discard(V6): 0})

@@ -27,7 +27,7 @@ PARTS = ("node", "firewall", "routes", "conflist", "status", "report")
 
 @pytest.fixture
 def server() -> Iterator[FakeApi]:
-    """Return an API server with the node."""
+    """Provide an API server with the node."""
     fake = FakeApi()
     fake.put(NODES, node("a", cidrs=[V6, V4], addresses=["192.0.2.1"]))
     fake.put(CIDRS, {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.96.0.0/16"]}})

@@ -23,7 +23,7 @@ DESIRED = Desired({"ipv6": [{"prefix": V6, "state": "active"}], "ipv4": []}, {},
 
 @pytest.fixture
 def server() -> Iterator[FakeApi]:
-    """Return an API server with the Node, which has our taint."""
+    """Provide an API server with the Node, which has our taint."""
     fake = FakeApi()
     fake.put(NODES, node("a") | {"spec": {"taints": [{"key": TAINT}]}})
     yield fake

@@ -27,14 +27,14 @@ class Deaths:
         return 1
 
     def wait_for(self, rounds: int) -> bool:
-        """Tell whether so many rounds come within some seconds."""
+        """Report whether so many rounds happen within some seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: self.rounds >= rounds, 5)
 
 
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Give a function that sets how long the reaper waits for more."""
+    """Return a function that sets how long the reaper waits for more links."""
 
     def set_patience(seconds: float) -> None:
         monkeypatch.setattr(reaper, "_SECONDS", seconds)
@@ -43,8 +43,8 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return set_patience
 
 
-def test_what_an_agent_before_left_goes_at_once_and_the_rest_at_the_end(patience: Callable[[float], None]) -> None:
-    """Without anything dying there is nothing between the two."""
+def test_reaper_reaps_at_start_and_at_stop(patience: Callable[[float], None]) -> None:
+    """Links left by an earlier agent are deleted at once; without deferred links there is no round before the end."""
     patience(60)
     deaths = Deaths()
     reaping = Reaper(deaths.reap)
@@ -55,8 +55,8 @@ def test_what_an_agent_before_left_goes_at_once_and_the_rest_at_the_end(patience
     assert 2 == deaths.rounds
 
 
-def test_what_dies_goes_after_a_while(patience: Callable[[float], None]) -> None:
-    """One is enough."""
+def test_deferred_link_is_reaped_after_the_delay(patience: Callable[[float], None]) -> None:
+    """A single deferred link is deleted once the delay is over."""
     patience(0.01)
     deaths = Deaths()
     reaping = Reaper(deaths.reap)
@@ -68,8 +68,8 @@ def test_what_dies_goes_after_a_while(patience: Callable[[float], None]) -> None
     reaping.stop()
 
 
-def test_many_are_not_waited_with(patience: Callable[[float], None]) -> None:
-    """A full batch goes at once."""
+def test_full_batch_is_reaped_at_once(patience: Callable[[float], None]) -> None:
+    """A full batch of deferred links does not wait for the delay."""
     patience(60)
     deaths = Deaths()
     reaping = Reaper(deaths.reap)
@@ -82,8 +82,10 @@ def test_many_are_not_waited_with(patience: Callable[[float], None]) -> None:
     reaping.stop()
 
 
-def test_what_failed_is_tried_again(patience: Callable[[float], None], caplog: pytest.LogCaptureFixture) -> None:
-    """And told."""
+def test_failed_reaping_is_reported_and_retried(
+    patience: Callable[[float], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A round that fails is logged and tried again."""
     patience(0.01)
     deaths = Deaths(1)
     reaping = Reaper(deaths.reap)

@@ -38,13 +38,13 @@ class Calls:
 
 @pytest.fixture
 def calls() -> Calls:
-    """Give the calls."""
+    """Return the calls."""
     return Calls()
 
 
 @pytest.fixture
 def server(tmp_path: Path, calls: Calls) -> Iterator["Running"]:
-    """Give a server that runs."""
+    """Provide a server that runs."""
     server = Running(tmp_path, calls)
     yield server
     calls.gate.set()
@@ -86,7 +86,7 @@ def connected(folder: Path) -> socket.socket:
 
 
 def asked(folder: Path, request: bytes, descriptors: tuple[int, ...] = ()) -> bytes:
-    """Send a request and give the answer."""
+    """Send a request and return the answer."""
     with connected(folder) as caller:
         socket.send_fds(caller, [request[:1]], descriptors)
         caller.sendall(request[1:])
@@ -97,15 +97,15 @@ def asked(folder: Path, request: bytes, descriptors: tuple[int, ...] = ()) -> by
 REQUEST = ipc.write({"CNI_X": "x"}, b"in")
 
 
-def test_a_call_is_answered(server: Running, tmp_path: Path) -> None:
-    """With the exit code and what the handle said; the descriptor is handed on."""
+def test_call_gets_exit_code_and_output(server: Running, tmp_path: Path) -> None:
+    """A call gets the exit code and what the handler wrote, and the handler gets the descriptor."""
     with Path("/dev/null").open() as file:
         assert b"\0inx with sandbox" == asked(tmp_path, REQUEST, (file.fileno(),))
     assert b"\0inx" == asked(tmp_path, REQUEST)
 
 
-def test_the_socket_is_roots_alone(server: Running, tmp_path: Path) -> None:
-    """And nothing else is left in its folder."""
+def test_socket_is_accessible_for_root_only(server: Running, tmp_path: Path) -> None:
+    """The socket has mode 0600, and no other file is left in its directory."""
     assert [(ipc.SOCKET_NAME, 0o600)] == [(p.name, p.stat().st_mode & 0o777) for p in tmp_path.iterdir()]
 
 
@@ -119,10 +119,10 @@ def test_the_socket_is_roots_alone(server: Running, tmp_path: Path) -> None:
         (REQUEST + bytes(5 << 20), 0, b"has more than"),
     ],
 )
-def test_a_bad_request_gets_an_error_document(
+def test_bad_request_gets_code_4(
     server: Running, tmp_path: Path, request_bytes: bytes, count: int, words: bytes
 ) -> None:
-    """Code 4, and the thread goes on with the next."""
+    """A malformed request gets an error document with code 4, and the thread takes the next call."""
     with Path("/dev/null").open() as file:
         try:
             answer = asked(tmp_path, request_bytes, (file.fileno(),) * count)
@@ -134,8 +134,8 @@ def test_a_bad_request_gets_an_error_document(
     assert b"\0inx" == asked(tmp_path, REQUEST)
 
 
-def test_who_hung_up_is_told_to_the_handle(server: Running, calls: Calls, tmp_path: Path) -> None:
-    """So that an ADD can be taken back."""
+def test_handler_learns_that_the_caller_hung_up(server: Running, calls: Calls, tmp_path: Path) -> None:
+    """A handler learns that its answer was not delivered, so that an ADD can be rolled back."""
     calls.gate.clear()
     with connected(tmp_path) as caller:
         caller.sendall(REQUEST)
@@ -147,8 +147,8 @@ def test_who_hung_up_is_told_to_the_handle(server: Running, calls: Calls, tmp_pa
     assert [BrokenPipeError] == [type(error) for error in calls.failed]
 
 
-def test_a_stop_finishes_what_has_come(server: Running, calls: Calls, tmp_path: Path) -> None:
-    """Also those who wait for a thread; who comes later is refused at once."""
+def test_stop_answers_waiting_calls(server: Running, calls: Calls, tmp_path: Path) -> None:
+    """Calls that are waiting for a thread are answered; later ones are refused at once."""
     calls.gate.clear()
     with ThreadPoolExecutor(41) as pool:
         waiting = [pool.submit(asked, tmp_path, REQUEST) for _ in range(40)]
@@ -189,8 +189,8 @@ def test_a_caller_right_before_the_end_is_answered(
         assert b"\0inx" == caller.recv(100)
 
 
-def test_a_call_that_takes_long_keeps_nobody_waiting(server: Running, calls: Calls, tmp_path: Path) -> None:
-    """Those behind it are taken by another thread; when it is done, one thread is left again."""
+def test_slow_call_does_not_block_the_calls_behind_it(server: Running, calls: Calls, tmp_path: Path) -> None:
+    """The calls behind a slow one are taken by another thread; when it is done, one thread is left."""
     assert b"\0inx" == asked(tmp_path, REQUEST)
     before = threading.active_count()
     with ThreadPoolExecutor(5) as pool:
@@ -204,15 +204,15 @@ def test_a_call_that_takes_long_keeps_nobody_waiting(server: Running, calls: Cal
     wait_until(lambda: threading.active_count() == before)
 
 
-def test_calls_one_after_another_are_taken_by_one_thread(server: Running, calls: Calls, tmp_path: Path) -> None:
-    """Which has everything at hand that a call needs."""
+def test_successive_calls_are_served_by_one_thread(server: Running, calls: Calls, tmp_path: Path) -> None:
+    """Calls one after another are served by the same thread, whose caches are warm."""
     for _ in range(20):
         assert b"\0inx" == asked(tmp_path, REQUEST)
     assert 1 == len(calls.threads)
 
 
-def test_a_path_that_another_agent_took_is_left_to_it(server: Running, calls: Calls, tmp_path: Path) -> None:
-    """Stopping takes away only one's own."""
+def test_stop_leaves_the_socket_of_another_agent(server: Running, calls: Calls, tmp_path: Path) -> None:
+    """A server that stops removes only its own socket, not that of an agent that replaced it."""
     other = Running(tmp_path, calls)
     server.stop()
 

@@ -41,21 +41,21 @@ class Node:
         return path
 
     def work_off(self) -> list[str]:
-        """Work the notes off, and name those that stay."""
+        """Handle the notes, and return those that stay."""
         self._notes.work_off()
         return [path.name for path in self.folder.iterdir()]
 
 
-def test_no_folder_no_notes(tmp_path: Path) -> None:
-    """It is made by who leaves the first one."""
+def test_missing_notes_directory_means_no_notes(tmp_path: Path) -> None:
+    """The directory is created by the launcher that leaves the first note."""
     Spool(tmp_path, handle=Node(tmp_path).handle, known=lambda _: None).work_off()
 
     assert [] == list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("since", [None, WRITTEN - 1])
-def test_a_removal_is_done_and_its_note_gone(tmp_path: Path, since: float | None) -> None:
-    """Whether the attachment is known or not."""
+def test_noted_removal_is_done_and_its_note_deleted(tmp_path: Path, since: float | None) -> None:
+    """A noted DEL is done and its note deleted, whether the attachment is known or not."""
     node = Node(tmp_path, known=None if since is None else attachment(since=since))
     node.leave()
 
@@ -63,8 +63,8 @@ def test_a_removal_is_done_and_its_note_gone(tmp_path: Path, since: float | None
     assert [(environ("DEL"), b"{}")] == node.done
 
 
-def test_an_attachment_made_since_then_is_not_meant(tmp_path: Path) -> None:
-    """The note goes, and nothing is done."""
+def test_note_older_than_the_attachment_is_dropped(tmp_path: Path) -> None:
+    """A note older than the attachment is deleted, and the attachment stays."""
     node = Node(tmp_path, known=attachment(since=WRITTEN + 1))
     node.leave()
 
@@ -72,16 +72,16 @@ def test_an_attachment_made_since_then_is_not_meant(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("code", "stays"), [(5, True), (11, True), (999, True), (4, False), (6, False), (7, False)])
-def test_what_cannot_be_done_now_stays(tmp_path: Path, code: int, stays: bool) -> None:  # noqa: FBT001
-    """But a call that is wrong is wrong for ever."""
+def test_note_that_fails_for_now_stays(tmp_path: Path, code: int, stays: bool) -> None:  # noqa: FBT001
+    """A DEL that can be tried again keeps its note; one that is invalid does not."""
     node = Node(tmp_path, code=code)
     path = node.leave()
 
     assert ([path.name] if stays else []) == node.work_off()
 
 
-def test_a_store_that_cannot_be_asked_is_asked_again(tmp_path: Path) -> None:
-    """Another program has it locked: the note stays, and the agent with it."""
+def test_note_stays_while_the_store_is_locked(tmp_path: Path) -> None:
+    """While another program has the store locked, the note stays and the agent keeps running."""
 
     def known(_: str) -> Attachment | None:
         raise TryAgain("locked")
@@ -93,8 +93,8 @@ def test_a_store_that_cannot_be_asked_is_asked_again(tmp_path: Path) -> None:
     assert ([path], []) == (list(node.folder.iterdir()), node.done)
 
 
-def test_what_is_no_removal_is_not_done(tmp_path: Path) -> None:
-    """Damaged notes and other verbs go without being done."""
+def test_note_that_is_not_a_removal_is_dropped(tmp_path: Path) -> None:
+    """Damaged notes and notes of other verbs are deleted without a call."""
     node = Node(tmp_path)
     node.leave("ADD")
     node.leave(name="1-1").write_bytes(b"damaged")
@@ -102,8 +102,8 @@ def test_what_is_no_removal_is_not_done(tmp_path: Path) -> None:
     assert ([], []) == (node.work_off(), node.done)
 
 
-def test_what_is_still_being_written_is_left_for_a_while(tmp_path: Path) -> None:
-    """A launcher that was killed never comes back to it."""
+def test_half_written_note_is_dropped_after_a_while(tmp_path: Path) -> None:
+    """A note that is being written is left alone, until its launcher must have been killed."""
     node = Node(tmp_path)
     node.leave(name=".77")
     old = node.leave(name=".78")
