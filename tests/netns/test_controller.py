@@ -1,6 +1,8 @@
 """The controller on a real node: what it finds, makes and leaves alone, over whatever was there."""
 
 import json
+import subprocess
+import sys
 from argparse import Namespace as Arguments
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -34,6 +36,7 @@ class Started:
 
     site: Site
     api: FakeApi
+    url: str
     controller: Controller
     folder: Path
 
@@ -100,10 +103,10 @@ def started(tmp_path: Path) -> Iterator[Started]:
         api.put(NODES, peer)
         api.put(CIDRS, {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.96.0.0/16", "fd00:10:96::/112"]}})
         # in the node's namespace, so that the node reaches it
-        client = Api(Account(site.node.namespace.run(api.start)))
+        url = site.node.namespace.run(api.start)
         stack.callback(api.stop)
         options = Options("a", tmp_path / "config.yaml", tmp_path / "net.d", Static(), ("127.0.0.1", 0))
-        yield Started(site, api, Controller(options, tmp_path / "state", client), tmp_path)
+        yield Started(site, api, url, Controller(options, tmp_path / "state", Api(Account(url))), tmp_path)
 
 
 def _routes(host: Namespace) -> set[str]:
@@ -260,3 +263,39 @@ def test_uninstalling_leaves_the_node_as_it_was(started: Started) -> None:
     assert before == snapshot.take(started.host)
     assert {"bin", "net.d"} == {path.name for path in started.folder.rglob("*")}
     assert 0 == started.uninstall()
+
+
+AGENT = """
+import sys
+from pathlib import Path
+from slash80.agent.reconcilers.controller import Controller
+from slash80.agent.reconcilers.part import Options
+from slash80.agent.run import run
+from slash80.cluster.account import Account
+from slash80.cluster.api import Api
+from slash80.prefixes.static import Static
+folder, url = Path(sys.argv[1]), sys.argv[2]
+options = Options("a", folder / "config.yaml", folder / "net.d", Static(), ("127.0.0.1", 0))
+sys.exit(run(folder / "state", lambda opened: Controller(options, folder / "state", Api(Account(url)), opened=opened)))
+"""
+
+
+def test_an_agent_ends_with_all_its_parts(started: Started) -> None:
+    """By SIGTERM, although its status waits for an API server that never answers; it has kept the node till then."""
+    started.api.mute = {"PATCH"}
+    words = [sys.executable, "-c", AGENT, str(started.folder), started.url]
+    log = started.folder / "log"
+    with log.open("wb") as stderr:
+        agent = started.host.run(lambda: subprocess.Popen(words, stderr=stderr))
+    try:
+        wait_until(lambda: (started.state_dir / "agent.json").exists() and started.report()["ready"], seconds=60)
+        wait_until(lambda: any(asked.startswith("PATCH") for asked in started.api.seen), seconds=20)
+        started.host.command("nft", "delete", "table", "inet", "slash80")
+        wait_until(lambda: "slash80" in started.host.command("nft", "list", "tables"), seconds=20)
+        agent.terminate()
+        assert 0 == agent.wait(60)
+    finally:
+        agent.kill()
+        agent.wait()
+    assert "stopped, and every call was finished" in log.read_text()
+    assert "still at work" not in log.read_text()

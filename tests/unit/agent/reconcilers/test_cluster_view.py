@@ -1,6 +1,8 @@
 """What is followed of the cluster, and what is known by it."""
 
+import json
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 
@@ -10,13 +12,12 @@ from slash80.settings.cluster import ClusterSettings
 from unit.agent.reconcilers.fakes import OWN, PEER, FakeSource, FakeSources
 
 ALL = ClusterSettings()
-ALONE = ClusterSettings.model_validate(
-    {
-        "nodeRoutes": "none",
-        "nodePrefixes": ["192.0.2.0/24"],
-        "firewall": {"clusterPrefixes": ["2001:db8::/48"], "serviceCIDRs": ["10.96.0.0/16"]},
-    }
-)
+SAID = {
+    "nodeRoutes": "none",
+    "nodePrefixes": ["192.0.2.0/24"],
+    "firewall": {"clusterPrefixes": ["2001:db8::/48"], "serviceCIDRs": ["10.96.0.0/16"]},
+}
+ALONE = ClusterSettings.model_validate(SAID)
 
 
 @pytest.fixture
@@ -66,6 +67,20 @@ def test_only_what_the_settings_need_is_followed(view: ClusterView, sources: Fak
     assert ["metadata.name=a"] == sources.selectors
     assert not sources.services.running
     assert view.services is None
+
+
+@pytest.mark.parametrize(
+    "key", [("nodeRoutes",), ("nodePrefixes",), ("firewall", "clusterPrefixes")], ids=lambda key: key[-1]
+)
+def test_other_nodes_are_followed_where_something_follows_from_them(
+    view: ClusterView, sources: FakeSources, key: tuple[str, ...]
+) -> None:
+    """Routes, the nodes' addresses and the pods' prefixes: each of them alone is reason enough."""
+    document: dict[str, Any] = json.loads(json.dumps(SAID))
+    *sections, last = key
+    del (document[sections[0]] if sections else document)[last]
+    view.follow(ClusterSettings.model_validate(document))
+    assert [""] == sources.selectors
 
 
 def test_a_list_that_is_needed_no_more_is_ended_with_its_problem(view: ClusterView, sources: FakeSources) -> None:

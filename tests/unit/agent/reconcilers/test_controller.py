@@ -10,6 +10,7 @@ from pytest_mock import MockerFixture
 
 from lab.kube import FakeApi, node
 from lab.waiting import wait_until
+from slash80.agent.reconcilers import controller
 from slash80.agent.reconcilers.board import Outcome
 from slash80.agent.reconcilers.controller import Controller
 from slash80.agent.serve.resources import HostPool
@@ -17,6 +18,7 @@ from slash80.cluster.account import Account
 from slash80.cluster.api import Api
 from slash80.desired.problems import Reason
 from slash80.host.context import Host
+from slash80.settings.cluster import ClusterSettings
 from slash80.settings.network import RemovalConf
 from unit.agent.reconcilers.fakes import V4, V6, FakeHost, Setting
 from unit.clocks import ManualClock
@@ -84,6 +86,53 @@ def test_a_node_becomes_ready_by_its_parts_waking_each_other(started: Started, s
     started.until(lambda: started.reported("ready"))
     assert [] == started.reported("problems")
     assert {V6: "spec", V4: "spec"} == started.reported("sources")
+
+
+class Bell:
+    """Stands for a runner, and notes that it is woken."""
+
+    def __init__(self, name: str, woken: set[str]) -> None:
+        self.name, self._woken = name, woken
+
+    def wake(self) -> None:
+        """Note it."""
+        self._woken.add(self.name)
+
+
+@pytest.fixture
+def woken(setting: Setting, server: FakeApi) -> tuple[Controller, set[str]]:
+    """Return a controller that is not started, and the parts that were woken."""
+    found, names = Started(setting, server).controller, set[str]()
+    found._runners = {name: Bell(name, names) for name in PARTS}  # type: ignore[misc]
+    return found, names
+
+
+@pytest.mark.parametrize(
+    ("part", "others"),
+    [
+        ("node", {"firewall", "routes", "conflist", "status", "report"}),
+        ("firewall", {"conflist", "status", "report"}),
+        ("routes", {"status", "report"}),
+        ("conflist", {"status", "report"}),
+        ("status", {"report"}),
+        ("report", set()),
+    ],
+)
+def test_a_part_wakes_those_that_wait_for_it(woken: tuple[Controller, set[str]], part: str, others: set[str]) -> None:
+    """They would run in ten seconds anyway, and a pod would wait for that long; nothing wakes itself."""
+    found, names = woken
+    found._around.board.post(part, Outcome(in_force=True))
+    assert others == names
+
+
+def test_the_cluster_wakes_those_that_read_it(woken: tuple[Controller, set[str]]) -> None:
+    """What is on the node is not looked at more often because many Nodes change."""
+    found, names = woken
+    found._cluster.follow(ClusterSettings())
+    wait_until(lambda: found._cluster.own is not None)
+    wait_until(lambda: bool(names))
+    assert {"node", "status", "report"} == names
+    found._cluster.stop()
 
 
 def test_the_conflist_is_written_last(setting: Setting, server: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,6 +229,9 @@ def test_a_part_that_hangs_fails_the_liveness_probe(
     found.controller.start()
     assert entered.wait(20)
     found.until(lambda: found.controller._health.answer("/healthz")[0] == 503)
+    with monkeypatch.context() as impatient:
+        impatient.setattr(controller, "_END", 0.01)
+        assert not found.controller.stop()
     leave.set()
     assert found.controller.stop()
 
@@ -192,11 +244,11 @@ def test_store_and_sockets_are_opened_once(setting: Setting, server: FakeApi, mo
     mocker.patch.multiple(Host, create=True, failure=None, ensured=[])
     pool = HostPool(setting.state_dir, mocker.Mock())
     api = Api(Account(server.start()))
-    controller = Controller(setting.around.options, setting.state_dir, api, opened=pool.opened)
+    found = Controller(setting.around.options, setting.state_dir, api, opened=pool.opened)
     for _ in range(3):
-        controller.look()
-    wait_until(lambda: controller._cluster.own is not None)
-    controller.look()
-    assert controller._around.board.outcome("node").in_force
+        found.look()
+    wait_until(lambda: found._cluster.own is not None)
+    found.look()
+    assert found._around.board.outcome("node").in_force
     assert (1, 1) == (opened.call_count, stores.call_count)
-    controller.stop()
+    found.stop()

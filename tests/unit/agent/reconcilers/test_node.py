@@ -121,6 +121,14 @@ def test_bad_settings_change_nothing(setting: Setting) -> None:
     assert [Reason.SETTINGS_INVALID] == [problem.reason for problem in setting.board.outcome("node").problems]
 
 
+def test_what_is_followed_of_the_cluster_depends_on_the_settings(setting: Setting) -> None:
+    """With everything in the settings this node's own object is enough."""
+    keys = {"clusterPrefixes": ["2001:db8::/48"], "nodePrefixes": ["192.0.2.0/24"], "serviceCIDRs": ["10.96.0.0/16"]}
+    (setting.folder / "config.yaml").write_text(json.dumps({"nodeRoutes": "none", "firewall": keys}))
+    _look(setting)
+    assert ["metadata.name=a"] == setting.sources.selectors
+
+
 def test_a_damaged_node_json_is_replaced(setting: Setting) -> None:
     """No runtime's call can use it, so there is nothing to keep; the problem is gone at the next look."""
     (setting.state_dir / "node.json").write_text('{"version": 1, "ipv6": [{"prefix"')
