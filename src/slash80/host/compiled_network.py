@@ -57,22 +57,25 @@ class CompiledNetwork:
         return build(settings(self.conf))
 
 
-def read(document: Document) -> CompiledNetwork:
+def read(document: Document, *, drained: bool = False) -> CompiledNetwork:
     """Check a configuration, once for all calls with the same; raise InvalidConfig or UnsupportedField.
 
-    With source `node` raise TryAgain as long as the node has no prefixes.
+    With source `node` raise TryAgain as long as the node has no active prefixes. With `drained` those that drain do as
+    well, for what the pods need that still have their addresses.
     """
     text = configuration.text_of(NetConf, document)
     conf = configuration.from_text(NetConf, text)
-    return _read(text, nodefile.read(conf.state_dir) if conf.source == "node" else None)
+    return _read(text, nodefile.read(conf.state_dir) if conf.source == "node" else None, drained=drained)
 
 
 @lru_cache(maxsize=16)
-def _read(text: str, of_node: str | None) -> CompiledNetwork:
+def _read(text: str, of_node: str | None, *, drained: bool = False) -> CompiledNetwork:
     conf = configuration.from_text(NetConf, text)
     if of_node is None:
         return CompiledNetwork(conf)
     node = nodefile.parse(of_node)
+    if drained:
+        node = nodefile.undrained(node)
     return CompiledNetwork(nodefile.complete(conf, node), node.draining)
 
 

@@ -141,5 +141,13 @@ def complete(conf: NetConf, node: NodeFile) -> NetConf:
         raise InvalidConfig(f"with {NAME}: {error.msg}") from error
 
 
+def undrained(node: NodeFile) -> NodeFile:
+    """Return the node with all of its prefixes active: what its pods need is the same as before they began to drain."""
+    active = {"state": "active"}
+    ipv6 = [one.model_copy(update=active) for one in node.ipv6]
+    ipv4 = [one.model_copy(update=active) for one in node.ipv4]
+    return node.model_copy(update={"ipv6": ipv6, "ipv4": ipv4})
+
+
 def _active(prefixes: Sequence[NodePrefix4 | NodePrefix6]) -> list[str]:
     return [str(one.prefix) for one in prefixes if one.state == "active"]

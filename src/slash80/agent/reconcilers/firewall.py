@@ -19,10 +19,10 @@ class Firewall:
 
     def reconcile(self) -> Outcome:
         """Have the table that follows from `node.json`; until there is one the node's part says why."""
-        compiled = network_in_force(self._around.state_dir)
-        if compiled is None:
+        found = network_in_force(self._around.state_dir)
+        if found is None:
             return NOT_YET
         with self._around.opened() as host:
-            if host.ensure_firewall(compiled.ruleset, files.NETWORK):
+            if host.ensure_firewall(found.network.ruleset, files.NETWORK):
                 log.info("the firewall was put in place")
         return IN_FORCE

@@ -40,9 +40,10 @@ class Node:
         self._around.cluster.follow(self._settings or ClusterSettings())
         with tolerated(problems, self.reason, self._around.options.node), self._around.opened() as host:
             self._work_out(host, problems)
-            if compiled := network_in_force(self._around.state_dir):
-                problems += apply(host, compiled)
-                in_force = True
+            if found := network_in_force(self._around.state_dir):
+                problems += apply(host, found.network)
+                problems += [Problem(Reason.NO_PREFIX, self._around.options.node, found.lacks)] if found.lacks else []
+                in_force = not found.lacks
             else:
                 message = "the API server has not said yet which prefixes this node has"
                 problems.append(Problem(Reason.NODE_UNKNOWN, self._around.options.node, message))

@@ -14,7 +14,7 @@ from slash80.agent.reconcilers.board import Board, Outcome
 from slash80.agent.reconcilers.cluster_view import ClusterView
 from slash80.cluster.api import Refused, Unreachable
 from slash80.desired.problems import Problem, Reason
-from slash80.errors import CniError
+from slash80.errors import CniError, TryAgain
 from slash80.host import compiled_network
 from slash80.host.compiled_network import CompiledNetwork
 from slash80.host.context import Host
@@ -90,8 +90,20 @@ def tolerated(problems: list[Problem], reason: Reason, subject: str) -> Iterator
         problems.append(Problem(reason, subject, str(error)))
 
 
-def network_in_force(state_dir: Path) -> CompiledNetwork | None:
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The network that pods are in; `lacks` is why it can take no more of them, as when all of its prefixes drain."""
+
+    network: CompiledNetwork
+    lacks: str = ""
+
+
+def network_in_force(state_dir: Path) -> InForce | None:
     """Return what a runtime's calls find: the conflist's network with `node.json`; None until that is written."""
     if not (state_dir / nodefile.NAME).exists():
         return None
-    return compiled_network.read(files.conflist(state_dir)["plugins"][0] | {"name": files.NETWORK})
+    document = files.conflist(state_dir)["plugins"][0] | {"name": files.NETWORK}
+    try:
+        return InForce(compiled_network.read(document))
+    except TryAgain as error:
+        return InForce(compiled_network.read(document, drained=True), error.msg)

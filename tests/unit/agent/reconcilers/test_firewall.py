@@ -44,6 +44,16 @@ def test_the_table_follows_node_json(setting: Setting) -> None:
     assert "2001:db8:8::/48" in second.text
 
 
+def test_the_table_is_kept_while_all_prefixes_drain(setting: Setting) -> None:
+    """The pods that have their addresses are there still; it is the table that they had before."""
+    for state in ("active", "draining"):
+        _write(setting, ipv6=[{"prefix": V6, "state": state}], ipv4=[{"prefix": V4, "state": state}])
+        assert attempt(Firewall(setting.around), setting.around)
+    before, now = setting.host.ensured
+    assert before.fingerprint == now.fingerprint
+    assert Outcome(in_force=True) == setting.board.outcome("firewall")
+
+
 def test_a_table_that_cannot_be_put_in_place_is_a_problem(setting: Setting) -> None:
     """It is tried again soon, and until then no pod may come."""
     _write(setting)

@@ -181,6 +181,20 @@ def test_prefixes_of_pods_drain(setting: Setting) -> None:
     }
 
 
+def test_a_node_whose_prefixes_all_drain_takes_no_pods_and_keeps_those_it_has(setting: Setting, sysctls: Path) -> None:
+    """It forwards and has its discard routes, and says why it is not ready."""
+    prefixes = {"ipv6": [{"prefix": V6, "state": "draining"}], "ipv4": [{"prefix": V4, "state": "draining"}]}
+    (setting.state_dir / "node.json").write_text(json.dumps({"version": 1, **prefixes}))
+    setting.sources.given.synced = False
+    (problem,) = _look(setting)
+
+    assert Reason.NO_PREFIX == problem.reason
+    assert f"node.json has no active prefix ({V4}, {V6})" in problem.message
+    assert not setting.board.outcome("node").in_force
+    assert [discard(V4), discard(V6)] == [step for step in setting.kernel.done if "unreachable" in step]
+    assert ["1", "1"] == [(sysctls / key).read_text() for key in ("ipv4/ip_forward", "ipv6/conf/all/forwarding")]
+
+
 def test_problems_of_what_is_wanted_are_reported_as_long_as_it_stays(setting: Setting) -> None:
     """Also while the API is away, and the sources' own with them."""
     options = replace(setting.around.options, static=Static(("nonsense",)))
