@@ -31,7 +31,7 @@ mount -o remount,bind,ro /run/tree
 ip link set lo up
 cd /run/tree
 shift 2
-"$@"
+"$@" || exit
 """
 TREE, OUT = Path("/run/tree"), Path("/run/out")  # as they are called inside
 

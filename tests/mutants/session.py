@@ -13,7 +13,7 @@ from typing import Any
 import coverage
 import pytest
 
-_SHAPES = {"frozen", "served"}  # of those the source is not what runs
+_SHAPES = ("frozen", "served")  # of those the source is not what runs
 
 
 class Recorder:

@@ -104,3 +104,10 @@ def test_ignored_sigchld_does_not_hide_a_failed_nft() -> None:
     )
 
     assert b"1\n" == done.stdout
+
+
+def test_what_a_call_makes_is_its_users_alone() -> None:
+    """Runtimes have all kinds of umasks, and the store names pods: the process takes a umask of its own, 077."""
+    code = "import os; from slash80.__main__ import main; os.umask(0); main(); print(oct(os.umask(0)))"
+
+    assert b"0o77\n" == _run([sys.executable, "-B", "-c", code]).stdout

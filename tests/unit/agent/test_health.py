@@ -1,11 +1,13 @@
 """What probes are told."""
 
 import json
+import socket
 import urllib.request
 from urllib.error import HTTPError
 
 import pytest
 
+from slash80.agent import health
 from slash80.agent.health import Health
 from slash80.desired.problems import Problem, Reason
 
@@ -32,3 +34,12 @@ def test_a_part_that_no_longer_moves_fails_the_liveness_probe(idle: float, statu
 def test_a_path_that_is_not_served_is_answered_with_those_that_are() -> None:
     """A person who asks by hand sees what can be asked."""
     assert (404, {"paths": ["/healthz", "/readyz"]}) == Health(("127.0.0.1", 0), idle=lambda: 0).answer("/metrics")
+
+
+def test_a_probe_that_sends_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waits in a thread of its own, and who connects and stays silent would keep it for ever."""
+    monkeypatch.setattr(health, "_WAIT", 0.01)
+    with socket.create_connection(
+        ("127.0.0.1", Health(("127.0.0.1", 0), idle=lambda: 0).start()), timeout=20
+    ) as silent:
+        assert b"" == silent.recv(1)

@@ -1,5 +1,6 @@
 """The server: what it makes of good and bad requests, and how it starts and stops."""
 
+import os
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -23,11 +24,14 @@ class Calls:
         self.came = threading.Semaphore(0)
         self.failed: list[OSError] = []
         self.threads: set[int] = set()
+        self.inheritable: list[bool] = []
 
     def handle(self, environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, sandbox: int | None) -> None:
         """Do a call."""
         self.threads.add(threading.get_ident())
         self.came.release()
+        if sandbox is not None:
+            self.inheritable.append(os.get_inheritable(sandbox))
         self.gate.wait()
         try:
             reply(0, stdin.read() + environ["CNI_X"].encode() + (b"" if sandbox is None else b" with sandbox"))
@@ -102,6 +106,14 @@ def test_call_gets_exit_code_and_output(server: Running, tmp_path: Path) -> None
     with Path("/dev/null").open() as file:
         assert b"\0inx with sandbox" == asked(tmp_path, REQUEST, (file.fileno(),))
     assert b"\0inx" == asked(tmp_path, REQUEST)
+
+
+def test_a_received_namespace_is_not_inherited_by_programs(server: Running, calls: Calls, tmp_path: Path) -> None:
+    """The nft of another thread would hold the namespace of a pod, and with it the links in there, for as long."""
+    with Path("/dev/null").open() as file:
+        asked(tmp_path, REQUEST, (file.fileno(),))
+
+    assert [False] == calls.inheritable
 
 
 def test_socket_is_accessible_for_root_only(server: Running, tmp_path: Path) -> None:

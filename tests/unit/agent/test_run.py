@@ -1,0 +1,147 @@
+"""The agent as processes: how it starts, ends, and says so."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lab.waiting import wait_until
+from slash80 import ipc
+from slash80.agent import run
+from slash80.agent.files import LOCK
+from slash80.store.locks import FileLock
+
+# An agent whose workers do what the name says, in the place of calls on a node.
+_PROGRAM = """
+import os, signal, sys, time
+from pathlib import Path
+from slash80.agent import run
+
+class Agent(run.Agent):
+    def _work(self):
+        if {busy}:
+            while True:
+                signal.pause()
+        self._server.work()
+
+run.Agent = Agent
+sys.exit(run.run(Path({folder!r})))
+"""
+
+
+@contextmanager
+def _agent(folder: Path, *, busy: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """Start an agent and wait until it serves; `busy` workers are at a call that never ends."""
+    program = _PROGRAM.format(busy=busy, folder=str(folder))
+    environment = {"PYTHONPATH": ":".join(sys.path), "PATH": os.environ["PATH"]}
+    process = subprocess.Popen([sys.executable, "-B", "-c", program], env=environment, stderr=subprocess.PIPE)
+    try:
+        assert process.stderr
+        assert b" serves " in process.stderr.readline()
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _children(process: subprocess.Popen[bytes]) -> list[int]:
+    return list(map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_agent_well(tmp_path: Path, number: signal.Signals) -> None:
+    """Its socket is gone then, and so are its workers."""
+    with _agent(tmp_path) as process:
+        workers = _children(process)
+        process.send_signal(number)
+
+        assert 0 == process.wait()
+    assert workers
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    assert not (tmp_path / ipc.SOCKET_NAME).exists()
+
+
+def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
+    """A call that hangs must not keep the agent for longer than whoever stops it wants to wait."""
+    with _agent(tmp_path, busy=True) as process:
+        process.terminate()
+        wait_until(lambda: not (tmp_path / ipc.SOCKET_NAME).exists())
+        process.terminate()
+
+        assert -signal.SIGTERM == process.wait()
+
+
+def test_an_agent_ends_with_a_worker_that_dies(tmp_path: Path) -> None:
+    """Whoever starts it again finds a node as after any kill; the exit code tells of a failure."""
+    with _agent(tmp_path) as process:
+        os.kill(_children(process)[0], signal.SIGKILL)
+
+        assert 1 == process.wait()
+        assert process.stderr
+        assert b"a process that answers calls has died" in process.stderr.read()
+
+
+def test_the_workers_die_with_a_killed_agent(tmp_path: Path) -> None:
+    """They would go on answering while its successor serves."""
+    with _agent(tmp_path, busy=True) as process:
+        workers = _children(process)
+        process.kill()
+        process.wait()
+
+        wait_until(lambda: not any(map(_is_alive, workers)))
+    assert workers
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def _umask() -> Iterator[None]:
+    """Have the umask as it was: the agent takes one of its own."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def test_a_second_agent_over_one_state_directory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It waits for its predecessor, and then says what to do."""
+    monkeypatch.setattr(run, "_PREDECESSOR", 0)
+    with FileLock(tmp_path / LOCK).held(1):
+        assert 1 == run.run(tmp_path)
+
+    assert f"another agent serves {tmp_path}" in caplog.text
+    assert 0o077 == os.umask(0o077)
+
+
+def test_a_state_directory_that_cannot_be_used_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As a sentence, and with exit code 1."""
+    (tmp_path / "file").touch()
+
+    assert 1 == run.run(tmp_path / "file/state")
+    assert f"{tmp_path}/file/state: Not a directory" in caplog.text
+
+
+@pytest.mark.parametrize("form", ["path", "abstract"])
+def test_systemd_is_told_by_its_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """A name that begins with @ is one of the abstract namespace (unix(7))."""
+    address = str(tmp_path / "notify") if form == "path" else f"\0s80t-{os.getpid()}-{threading.get_ident()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", address.replace("\0", "@"))
+        run._tell_systemd("READY=1")
+
+        assert b"READY=1" == manager.recv(100)
