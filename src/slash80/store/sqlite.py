@@ -80,6 +80,7 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
         self._patience = timeout  # for which the open connection waits for another program
         self._opened: tuple[int, int] | None = None
+        self._closings = 0
         self._secret: bytes | None = None  # of the open file, once it was needed
 
     @_reopening
@@ -116,7 +117,7 @@ class SqliteStore:
     def reservation(self, draft: Attachment) -> Iterator[Reservation]:
         """Open the transaction in which addresses are chosen for `draft` and recorded with it."""
         was_open = self.is_open
-        held: list[tuple[Attachment, tuple[int, int] | None]] = []
+        held: list[tuple[Attachment, tuple[int, int] | None, int]] = []
 
         def hold(assignment: Assignment) -> Attachment:
             kept = replace(draft, assignment=assignment, since=self._clock())
@@ -124,7 +125,8 @@ class SqliteStore:
             if assignment.early:
                 counted = "UPDATE setting SET value = value + ? WHERE name = 'early_reuse'"
                 connection.execute(counted, [assignment.early])
-            held.append((kept, self._opened))  # here, since afterwards another thread may have opened another file
+            # here, since afterwards another thread may have opened another file
+            held.append((kept, self._opened, self._closings))
             return kept
 
         try:
@@ -149,8 +151,9 @@ class SqliteStore:
 
         The one that this thread has just reserved is kept already if the file is still the same: a file that takes its
         place is there before the attachments are read back from the kernel, so what was complete by now is among them.
+        Only while the file is open no other one gets its number (ext4 gives it to the next that is made).
         """
-        if getattr(self._own, "reserved", None) == (attachment, _identity(self._path)):
+        if getattr(self._own, "reserved", None) == (attachment, _identity(self._path), self._closings):
             return
         with self._transaction() as connection:
             rows.insert(connection, attachment)
@@ -306,6 +309,7 @@ class SqliteStore:
         if self._connection:
             self._connection.close()
         self._connection = self._opened = self._secret = None
+        self._closings += 1
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -121,7 +121,7 @@ def main(directory: Path, name: str, threads: int, *, removes: bool) -> None:
     for worker in workers:
         worker.join()
     seen = sum((worker.seen for worker in workers), Counter[str]())
-    sys.stdout.write(f"{seen['taken']} {seen['allow_interrupted']}\n")
+    sys.stdout.write(f"{seen['taken']} {seen['disturbed']}\n")
 
 
 if __name__ == "__main__":
