@@ -11,9 +11,9 @@ import re
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -27,14 +27,14 @@ _EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 _SHOWN = 8  # names of tests
 
 
-@dataclass(frozen=True)
+@dataclass
 class Verdict:
-    """What came of one mutant: what killed it, or "" with the tests that ran."""
+    """What came of one mutant: what killed it, or "" with the tests that ran, of those that reach it."""
 
     mutation: Mutation
-    killed_by: str
-    ran: tuple[Traced, ...]
-    reaching: int
+    killed_by: str = ""
+    ran: list[Traced] = field(default_factory=list)
+    reaching: int = 0
 
     def sentence(self) -> str:
         """Say it, in one line or, for one that survived, in several."""
@@ -51,32 +51,31 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Trial:
-    """How a mutant is tried: with at most `budget` seconds of tests a tier, by what says which of them failed."""
+    """How a mutant is tried: with at most `budget` seconds of a tier's tests, by what says which of them failed."""
 
     reach: Reach
     budget: float
     notice: Callable[[Sandbox, Sequence[Traced]], str]
 
-    def judge(self, sandbox: Sandbox, mutation: Mutation) -> Verdict:
-        """Run the tests that may notice a fault, tier by tier, until one fails."""
-        file, ran = sandbox.tree / mutation.path, []
-        text, tests = file.read_text(), self.reach.tests_of(mutation)
-        file.write_text(mutation.apply(text))
+    def judge(self, sandbox: Sandbox, verdict: Verdict) -> None:
+        """Run the tests that may notice a fault."""
+        tests = self.reach.tests_of(verdict.mutation)
+        verdict.reaching += len(tests)
+        if not tests:
+            return
+        file, chosen = sandbox.tree / verdict.mutation.path, self._within_budget(tests)
+        text = file.read_text()
+        file.write_text(verdict.mutation.apply(text))
         try:
-            for tier in reach.TIERS:
-                if chosen := self._within_budget(test for test in tests if test.tier == tier):
-                    ran += chosen
-                    if cause := self.notice(sandbox, chosen):
-                        return Verdict(mutation, cause, tuple(ran), len(tests))
+            verdict.ran += chosen
+            verdict.killed_by = self.notice(sandbox, chosen)
         finally:
             file.write_text(text)
-        return Verdict(mutation, "", tuple(ran), len(tests))
 
-    def _within_budget(self, tests: Iterator[Traced]) -> list[Traced]:
-        chosen: list[Traced] = []
-        seconds = 0.0
-        for test in tests:
-            if not chosen or seconds + test.seconds <= self.budget:
+    def _within_budget(self, tests: Sequence[Traced]) -> list[Traced]:
+        chosen, seconds = [tests[0]], tests[0].seconds
+        for test in tests[1:]:
+            if seconds + test.seconds <= self.budget:
                 chosen.append(test)
                 seconds += test.seconds
         return chosen
@@ -130,50 +129,50 @@ def _arguments() -> argparse.Namespace:
         "--jobs", type=int, default=max(1, (os.cpu_count() or 1) // 2), help="how many at the same time"
     )
     parser.add_argument("--budget", type=float, default=60, help="seconds of tests a mutant and tier (60)")
+    parser.add_argument("--tiers", nargs="+", choices=reach.TIERS, default=reach.TIERS, help="which tests are tried")
     parser.add_argument("--at-least", type=float, default=0, help="exit code 1 if the score is below so many percent")
     parser.add_argument("places", nargs="*", default=["src/slash80"], metavar="PATH[:LINE]", help="where (src/slash80)")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Try the mutants and print the score."""
+    """Try the mutants tier by tier, in the next one those that survived, and print the score."""
     chosen = _arguments()
     found = candidates(chosen.places)
-    faults = choose(found, chosen.seed, chosen.count)
+    verdicts = [Verdict(fault) for fault in choose(found, chosen.seed, chosen.count)]
     work = _TREE / "build/mutants"
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work) as folder:
-        boxes: SimpleQueue[Sandbox] = SimpleQueue()
-        for number in range(chosen.jobs):
-            place = Path(folder, str(number))
-            place.mkdir()
-            boxes.put(Sandbox(_TREE, place))
-        box = boxes.get()
-        known = reach.read(box, _TREE, Path(os.environ["SLASH80_CACHE"]) / "mutants")
-        trial = Trial(known, chosen.budget, _noticed)
-        boxes.put(box)
-        for name in trial.reach.failed:
-            print(f"left out, since it fails without a fault: {name}", flush=True)
-
-        def judge(fault: Mutation) -> Verdict:
-            box = boxes.get()
-            try:
-                return trial.judge(box, fault)
-            finally:
-                boxes.put(box)
-
-        with ThreadPoolExecutor(chosen.jobs) as pool:
-            verdicts = list(_shown(pool.map(judge, faults)))
+        boxes = [Sandbox(_TREE, Path(folder, str(number))) for number in range(chosen.jobs)]
+        for tier in chosen.tiers:
+            known = reach.read(tier, boxes[0], _TREE, Path(os.environ["SLASH80_CACHE"]) / "mutants")
+            for name in known.failed:
+                print(f"left out, since it fails without a fault: {name}", flush=True)
+            _try(Trial(known, chosen.budget, _noticed), boxes, [one for one in verdicts if not one.killed_by])
     killed = sum(bool(verdict.killed_by) for verdict in verdicts)
+    print(*(verdict.sentence() for verdict in verdicts if not verdict.killed_by), sep="\n")
     score = 100 * killed / len(verdicts) if verdicts else 100.0
     print(f"{killed} of {len(verdicts)} mutants killed: {score:.0f} % (seed {chosen.seed}, of {len(found)} faults)")
     return 1 if score < chosen.at_least else 0
 
 
-def _shown(verdicts: Iterator[Verdict]) -> Iterator[Verdict]:
-    for verdict in verdicts:
-        print(verdict.sentence(), flush=True)
-        yield verdict
+def _try(trial: Trial, boxes: Sequence[Sandbox], verdicts: Sequence[Verdict]) -> None:
+    """Judge the mutants, as many at the same time as there are sandboxes, and print those that were killed."""
+    free: SimpleQueue[Sandbox] = SimpleQueue()
+    for box in boxes:
+        free.put(box)
+
+    def judge(verdict: Verdict) -> None:
+        box = free.get()
+        try:
+            trial.judge(box, verdict)
+        finally:
+            free.put(box)
+        if verdict.killed_by:
+            print(verdict.sentence(), flush=True)
+
+    with ThreadPoolExecutor(len(boxes)) as pool:
+        list(pool.map(judge, verdicts))
 
 
 if __name__ == "__main__":

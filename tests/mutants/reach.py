@@ -36,11 +36,6 @@ class Traced:
     lines: dict[str, set[int]]
 
     @property
-    def tier(self) -> str:
-        """The folder of tests/ that it is in."""
-        return self.name.split("/")[1]
-
-    @property
     def function(self) -> str:
         """Its ID without its parameters."""
         return self.name.partition("[")[0]
@@ -65,7 +60,7 @@ class Reach:
         counts: dict[str, int] = defaultdict(int)
         ranked = []
         for test in sorted(found, key=lambda test: test.seconds):
-            ranked.append((TIERS.index(test.tier), counts[test.function], test.seconds, test.name, test))
+            ranked.append((counts[test.function], test.seconds, test.name, test))
             counts[test.function] += 1
         return [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:-1])]
 
@@ -83,21 +78,19 @@ def _mirror(path: str) -> str:
     return f"tests/unit/{module.parent / f'test_{name}.py'}::"
 
 
-def read(sandbox: Sandbox, source: Path, cache: Path) -> Reach:
-    """Return what is known, after it was found out what is not."""
-    reach = Reach()
-    for tier in TIERS:
-        keys = _keys(source, tier)
-        missing = sorted(name for name, key in keys.items() if not (cache / f"{key}.json").exists())
-        if missing:
-            print(f"tracing {len(missing)} files of tests/{tier}", flush=True)
-            _trace(sandbox, missing, {name: cache / f"{keys[name]}.json" for name in missing})
-        for key in keys.values():
-            known = json.loads((cache / f"{key}.json").read_text())
-            reach.failed += known["failed"]
-            for name, test in known["tests"].items():
-                lines = {path: set(ran) for path, ran in test["lines"].items()}
-                reach.tests.append(Traced(name, test["seconds"], lines))
+def read(tier: str, sandbox: Sandbox, source: Path, cache: Path) -> Reach:
+    """Return what is known of a tier's tests, after it was found out what is not."""
+    reach, keys = Reach(), _keys(source, tier)
+    missing = sorted(name for name, key in keys.items() if not (cache / f"{key}.json").exists())
+    if missing:
+        print(f"tracing {len(missing)} files of tests/{tier}", flush=True)
+        _trace(sandbox, missing, {name: cache / f"{keys[name]}.json" for name in missing})
+    for key in keys.values():
+        known = json.loads((cache / f"{key}.json").read_text())
+        reach.failed += known["failed"]
+        for name, test in known["tests"].items():
+            lines = {path: set(ran) for path, ran in test["lines"].items()}
+            reach.tests.append(Traced(name, test["seconds"], lines))
     return reach
 
 

@@ -45,12 +45,12 @@ class Ended:
 
 
 class Sandbox:
-    """A copy of the files of a tree that git knows of, below a folder that exists."""
+    """A copy of the files of a tree that git knows of, below a new folder."""
 
     def __init__(self, source: Path, folder: Path) -> None:
         """Copy it."""
         self.tree, self.out = folder / "tree", folder / "out"
-        self.out.mkdir()
+        self.out.mkdir(parents=True)
         for name in files(source):
             target = self.tree / name
             target.parent.mkdir(parents=True, exist_ok=True)
