@@ -26,10 +26,12 @@ class FakeApi:
     seen: list[str] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     forgotten: bool = False  # whether every version that a watch asks for is too old
-    mute: set[str] = field(default_factory=set)  # methods whose requests are read and never answered
+    mute: set[str] = field(default_factory=set)  # requests with such a word in their line are never answered
+    cut_short: bool = False  # whether each watch ends as soon as it has said what it knows
     page: int = 2
     version: int = 1
-    _watchers: list[tuple[str, queue.Queue[Document]]] = field(default_factory=list)
+    _history: list[tuple[int, str, Document]] = field(default_factory=list)
+    _watchers: list[tuple[str, queue.Queue[Document | bytes]]] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _server: ThreadingHTTPServer | None = None
     _stopped: threading.Event = field(default_factory=threading.Event)
@@ -61,7 +63,7 @@ class FakeApi:
             document["metadata"]["resourceVersion"] = str(self.version)
             kind = "MODIFIED" if name in self.objects[path] else "ADDED"
             self.objects[path][name] = document
-            self._tell(path, {"type": kind, "object": document})
+            self._happen(path, {"type": kind, "object": document})
 
     def remove(self, path: str, name: str) -> None:
         """Delete an object, and tell who watches."""
@@ -69,19 +71,23 @@ class FakeApi:
             self.version += 1
             gone = self.objects[path].pop(name)
             gone["metadata"]["resourceVersion"] = str(self.version)
-            self._tell(path, {"type": "DELETED", "object": gone})
+            self._happen(path, {"type": "DELETED", "object": gone})
 
-    def say(self, path: str, event: Document) -> None:
-        """Send any event to who watches a path."""
+    def say(self, path: str, event: Document | bytes) -> None:
+        """Send any event, or any line, to who watches a path."""
         with self._lock:
             self._tell(path, event)
+
+    def _happen(self, path: str, event: Document) -> None:
+        self._history.append((self.version, path, json.loads(json.dumps(event))))
+        self._tell(path, event)
 
     @property
     def watched(self) -> int:
         """How many watches are open."""
         return len(self._watchers)
 
-    def _tell(self, path: str, event: Document) -> None:
+    def _tell(self, path: str, event: Document | bytes) -> None:
         for watched, events in self._watchers:
             if path in {"", watched}:
                 events.put(event)
@@ -96,17 +102,22 @@ class FakeApi:
             metadata = {"resourceVersion": str(self.version), "continue": rest}
             return {"metadata": metadata, "items": found[start : start + self.page]}
 
-    def watch(self, path: str) -> Iterator[Document]:
-        """Give the events of a watch from now on."""
+    def watch(self, path: str, version: int) -> Iterator[Document | bytes]:
+        """Yield what has happened since a version, and what happens from now on."""
         if self.forgotten:
             yield {"type": "ERROR", "object": {"code": 410, "message": "too old"}}
             return
-        events: queue.Queue[Document] = queue.Queue()
+        events: queue.Queue[Document | bytes] = queue.Queue()
         with self._lock:
+            for happened, where, event in self._history:
+                if happened > version and where == path:
+                    events.put(event)
+            if self.cut_short:
+                events.put({"type": "END"})
             self._watchers.append((path, events))
         try:
-            while (event := events.get())["type"] != "END":
-                yield event
+            while isinstance(said := events.get(), bytes) or said["type"] != "END":
+                yield said
         finally:
             with self._lock:
                 self._watchers.remove((path, events))
@@ -146,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path not in self.api.objects:
             self._send(404, {"message": "the server could not find the requested resource"})
         elif "watch" in query:
-            self._stream(path)
+            self._stream(path, int(query["resourceVersion"]))
         else:
             self._send(200, self.api.listed(path, query))
 
@@ -160,29 +171,31 @@ class _Handler(BaseHTTPRequestHandler):
     def _faulty(self) -> bool:
         self.api.seen.append(f"{self.command} {self.path}")
         self.api.tokens.append(self.headers.get("Authorization", ""))
-        if self.command in self.api.mute:
+        if any(word in f"{self.command} {self.path}" for word in self.api.mute):
             self.close_connection = True
             return self.api._stopped.wait()
         if not self.api.faults:
             return False
-        self._send(self.api.faults.pop(0), {"message": "as the test wants it"})
-        return True
+        status = self.api.faults.pop(0)  # 200: this one is answered as it should be
+        if status != 200:
+            self._send(status, {"message": "as the test wants it"})
+        return status != 200
 
     def _send(self, status: int, document: Document) -> None:
         body = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        with suppress(ConnectionError):  # the client may have given up meanwhile
+            self.end_headers()
+            self.wfile.write(body)
 
-    def _stream(self, path: str) -> None:
-        self.close_connection = True
+    def _stream(self, path: str, version: int) -> None:
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         with suppress(ConnectionError):
-            for event in self.api.watch(path):
-                line = json.dumps(event).encode() + b"\n"
+            for event in self.api.watch(path, version):
+                line = event if isinstance(event, bytes) else json.dumps(event).encode() + b"\n"
                 self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
             self.wfile.write(b"0\r\n\r\n")
 

@@ -22,8 +22,8 @@ from lab.waiting import wait_until
 from slash80.agent.reconcilers.controller import Controller
 from slash80.agent.reconcilers.part import Options
 from slash80.cli.uninstall import uninstall
-from slash80.cluster.account import Account
 from slash80.cluster.api import Api
+from slash80.cluster.credentials import ClientConfig
 from slash80.prefixes.static import Static
 
 NODES, CIDRS = "/api/v1/nodes", "/apis/networking.k8s.io/v1/servicecidrs"
@@ -106,7 +106,7 @@ def started(tmp_path: Path) -> Iterator[Started]:
         url = site.node.namespace.run(api.start)
         stack.callback(api.stop)
         options = Options("a", tmp_path / "config.yaml", tmp_path / "net.d", Static(), ("127.0.0.1", 0))
-        yield Started(site, api, url, Controller(options, tmp_path / "state", Api(Account(url))), tmp_path)
+        yield Started(site, api, url, Controller(options, tmp_path / "state", Api(ClientConfig(url))), tmp_path)
 
 
 def _routes(host: Namespace) -> set[str]:
@@ -199,7 +199,7 @@ def test_without_the_api_everything_stays(started: Started) -> None:
     wanted = _routes(started.host)
     started.api.stop()
     options = Options("a", started.folder / "config.yaml", started.folder / "net.d", Static(), ("127.0.0.1", 0))
-    started.controller = Controller(options, started.state_dir, Api(Account("http://127.0.0.1:9")))
+    started.controller = Controller(options, started.state_dir, Api(ClientConfig("http://127.0.0.1:9")))
     started.host.command("nft", "delete", "table", "inet", "slash80")
     report = started.look()
     wait_until(lambda: any("cannot be reached" in problem for problem in started.look()["problems"]), seconds=20)
@@ -271,12 +271,13 @@ from pathlib import Path
 from slash80.agent.reconcilers.controller import Controller
 from slash80.agent.reconcilers.part import Options
 from slash80.agent.run import run
-from slash80.cluster.account import Account
+from slash80.cluster.credentials import ClientConfig
 from slash80.cluster.api import Api
 from slash80.prefixes.static import Static
 folder, url = Path(sys.argv[1]), sys.argv[2]
 options = Options("a", folder / "config.yaml", folder / "net.d", Static(), ("127.0.0.1", 0))
-sys.exit(run(folder / "state", lambda opened: Controller(options, folder / "state", Api(Account(url)), opened=opened)))
+api = Api(ClientConfig(url))
+sys.exit(run(folder / "state", lambda opened: Controller(options, folder / "state", api, opened=opened)))
 """
 
 

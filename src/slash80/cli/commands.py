@@ -116,7 +116,7 @@ def _agent(chosen: argparse.Namespace) -> int:
         return 2
     from slash80.agent.reconcilers.controller import Controller  # noqa: PLC0415 -- the same
     from slash80.agent.reconcilers.part import Options  # noqa: PLC0415 -- the same
-    from slash80.cluster import account  # noqa: PLC0415 -- the same
+    from slash80.cluster import credentials  # noqa: PLC0415 -- the same
     from slash80.cluster.api import Api  # noqa: PLC0415 -- the same
     from slash80.prefixes.static import Static  # noqa: PLC0415 -- the same
     from slash80.wiring import sysctl  # noqa: PLC0415 -- the same
@@ -126,7 +126,7 @@ def _agent(chosen: argparse.Namespace) -> int:
     options = Options(chosen.node, chosen.config, chosen.conf_dir, static, (host.strip("[]"), int(port)))
 
     def controller(opened: Opened) -> Controller:
-        return Controller(options, chosen.state_dir, Api(account.of_pod(os.environ)), opened=opened)
+        return Controller(options, chosen.state_dir, Api(credentials.in_cluster(os.environ)), opened=opened)
 
     return run(chosen.state_dir, controller)
 

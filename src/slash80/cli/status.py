@@ -21,9 +21,9 @@ from slash80.cli import covers, pools, tables
 from slash80.cli.attachments import known
 from slash80.cli.covers import CoverLine
 from slash80.cli.pools import PoolLine
-from slash80.cluster import account, objects
+from slash80.cluster import kubeconfig
 from slash80.cluster.api import Api, Refused, Unreachable
-from slash80.cluster.objects import UNAVAILABLE, NodeSeen
+from slash80.cluster.objects.node import NODES, UNAVAILABLE, NodeSeen, listed, read_node
 from slash80.desired import node_status
 from slash80.desired.problems import Problem, Reason, documents, sentences
 from slash80.errors import CniError
@@ -144,8 +144,8 @@ def _lines(state_dir: Path) -> list[PrefixLine]:
 
 def _cluster(chosen: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="slash80-") as folder:
-        found, _ = Api(account.of_person(os.environ, Path(folder))).items(objects.NODES)
-    nodes = [_of_cluster(objects.node(one)) for one in found]
+        found = Api(kubeconfig.load(os.environ, Path(folder))).items(NODES.path)
+    nodes = [_of_cluster(read_node(one)) for one in found]
     if chosen.output == "json":
         print(json.dumps(nodes, indent=2))
     else:
@@ -169,7 +169,7 @@ def _of_cluster(node: NodeSeen) -> dict[str, Any]:
     draining, _, which = node.conditions.get(node_status.DRAINING, nothing)
     routed, _, missing = node.conditions.get(node_status.ROUTED, nothing)
     try:
-        published = [str(ip_network(prefix)) for prefix in objects.listed(node.published)]
+        published = [str(ip_network(prefix)) for prefix in listed(node.published)]
     except ValueError:
         published = []
     return {

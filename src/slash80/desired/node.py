@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from slash80.addressing.family import FAMILIES, Address, Family, Prefix, family_of
-from slash80.cluster.objects import NodeSeen
+from slash80.cluster.objects.node import NodeSeen
 from slash80.desired import prefixes as choice
 from slash80.desired import trust
 from slash80.desired.prefixes import Chosen, PrefixReport

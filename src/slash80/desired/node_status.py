@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from slash80.cluster.objects import UNAVAILABLE
+from slash80.cluster.objects.node import UNAVAILABLE
 from slash80.desired.node import Desired
 
 Condition = tuple[str, str, str]  # status, reason, message

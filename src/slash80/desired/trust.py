@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from slash80.addressing.family import Address, Prefix
-from slash80.cluster.objects import NodeSeen, listed
+from slash80.cluster.objects.node import NodeSeen, listed
 from slash80.desired.problems import Problem, Reason
 
 _SHORTEST = {4: 16, 6: 64}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slash80.cluster.objects import OVERRIDE, NodeSeen, listed
+from slash80.cluster.objects.node import OVERRIDE, NodeSeen, listed
 from slash80.desired.prefixes import PrefixReport
 from slash80.desired.problems import Problem, Reason
 from slash80.errors import shown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slash80.cluster.objects import NodeSeen
+from slash80.cluster.objects.node import NodeSeen
 from slash80.desired.prefixes import PrefixReport
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from lab.kube import FakeApi
-from slash80.cluster.account import Account
 from slash80.cluster.api import Api
+from slash80.cluster.credentials import ClientConfig
 
 
 @pytest.fixture
@@ -22,4 +22,4 @@ def server() -> Iterator[FakeApi]:
 def api(server: FakeApi, tmp_path: Path) -> Api:
     """Return a client of it, whose token lies in a file."""
     (tmp_path / "token").write_text("first\n")
-    return Api(Account(server.start(), token_file=tmp_path / "token"))
+    return Api(ClientConfig(server.start(), token_file=tmp_path / "token"))

@@ -2,30 +2,37 @@
 
 import socket
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from urllib3 import Timeout
 
 from lab.kube import FakeApi, node
-from slash80.cluster.account import Account
+from slash80.cluster import api as requests
 from slash80.cluster.api import Api, Refused, Unreachable
+from slash80.cluster.credentials import ClientConfig
+from slash80.cluster.stream import Event
 
 NODES = "/api/v1/nodes"
 
 
-def test_long_list_is_read_in_pages(server: FakeApi, api: Api) -> None:
-    """All objects of all pages are returned, with the version of the list."""
+def test_a_long_list_comes_in_pages(server: FakeApi, api: Api) -> None:
+    """Each page says whether it is the last one, and at which version the list was so."""
     for number in range(5):
         server.put(NODES, node(f"n{number}"))
 
-    found, version = api.items(NODES)
-    assert [f"n{number}" for number in range(5)] == [one["metadata"]["name"] for one in found]
-    assert "6" == version
-    assert 3 == len(server.seen)
+    pages = [*api.pages(NODES)]
+    assert [[f"n{number}" for number in part] for part in ((0, 1), (2, 3), (4,))] == [
+        [one["metadata"]["name"] for one in page.items] for page in pages
+    ]
+    assert [("6", False), ("6", False), ("6", True)] == [(page.version, page.last) for page in pages]
+    assert [f"n{number}" for number in range(5)] == [one["metadata"]["name"] for one in api.items(NODES)]
 
 
-def test_token_is_read_for_each_request(server: FakeApi, api: Api, tmp_path: Path) -> None:
-    """The kubelet replaces the token, so each request reads its file."""
+def test_the_token_is_read_anew_for_each_request(server: FakeApi, api: Api, tmp_path: Path) -> None:
+    """The kubelet replaces it."""
     api.get(NODES)
     (tmp_path / "token").write_text("second")
     api.get(NODES)
@@ -33,8 +40,8 @@ def test_token_is_read_for_each_request(server: FakeApi, api: Api, tmp_path: Pat
     assert ["Bearer first", "Bearer second"] == server.tokens
 
 
-def test_refusal_has_the_status_and_words_of_the_server(server: FakeApi, api: Api) -> None:
-    """A refused request carries the server's status and message."""
+def test_a_refusal_has_the_servers_words(server: FakeApi, api: Api) -> None:
+    """And its status."""
     server.faults = [403]
     with pytest.raises(Refused, match="403 as the test wants it") as caught:
         api.get(NODES)
@@ -42,36 +49,146 @@ def test_refusal_has_the_status_and_words_of_the_server(server: FakeApi, api: Ap
     assert 403 == caught.value.status
 
 
-def test_unreachable_server_is_named(server: FakeApi, api: Api) -> None:
-    """Each verb names the URL of a server that does not answer."""
+def test_a_server_that_is_away_is_named(server: FakeApi, api: Api) -> None:
+    """With its URL, by each verb."""
     server.stop()
-    for call in (lambda: api.get(NODES), lambda: api.patch(NODES, {}, kind="merge"), lambda: [*api.events(NODES, "1")]):
+    calls: list[Callable[[], object]] = [
+        lambda: api.get(NODES),
+        lambda: api.patch(NODES, {}, kind="merge"),
+        lambda: [*api.events(NODES, "1", seconds=1)],
+    ]
+    for call in calls:
         with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:\d+ cannot be reached"):
             call()
 
 
-def test_answer_that_is_not_from_an_api_server_is_refused(tmp_path: Path) -> None:
-    """An answer that is not a JSON object, or not HTTP, is an error."""
-    for answer in (
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n<",
-        b"220 smtp\r\n",
-    ):
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            client = Api(Account(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+@contextmanager
+def answering(body: bytes, head: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n") -> Iterator[Api]:
+    """Run a server that gives one answer, and return a client of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-            def once(answer: bytes = answer, listener: socket.socket = listener) -> None:
-                with listener.accept()[0] as one:
-                    one.recv(4096)
-                    one.sendall(answer)
+        def once() -> None:
+            with listener.accept()[0] as one:
+                one.recv(4096)
+                one.sendall((head % len(body) if head else b"") + body)
 
-            threading.Thread(target=once).start()
-            with pytest.raises(Unreachable):
-                client.get(NODES)
+        server = threading.Thread(target=once)
+        server.start()
+        yield Api(ClientConfig(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        server.join()
 
 
-def test_unreadable_token_is_named(server: FakeApi, api: Api, tmp_path: Path) -> None:
-    """A token file that cannot be read is an error like an unreachable server."""
+@pytest.mark.parametrize("body", [b"[]", b"<", b"[" * 99_999])
+def test_something_else_that_answers_is_not_an_api_server(body: bytes) -> None:
+    """An answer that is not a JSON object is named as such."""
+    with answering(body) as client, pytest.raises(Unreachable):
+        client.get(NODES)
+
+
+def test_what_does_not_speak_http_is_not_an_api_server() -> None:
+    """A mail server is a server, too."""
+    with answering(b"220 smtp\r\n", head=b"") as client, pytest.raises(Unreachable):
+        client.get(NODES)
+
+
+def test_a_token_that_cannot_be_read_is_told(server: FakeApi, api: Api, tmp_path: Path) -> None:
+    """As is everything that keeps the server from being asked."""
     (tmp_path / "token").unlink()
     with pytest.raises(Unreachable, match="No such file"):
         api.get(NODES)
+
+
+def sockets(api: Api) -> list[float | None]:
+    """Return how long each open socket of a client waits for the server."""
+    return [one.gettimeout() for one in api._connections._sockets]
+
+
+def test_no_request_waits_without_limit(server: FakeApi, api: Api) -> None:
+    """A connection waits for the server for 20 s; that of a watch for 100, since bookmarks come every minute."""
+    api.get(NODES)
+    assert [20] == sockets(api)
+
+    watching = api.separate()
+    events = watching.events(NODES, "1", seconds=600)
+    assert [100] == sockets(watching)
+    watching.close()
+    with pytest.raises(Unreachable):
+        next(events)
+
+
+@pytest.mark.parametrize("silent", ["limit=", "watch=1"])
+def test_a_server_that_falls_silent_is_given_up(
+    server: FakeApi, api: Api, silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has taken the request and never answers, as a machine does that has lost its disk."""
+    for name in ("_WAIT", "_SILENCE"):
+        monkeypatch.setattr(requests, name, Timeout(connect=5, read=0.05))
+    server.mute = {silent}
+    with pytest.raises(Unreachable, match="timed out"):
+        _ = [*api.pages(NODES)] if silent == "limit=" else [*api.events(NODES, "1", seconds=600)]
+
+
+def test_a_watch_that_falls_silent_is_given_up(server: FakeApi, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has sent an event and then nothing, as a network does that has lost the way back."""
+    monkeypatch.setattr(requests, "_SILENCE", Timeout(connect=5, read=0.05))
+    server.put(NODES, node("a"))
+    events = api.events(NODES, "0", seconds=600)
+
+    assert Event("ADDED", server.objects[NODES]["a"]) == next(events)
+    with pytest.raises(Unreachable, match="timed out"):
+        next(events)
+
+
+def test_a_client_that_is_closed_asks_for_nothing_more(server: FakeApi, api: Api) -> None:
+    """Later requests fail before they are sent."""
+    api.get(NODES)
+    api.close()
+    with pytest.raises(Unreachable):
+        api.get(NODES)
+    assert 1 == len(server.seen)
+
+
+def test_a_kept_connection_that_the_server_has_just_closed_is_replaced() -> None:
+    """The server may close it at the moment of the next request, which is then sent once more."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as one:
+                one.recv(4096)
+                one.sendall(answer)
+                one.recv(4096)  # the second request, which is not answered
+            with listener.accept()[0] as one:
+                one.recv(4096)
+                one.sendall(answer)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        client = Api(ClientConfig(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        assert {} == client.get("/a") == client.get("/b")
+        server.join()
+
+
+@pytest.mark.parametrize(
+    "page", ["{}", '{"metadata": {}}', '{"metadata": {"resourceVersion": "1"}, "items": {}}', '{"items": []}']
+)
+def test_what_is_not_a_list_is_not_taken_for_an_empty_one(page: str) -> None:
+    """Every object would seem deleted."""
+    with answering(page.encode()) as client, pytest.raises(Unreachable, match="not with a list"):
+        client.items(NODES)
+
+
+def test_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of more than 64 MiB comes from no API server, and would fill the memory."""
+    monkeypatch.setattr(requests, "_MOST", 10)
+    with answering(b'{"a": "0123456789"}') as client, pytest.raises(Unreachable, match="more than 10 bytes"):
+        client.get(NODES)
+
+
+def test_a_list_that_never_ends_is_given_up(server: FakeApi, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server whose pages lead in a circle must not be asked for ever."""
+    monkeypatch.setattr(requests, "_PAGES", 2)
+    for number in range(5):
+        server.put(NODES, node(f"n{number}"))
+    with pytest.raises(Unreachable, match="does not end after 2 pages"):
+        api.items(NODES)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from slash80.cluster.objects import NodeSeen
+from slash80.cluster.objects.node import NodeSeen
 from slash80.desired.node import Desired, Observed, desired
 from slash80.desired.prefixes import PrefixReport
 from slash80.desired.problems import Problem, Reason

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slash80.addressing.family import Prefix
-from slash80.cluster.objects import NodeSeen
+from slash80.cluster.objects.node import NodeSeen
 from slash80.desired.problems import Reason
 from slash80.desired.trust import Bounds, accepted_prefixes
 

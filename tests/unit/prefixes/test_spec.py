@@ -2,7 +2,7 @@
 
 from ipaddress import ip_network
 
-from slash80.cluster.objects import NodeSeen
+from slash80.cluster.objects.node import NodeSeen
 from slash80.desired.prefixes import PrefixReport
 from slash80.prefixes import spec
 

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from slash80.addressing.family import Prefix
-from slash80.cluster import objects
-from slash80.cluster.objects import NodeSeen
+from slash80.cluster.objects.node import NODES, NodeSeen
+from slash80.cluster.objects.servicecidr import SERVICE_CIDRS
 from slash80.desired.problems import Problem, Reason
 from slash80.settings.cluster import ClusterSettings
 
-SERVICE_CIDRS = "/apis/networking.k8s.io/v1/servicecidrs"
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -108,10 +107,10 @@ class ClusterView:
         """What keeps the lists that are followed from being up to date."""
         found = []
         if (nodes := self._nodes) and nodes.problem:
-            found.append(Problem(Reason.WATCH_FAILED, objects.NODES, nodes.problem))
+            found.append(Problem(Reason.WATCH_FAILED, NODES.path, nodes.problem))
         if (services := self._services) and services.problem:
             message = f"{services.problem}; or set firewall.serviceCIDRs, else NodePorts stay closed"
-            found.append(Problem(Reason.SERVICES_UNKNOWN, SERVICE_CIDRS, message))
+            found.append(Problem(Reason.SERVICES_UNKNOWN, SERVICE_CIDRS.path, message))
         return found
 
     @property

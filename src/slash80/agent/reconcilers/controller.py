@@ -15,7 +15,7 @@ from pathlib import Path
 from slash80.addressing.family import Prefix
 from slash80.agent.health import Health
 from slash80.agent.reconcilers.board import Board
-from slash80.agent.reconcilers.cluster_view import SERVICE_CIDRS, ClusterView, Source
+from slash80.agent.reconcilers.cluster_view import ClusterView, Source
 from slash80.agent.reconcilers.conflist import Conflist
 from slash80.agent.reconcilers.firewall import Firewall
 from slash80.agent.reconcilers.node import Node
@@ -24,10 +24,10 @@ from slash80.agent.reconcilers.report import Report
 from slash80.agent.reconcilers.routes import Routes
 from slash80.agent.reconcilers.runner import Clock, Pace, Runner, SystemClock
 from slash80.agent.reconcilers.status import Status
-from slash80.cluster import objects
 from slash80.cluster.api import Api
-from slash80.cluster.objects import NodeSeen
-from slash80.cluster.watch import Seen, Watch
+from slash80.cluster.informer import Informer
+from slash80.cluster.objects.node import NODES, NodeSeen
+from slash80.cluster.objects.servicecidr import SERVICE_CIDRS
 from slash80.host.context import STANDALONE, Host
 from slash80.settings import network as configuration
 from slash80.settings.network import RemovalConf
@@ -60,7 +60,7 @@ class Controller:
         """Put the parts together; nothing is started."""
         conf = configuration.parse(RemovalConf, {"stateDir": str(state_dir)})
         self._runners: dict[str, Runner] = {}
-        self._cluster = ClusterView(options.node, _Watches(api, partial(self._wake, ("node", "status", "report"))))
+        self._cluster = ClusterView(options.node, _Informers(api, partial(self._wake, ("node", "status", "report"))))
         self._health = Health(options.health, self._idle)
         self._around = Surroundings(options, state_dir, partial(opened, conf), self._cluster, Board(self._changed))
         around = self._around
@@ -115,25 +115,14 @@ class Controller:
             self._runners[name].wake()
 
 
-class _Followed(Watch[Seen]):
-    """A watch that can be ended: it wakes nobody any more, and its thread ends with the process."""
-
-    def stop(self) -> None:
-        self._changed = _nothing
-
-
-def _nothing() -> None:
-    """Take no notice of a change."""
-
-
-class _Watches:
-    """Makes the lists of objects out of watches."""
+class _Informers:
+    """Makes the lists of objects."""
 
     def __init__(self, api: Api, changed: Callable[[], None]) -> None:
         self._api, self._changed = api, changed
 
     def nodes(self, selector: str) -> Source[NodeSeen]:
-        return _Followed(self._api, objects.NODES, read=objects.node, changed=self._changed, selector=selector)
+        return Informer(self._api, NODES, changed=self._changed, selector=selector)
 
     def service_cidrs(self) -> Source[tuple[Prefix, ...]]:
-        return _Followed(self._api, SERVICE_CIDRS, read=objects.service_cidrs, changed=self._changed)
+        return Informer(self._api, SERVICE_CIDRS, changed=self._changed)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from slash80.cluster.objects import PREFIXES, TAINT, NodeSeen
+from slash80.cluster.objects.node import PREFIXES, TAINT, NodeSeen
 from slash80.desired.node_status import NodeStatus
 
 

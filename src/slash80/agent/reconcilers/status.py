@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from slash80.agent.reconcilers.board import IN_FORCE, NOT_YET, Outcome
 from slash80.agent.reconcilers.part import Surroundings
 from slash80.agent.reconcilers.patches import patches
-from slash80.cluster import objects
 from slash80.cluster.api import Api, Refused, Unreachable
+from slash80.cluster.objects.node import NODES
 from slash80.desired.node_status import node_status
 from slash80.desired.problems import Reason
 
@@ -36,7 +36,7 @@ class Status:
         wanted = node_status(board.desired, ready=board.ready, unrouted=board.unrouted)
         try:
             for patch in patches(own, wanted, self._today()):
-                self._api.patch(f"{objects.NODES}/{own.name}{patch.part}", patch.body, kind=patch.kind)
+                self._api.patch(f"{NODES.path}/{own.name}{patch.part}", patch.body, kind=patch.kind)
         except (Refused, Unreachable) as error:
             raise Unreachable(f"the status of node {own.name} cannot be set: {error}") from error
         return IN_FORCE

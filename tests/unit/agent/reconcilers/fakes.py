@@ -11,7 +11,7 @@ from slash80.addressing.family import Prefix
 from slash80.agent.reconcilers.board import Board
 from slash80.agent.reconcilers.cluster_view import ClusterView, Source
 from slash80.agent.reconcilers.part import Options, Surroundings
-from slash80.cluster.objects import NodeSeen
+from slash80.cluster.objects.node import NodeSeen
 from slash80.firewall.installed import InstalledTable
 from slash80.host.cache import TtlCache
 from slash80.host.context import Host, boottime

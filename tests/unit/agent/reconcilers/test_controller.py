@@ -14,8 +14,8 @@ from slash80.agent.reconcilers import controller
 from slash80.agent.reconcilers.board import Outcome
 from slash80.agent.reconcilers.controller import Controller
 from slash80.agent.serve.resources import HostPool
-from slash80.cluster.account import Account
 from slash80.cluster.api import Api
+from slash80.cluster.credentials import ClientConfig
 from slash80.desired.problems import Reason
 from slash80.host.context import Host
 from slash80.settings.cluster import ClusterSettings
@@ -42,7 +42,7 @@ class Started:
 
     def __init__(self, setting: Setting, server: FakeApi) -> None:
         self.setting, self.clock = setting, ManualClock()
-        api = Api(Account(server.start()))
+        api = Api(ClientConfig(server.start()))
         options = setting.around.options
         self.controller = Controller(options, setting.state_dir, api, opened=self.opened, clock=self.clock)
 
@@ -243,7 +243,7 @@ def test_store_and_sockets_are_opened_once(setting: Setting, server: FakeApi, mo
     mocker.patch.object(Host, "ensure_firewall", FakeHost.ensure_firewall)
     mocker.patch.multiple(Host, create=True, failure=None, ensured=[])
     pool = HostPool(setting.state_dir, mocker.Mock())
-    api = Api(Account(server.start()))
+    api = Api(ClientConfig(server.start()))
     found = Controller(setting.around.options, setting.state_dir, api, opened=pool.opened)
     for _ in range(3):
         found.look()

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from slash80.agent.reconcilers.patches import Patch, patches
-from slash80.cluster import objects
-from slash80.cluster.objects import NodeSeen
+from slash80.cluster.objects import node as objects
+from slash80.cluster.objects.node import NodeSeen
 from slash80.desired.node_status import NodeStatus, conditions
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -68,4 +68,4 @@ def test_a_node_reads_back_what_was_patched() -> None:
             document["status"]["conditions"] = patch.body["status"]["conditions"]
         else:
             document["metadata"] |= patch.body["metadata"]
-    assert [] == [*patches(objects.node(document), _status(), NOW)]
+    assert [] == [*patches(objects.read_node(document), _status(), NOW)]

@@ -10,8 +10,8 @@ from lab.kube import FakeApi, node
 from slash80.agent.reconcilers.board import NEEDED, Outcome
 from slash80.agent.reconcilers.part import attempt
 from slash80.agent.reconcilers.status import Status
-from slash80.cluster.account import Account
 from slash80.cluster.api import Api
+from slash80.cluster.credentials import ClientConfig
 from slash80.desired.node import Desired
 from slash80.desired.problems import Reason
 from slash80.settings.cluster import ClusterSettings
@@ -35,7 +35,7 @@ def part(server: FakeApi, setting: Setting) -> Status:
     """Return the part on a node that is known."""
     setting.sources.given = FakeSource([seen("a", taints=(TAINT,))])
     setting.cluster.follow(ClusterSettings())
-    return Status(setting.around, Api(Account(server.start())), lambda: datetime(2026, 1, 2, tzinfo=UTC))
+    return Status(setting.around, Api(ClientConfig(server.start())), lambda: datetime(2026, 1, 2, tzinfo=UTC))
 
 
 def test_a_ready_node_is_shown_as_one(part: Status, server: FakeApi, setting: Setting) -> None:

@@ -4,8 +4,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from slash80.cluster import objects
-from slash80.cluster.objects import NodeSeen
+from slash80.cluster.objects.node import NodeSeen, read_node
 
 
 def test_node_addresses_put_internal_ones_first() -> None:
@@ -41,13 +40,13 @@ def test_node_addresses_put_internal_ones_first() -> None:
         published='["x"]',
         taints=("slash80.io/not-ready",),
         conditions={"Ready": ("True", "KubeletReady", "")},
-    ) == objects.node(document)
+    ) == read_node(document)
 
 
 @pytest.mark.parametrize("more", [{}, {"spec": {}, "status": {}}, {"spec": {"podCIDRs": None, "taints": None}}])
 def test_new_node_has_only_a_name(more: dict[str, object]) -> None:
     """A Node that has just registered has a name and no prefix or address."""
-    assert NodeSeen("a", "") == objects.node({"metadata": {"name": "a", "annotations": None}} | more)
+    assert NodeSeen("a", "") == read_node({"metadata": {"name": "a", "annotations": None}} | more)
 
 
 def test_invalid_address_of_a_node_is_ignored() -> None:
@@ -55,17 +54,11 @@ def test_invalid_address_of_a_node_is_ignored() -> None:
     addresses = [{"type": "InternalIP", "address": "nonsense"}, {"type": "InternalIP"}, {}]
     status = {"addresses": [*addresses, {"type": "InternalIP", "address": "10.0.0.5"}], "conditions": [{}]}
     spec = {"podCIDRs": ["10.80.1.0/24", "nonsense"], "taints": [{}]}
-    found = objects.node({"metadata": {"name": "a"}, "spec": spec, "status": status})
+    found = read_node({"metadata": {"name": "a"}, "spec": spec, "status": status})
     assert ((ip_address("10.0.0.5"),), (ip_network("10.80.1.0/24"),)) == (found.addresses, found.pod_cidrs)
 
 
 def test_node_with_a_single_pod_cidr_is_read() -> None:
     """The field from before dual stack is read too."""
-    found = objects.node({"metadata": {"name": "a"}, "spec": {"podCIDR": "10.80.1.0/24"}})
+    found = read_node({"metadata": {"name": "a"}, "spec": {"podCIDR": "10.80.1.0/24"}})
     assert (ip_network("10.80.1.0/24"),) == found.pod_cidrs
-
-
-def test_service_cidr_has_one_range_or_two() -> None:
-    """A ServiceCIDR may hold both families in one object."""
-    found = objects.service_cidrs({"spec": {"cidrs": ["10.96.0.0/16", "fd00::/112"]}})
-    assert (ip_network("10.96.0.0/16"), ip_network("fd00::/112")) == found
