@@ -167,6 +167,14 @@ build/starter: cni/starter.c | apt-launcher
 	@mkdir -p build
 	musl-gcc $(CFLAGS) $(LAUNCHER_FLAGS) -o $@ $<
 
+build/starter-nft: cni/starter.c | apt-launcher
+	@mkdir -p build
+	musl-gcc $(CFLAGS) -DPRELOAD='"libnft-preload.so"' $(LAUNCHER_FLAGS) -o $@ $<
+
+build/libnft-preload.so: cni/nft_preload.c | apt-freeze
+	@mkdir -p build
+	gcc $(CFLAGS) -Os -s -shared -fPIC -o $@ $<
+
 # Python is linked in, and at a fixed address: that is faster than its shared library by a tenth. -l: names the library
 # itself, which is there without the packages for developers.
 build/engine: cni/engine.c | apt-freeze
@@ -182,7 +190,8 @@ build/launcher-sanitized: cni/launcher.c cni/conf_scan.h build/launcher-texts.h 
 	@gcc $(CFLAGS) $(SANITIZE) -o $@ $<
 
 $(ENGINE): $(shell find src -name __pycache__ -prune -o \( -name '*.py' -o -type d \) -print 2> /dev/null) \
-		cni/engine.spec cni/collect.py cni/notices.py LICENSE build/starter build/engine $(LOCKS) | venv apt-freeze
+		cni/engine.spec cni/collect.py cni/notices.py LICENSE build/starter build/starter-nft build/libnft-preload.so build/engine \
+		cni/nft_preload.c $(LOCKS) | venv apt-freeze
 	@mkdir -p build
 	exec 9> build/lock && flock 9
 	rm -rf build/freeze

@@ -1,7 +1,8 @@
 """Lays the engine's directory out, `.slash80/`: what PyInstaller found, and all that these files need of a system.
 
     engine, nft     the starter (cni/starter.c): becomes the program of its name in libexec/
-    libexec/        those programs and every library of theirs, the C library and its loader among them
+    libexec/        those programs and every library of theirs, the C library and its loader among them, and what is
+                    loaded into nft before them (cni/nft_preload.c)
     licenses/       what the licences of other people's parts ask for (cni/notices.py)
     the rest        Python modules, compiled, and extension modules
 
@@ -28,13 +29,18 @@ _NOWHERE = b"/dev/null/"
 Entry = tuple[str, str, str]  # PyInstaller's: where it belongs, where it is, what it is
 
 
-def lay_out(target: Path, starter: Path, programs: Iterable[Path], entries: Iterable[Entry]) -> list[Path]:
-    """Lay all out but the licences; return the files of this machine that were taken."""
+def lay_out(
+    target: Path, programs: Mapping[Path, Path], preloaded: Iterable[Path], entries: Iterable[Entry]
+) -> list[Path]:
+    """Lay all out but the licences, each program with its starter; return the files of this machine that were taken."""
     libexec = target / "libexec"
     shutil.rmtree(target, ignore_errors=True)
     libexec.mkdir(parents=True)
     sources = [*_place_modules(target, entries)]
-    for program in programs:
+    for library in preloaded:
+        shutil.copy(library, libexec / library.name)
+        sources.append(library)
+    for program, starter in programs.items():
         shutil.copy(program, libexec / program.name)
         shutil.copy(starter, target / program.name)
         sources.append(program)

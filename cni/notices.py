@@ -26,8 +26,12 @@ version of which it was built; the licences are in debian/, and those that they 
 Python packages: python/ has a folder for each, with its licence.
 
 nft is a program of its own, under the GNU General Public License 2. It and slash80 know each other by command line,
-standard input and output only. Some libraries in libexec/ are under the GNU Lesser General Public License; whoever
-likes can put others, of the same interface, in their place.
+standard input and output only. nft and its libraries are as Debian built them; but at its start the loader puts
+libexec/libnft-preload.so before them, which changes what nft reads of sets that a newer one has written. That library
+is slash80's, made for nft: it may be used under the GNU General Public License 2 or the Apache licence 2.0, its
+complete source is the file nft_preload.c beside this one, and `gcc -shared -fPIC` builds it.
+Some libraries in libexec/ are under the GNU Lesser General Public License; whoever likes can put others, of the same
+interface, in their place.
 
 Offer of source. The complete source of each package in debian-packages is the source package that its line names:
 `apt-get source SOURCE=VERSION` on a Debian with deb-src lines, or https://snapshot.debian.org/package/SOURCE/VERSION/.
@@ -37,12 +41,13 @@ handing it over. To ask, open an issue of the project slash80.
 """
 
 
-def write(engine: Path, own: Path, files: Iterable[Path], linked: Iterable[str]) -> None:
-    """Write it for the Debian packages of `files` and those `linked` in, and the Python packages that are there."""
+def write(engine: Path, own: Iterable[Path], files: Iterable[Path], linked: Iterable[str]) -> None:
+    """Write it for our own files, the Debian packages of `files` and those `linked` in, and the Python packages."""
     target = engine / "licenses"
     target.mkdir()
     (target / "README").write_text(_NOTICE)
-    shutil.copyfile(own, target / "LICENSE")
+    for path in own:
+        shutil.copy(path, target)
     packages = _debian_packages(files, linked)
     (target / PACKAGES).write_text("".join(f"{line}\n" for line in packages))
     for package in (line.split()[0] for line in packages):

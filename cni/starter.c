@@ -43,7 +43,13 @@ int main(int count, char **arguments)
     snprintf(libexec, sizeof libexec, "%.*s/libexec", (int)(name - self), self);
     snprintf(loader, sizeof loader, "%s/loader", libexec);
     snprintf(program, sizeof program, "%s%s", libexec, name);
-    char *options[] = {self, "--inhibit-cache", "--library-path", libexec, "--argv0", self, program};
+    char *options[] = {
+        self, "--inhibit-cache", "--library-path", libexec,
+#ifdef PRELOAD
+        "--preload", PRELOAD,  /* by its name: the loader takes a blank in a path for the end of it */
+#endif
+        "--argv0", self, program,
+    };
     enum { OPTIONS = sizeof options / sizeof *options };
     char **all = calloc(OPTIONS + (size_t)count + 1, sizeof *all);
     if (!all)

@@ -145,3 +145,4 @@ def test_every_part_has_its_licence(plugin: Path) -> None:
     assert {"GPL-2", "LGPL-2.1", "LGPL-3"} <= {path.name for path in (folder / "common-licenses").iterdir()}
     assert {"pydantic", "pyroute2", "rich", "urllib3"} <= {path.name for path in (folder / "python").iterdir()}
     assert "Offer of source" in (folder / "README").read_text()
+    assert "GPL-2.0-only" in (folder / "nft_preload.c").read_text()
