@@ -1,14 +1,14 @@
 /*
  * The three strings that the launcher needs of a network configuration: cniVersion, stateDir and socket, at its top.
  *
- * This is no JSON parser. What is not understood ends the search, and what was found so far holds: the document goes to
+ * This is not a JSON parser. What is not understood ends the search, and what was found so far holds: the document goes to
  * the agent or the engine as it came, and they say what is wrong with it. As there, keys match without regard to case,
  * an exact one is preferred for cniVersion, and of several others the last counts.
  */
 #include <stddef.h>
 #include <string.h>
 
-#define CONF_TEXT 4096 /* bytes of a value that are looked at, PATH_MAX; a longer one is none */
+#define CONF_TEXT 4096 /* bytes of a value that are looked at, PATH_MAX; a longer one is ignored */
 
 struct conf {
     char version[16], state_dir[CONF_TEXT], socket[CONF_TEXT];
@@ -52,7 +52,7 @@ static size_t encode(unsigned long point, char *out)
            out[2] = (char)(0x80 | (point >> 6 & 0x3F)), out[3] = (char)(0x80 | (point & 0x3F)), 4;
 }
 
-/* Reads what follows a backslash; gives its length in `out`, 0 where it is none, also for half a surrogate pair. */
+/* Reads what follows a backslash; stores its length in `out`, 0 if it is invalid, also for half a surrogate pair. */
 static size_t escaped(struct reader *in, char *out)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";

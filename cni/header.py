@@ -12,7 +12,7 @@ from slash80.errors import BadEnvironment, IoFailure, NotReady, TryAgain
 
 
 def lines() -> Iterator[str]:
-    """Give the header, line by line."""
+    """Return the header, line by line."""
     yield "/* Made by cni/header.py from the Python sources. */"
     texts = {
         "MAGIC": ipc.MAGIC.decode(),

@@ -138,7 +138,7 @@ static int complain(const char *sentence)
     char text[512];
     int length = snprintf(text, sizeof text, sentence, strerror(errno));
     if (write_all(2, text, length < (int)sizeof text ? (size_t)length : sizeof text - 1) || write_all(2, "\n", 1))
-        return 1; /* nobody hears it: the exit code must do */
+        return 1; /* it cannot be delivered: the exit code must do */
     return 1;
 }
 
@@ -210,7 +210,7 @@ static const char *read_input(void)
     return strerror(errno);
 }
 
-/* Opens the pod's namespace; -1 where there is none. Anything else is not opened, which might have effects. */
+/* Opens the pod's namespace; -1 without one. Anything else is not opened, which might have effects. */
 static int open_namespace(void)
 {
     const char *path = getenv("CNI_NETNS");
@@ -326,7 +326,7 @@ static const char *wrong_with(const struct buffer *answer)
     if (size == 1)
         return answer->data[0] || !strcmp(call.verb, "ADD") ? "it was cut short" : 0;
     if (text[0] != '{' || memchr(text, 0, size - 1))
-        return "it is no JSON document";
+        return "it is not a JSON document";
     return size < 4 || memcmp(answer->data + size - 2, "}\n", 2) ? "it was cut short" : 0;
 }
 
@@ -387,7 +387,7 @@ static int leave_note(void)
     return -1;
 }
 
-/* Does without an agent. The reason of the engine's failure is told, since that is what must be mended. */
+/* Does without an agent. The message names the reason of the engine's failure, since that is what must be fixed. */
 static int go_alone(char **arguments)
 {
     if (!call.too_low)
@@ -441,7 +441,7 @@ int main(int count, char **arguments)
         return write_all(1, VERSION_DOCUMENT, sizeof VERSION_DOCUMENT - 1) ? complain(SAY_UNWRITABLE) : 0;
     if (gather())
         return fail(BAD_ENVIRONMENT, SAY_LARGE_ENVIRONMENT, "");
-    if (call.complete) { /* otherwise what is there cannot matter, and nobody need wait for it */
+    if (call.complete) { /* otherwise the rest cannot matter, and need not be waited for */
         const char *reason = read_input();
         if (reason)
             return fail(IO_FAILURE, SAY_UNREADABLE, reason);
@@ -454,7 +454,7 @@ int main(int count, char **arguments)
     int agent = connect_to_agent();
     if (agent >= 0)
         return hand_over(agent);
-    /* nobody is there; the last two mean that nobody can be */
+    /* no agent listens; the last two mean that none can */
     if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR || errno == ENAMETOOLONG)
         return go_alone(arguments);
     return errno == EACCES ? forbidden() : unavailable(SAY_UNREACHABLE, strerror(errno));

@@ -66,7 +66,7 @@ struct attribute {
     size_t length;
 };
 
-/* Take the first one off what lies between `*from` and `end`; tell whether it is whole. */
+/* Take the first one off what lies between `*from` and `end`; return whether it is whole. */
 static bool next(uint8_t **from, const uint8_t *end, struct attribute *found)
 {
     if (end - *from < 2 || end - *from - 2 < (*from)[1])
@@ -76,7 +76,7 @@ static bool next(uint8_t **from, const uint8_t *end, struct attribute *found)
     return true;
 }
 
-/* Read the number that an attribute is; what has another length is none. */
+/* Read the number in an attribute; false for another length. */
 static bool number(struct attribute attribute, uint32_t *value)
 {
     if (attribute.length != sizeof *value)
@@ -91,7 +91,7 @@ static bool has_field(uint32_t protocol, uint32_t field)
     return protocol == PROTO_DESC_UNKNOWN || (first <= field && field <= last_fields[protocol]);
 }
 
-/* Tell whether the numbers in this attribute are within the tables of a parser. */
+/* Return whether the numbers in this attribute are within the tables of a parser. */
 static bool within_tables(const struct parser *parser, struct attribute numbers)
 {
     uint8_t *from = numbers.value, *end = from + numbers.length;
@@ -108,7 +108,7 @@ static bool within_tables(const struct parser *parser, struct attribute numbers)
     return parser->expression != EXPR_PAYLOAD || has_field(values[0], values[1]);
 }
 
-/* Tell whether libnftables 1.0.6 can parse the expression in this attribute, and each part of it. */
+/* Return whether libnftables 1.0.6 can parse the expression in this attribute, and each part of it. */
 static bool can_be_parsed(struct attribute expression, bool inside)
 {
     uint8_t *from = expression.value, *end = from + expression.length;
@@ -135,7 +135,7 @@ static bool can_be_parsed(struct attribute expression, bool inside)
 
 const void *nftnl_set_get_data(const struct nftnl_set *set, uint16_t name, uint32_t *length);
 
-/* In the place of libnftnl's function: its answer, with an expression that cannot be parsed under a number of no meaning. */
+/* In the place of libnftnl's function: its answer, with an expression that cannot be parsed under a meaningless number. */
 const void *nftnl_set_get_data(const struct nftnl_set *set, uint16_t name, uint32_t *length)
 {
     static void *(*original)(const struct nftnl_set *, uint16_t, uint32_t *);

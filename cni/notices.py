@@ -30,14 +30,14 @@ standard input and output only. nft and its libraries are as Debian built them; 
 libexec/libnft-preload.so before them, which changes what nft reads of sets that a newer one has written. That library
 is slash80's, made for nft: it may be used under the GNU General Public License 2 or the Apache licence 2.0, its
 complete source is the file nft_preload.c beside this one, and `gcc -shared -fPIC` builds it.
-Some libraries in libexec/ are under the GNU Lesser General Public License; whoever likes can put others, of the same
-interface, in their place.
+Some libraries in libexec/ are under the GNU Lesser General Public License; you may replace them by others with the
+same interface.
 
 Offer of source. The complete source of each package in debian-packages is the source package that its line names:
 `apt-get source SOURCE=VERSION` on a Debian with deb-src lines, or https://snapshot.debian.org/package/SOURCE/VERSION/.
-For three years from the day on which this directory, or an image that holds it, was handed out, whoever asks for it is
-given a machine-readable copy of the source of the parts under the GPL and the LGPL, for no more than the cost of
-handing it over. To ask, open an issue of the project slash80.
+For three years from the day on which this directory, or an image that holds it, was distributed, anyone who asks
+for it is given a machine-readable copy of the source of the parts under the GPL and the LGPL, for no more than the cost
+of handing it over. To ask, open an issue of the project slash80.
 """
 
 
@@ -90,6 +90,6 @@ def _put(path: Path, text: str) -> None:
 
 
 def _told(*command: str, check: bool = True) -> str:
-    # what a program says that fails is for whoever builds; one that may fail has nothing to say
+    # a program that fails shows its words to the person who builds; one that may fail shows nothing
     stderr = None if check else subprocess.DEVNULL
     return subprocess.run(command, check=check, stdout=subprocess.PIPE, stderr=stderr, text=True).stdout

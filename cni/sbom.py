@@ -22,7 +22,7 @@ def main() -> int:
 
 
 def python_packages(lock: str) -> Iterator[dict[str, Any]]:
-    """Give the components of a lock file as pip-compile writes it."""
+    """Return the components of a lock file as pip-compile writes it."""
     for name, version, rest in re.findall(r"^([a-z0-9.-]+)==(\S+)((?: \\\n +--hash=\S+)*)", lock, re.MULTILINE):
         hashes = [{"alg": "SHA-256", "content": digest} for digest in re.findall(r"sha256:([0-9a-f]+)", rest)]
         purl = f"pkg:pypi/{name}@{version}"

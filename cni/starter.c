@@ -1,5 +1,5 @@
 /*
- * What `engine` and `nft` are at first: becomes the program of its own name in libexec/ beside it, by the C library's
+ * What `engine` and `nft` are when they are started: becomes the program of its own name in libexec/ beside it, by the C library's
  * loader and with the libraries that lie there too. So nothing of the node's C library is used, and the engine runs
  * from whatever directory it is copied to, which no path of a loader within a program would allow.
  */

@@ -21,7 +21,7 @@ class _PatientInput(io.RawIOBase):
     """Standard input that is given up after a while: a runtime that never closes it must not hang a node."""
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Report that it is readable."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
@@ -43,7 +43,7 @@ class _Output(io.RawIOBase):
     _number = 1
 
     def writable(self) -> bool:
-        """Say that it can be written."""
+        """Report that it is writable."""
         return True
 
     def fileno(self) -> int:
@@ -51,7 +51,7 @@ class _Output(io.RawIOBase):
         return self._number
 
     def isatty(self) -> bool:
-        """Tell whether it is a terminal."""
+        """Report whether it is a terminal."""
         return os.isatty(self._number)
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
@@ -66,7 +66,7 @@ class _Output(io.RawIOBase):
 
 
 class _Errors(_Output):
-    """Standard error. A command does not fail because nobody reads it."""
+    """Standard error. A command does not fail when no one reads it."""
 
     _number = 2
 
@@ -78,7 +78,7 @@ class _Errors(_Output):
 
 
 def _complain(text: str) -> None:
-    """Say a sentence on standard error, if there is one."""
+    """Write a sentence to standard error, if there is one."""
     with suppress(OSError):
         os.write(2, f"{text}\n".encode())
 
@@ -112,13 +112,13 @@ def _command_line(arguments: list[str]) -> int:
     from slash80.cli.commands import main as command_line  # noqa: PLC0415 -- a call does not pay for it
 
     _occupy_streams()
-    # Python's own are None where they are closed, and print() to such a standard error goes to standard output
+    # Python sets its own to None if they are closed, and print() to such a standard error goes to standard output
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Output()), "utf-8", "surrogateescape")
     sys.stderr = io.TextIOWrapper(io.BufferedWriter(_Errors()), "utf-8", "backslashreplace", line_buffering=True)
     try:
         try:
             code = command_line(arguments)
-        except SystemExit as ended:  # argparse, after --help or an argument that is none
+        except SystemExit as ended:  # argparse, after --help or an unknown argument
             code = int(ended.code or 0)
         sys.stdout.flush()
     except _Unwritable as error:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from slash80.cni.request import Request
     from slash80.host.context import CallContext
 
-Reply = Callable[[int, bytes], None]  # exit code and standard output; raises OSError when nobody takes it
+Reply = Callable[[int, bytes], None]  # exit code and standard output; raises OSError when it cannot be delivered
 
 
 def run(environ: Mapping[str, str], stdin: BinaryIO, stdout: BinaryIO) -> int:
@@ -61,14 +61,14 @@ def answer(environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, context
 
 
 class _Caller:
-    """Whoever made the call; told once, since a second answer would stand behind half of the first."""
+    """The caller: at most one reply per call, even if writing the first failed half-way."""
 
     def __init__(self, reply: Reply) -> None:
         self._reply, self.told = reply, False
 
     def tell(self, code: int, document: Document | None = None) -> None:
-        """Raise InvalidConfig, with nobody told, when the answer is larger than a launcher takes from an agent."""
-        # ASCII: an environment may hold bytes that are no UTF-8
+        """Raise InvalidConfig, without replying, when the answer is larger than a launcher takes from an agent."""
+        # ASCII: an environment may hold bytes that are not UTF-8
         text = b"" if document is None else json.dumps(document).encode("ascii") + b"\n"
         if len(text) > ANSWER_BYTES:
             msg = f"'prevResult' makes the answer {len(text)} bytes long, but it may have {ANSWER_BYTES}"

@@ -1,9 +1,9 @@
 """The CNI error and its kinds, grouped by who acts on them; each kind owns the code that runtimes see.
 
     CniError
-    |-- whoever writes the configuration or calls the plugin
+    |-- the author of the configuration, or the caller
     |     IncompatibleVersion 1, UnsupportedField 2, BadEnvironment 4, Undecodable 6, InvalidConfig 7, BadNetns 8
-    |-- whoever runs the node
+    |-- the node's operator
     |     IoFailure 5, NotReady 50, Degraded 51, NoFreeAddress 100, FirewallUnusable 101, BelongsToAnother 102
     |-- the caller, by trying again: TryAgain 11
     `-- everything else: Failure 999
@@ -43,7 +43,7 @@ class CniError(Exception):
         self.details = details
 
     def document(self, version: str) -> dict[str, object]:
-        """Give the error object of the specification, in the configuration's version."""
+        """Return the error object of the specification, in the configuration's version."""
         document: dict[str, object] = {"cniVersion": version, "code": self.code, "msg": _on_one_line(self.msg)}
         details = "; ".join(filter(None, [self.details, *getattr(self, "__notes__", [])]))
         return document | {"details": details} if details else document
@@ -122,7 +122,7 @@ class FirewallUnusable(CniError):
 
 
 class BelongsToAnother(CniError):
-    """An address, route or link that was asked for belongs to somebody else."""
+    """An address, route or link that was asked for belongs to another program."""
 
     code = 102
 

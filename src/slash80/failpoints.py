@@ -1,7 +1,7 @@
 """Failpoints of ADD, DEL and GC, at which a test can have the process killed or stopped (compare etcd's gofail).
 
 SLASH80_FAILPOINT names one and a signal, as `linked:KILL` or `linked:STOP`: the process sends itself that signal when
-it gets there. A runtime never sets it, and whoever can set a runtime's environment does not need it to do harm.
+it gets there. A runtime never sets it, and anyone who can set a runtime's environment has easier ways to do harm.
 """
 
 from __future__ import annotations

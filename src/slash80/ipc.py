@@ -20,10 +20,16 @@ BACKLOG = 1024
 SOCKET_NAME, NOTES = "cni.sock", "notes"
 STATE_DIR = "/run/slash80"
 INPUT_SECONDS = 10
-LIMITS = {"ADD": 60, "DEL": 20, "CHECK": 10, "GC": 10, "STATUS": 3}  # seconds: less than runtimes wait, so we are heard
-OTHER_LIMIT = 10  # of a verb that is none, which the agent refuses
+LIMITS = {
+    "ADD": 60,
+    "DEL": 20,
+    "CHECK": 10,
+    "GC": 10,
+    "STATUS": 3,
+}  # seconds: less than runtimes wait, so that they get our answer
+OTHER_LIMIT = 10  # of an unknown verb, which the agent rejects
 
-# What the launcher says when nobody answers in its place; %s is the reason.
+# What the launcher says when neither agent nor engine does; %s is the reason.
 SENTENCES = {
     "LATE_INPUT": f"it was neither written nor closed within {INPUT_SECONDS} s",
     "UNREADABLE": "standard input cannot be read: %s",
@@ -39,7 +45,7 @@ SENTENCES = {
 
 
 def read(request: bytes) -> tuple[dict[str, str], bytes]:
-    """Take a request apart into variables and standard input; raise ValueError with a sentence when it is none.
+    """Split a request into variables and standard input; raise ValueError with a sentence when it is malformed.
 
     Of two equal variables the first counts, as it does for getenv(3).
     """

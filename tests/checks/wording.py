@@ -60,7 +60,12 @@ BEGINNINGS = {
 ALLOWED: dict[tuple[str, str], str] = {}
 
 # Folders and files whose words are still being replaced. This table must only shrink; it ends empty.
-EXEMPT: tuple[str, ...] = ("bench", "cni", "docs/benchmarks/results.md", "docs/configuration.md", "src", "tests")
+EXEMPT: tuple[str, ...] = (
+    "bench",
+    "docs/benchmarks/results.md",
+    "src/slash80/cluster",
+    "tests",
+)
 
 # The list itself, and its test, hold the words.
 LISTS = ("tests/checks/wording.py", "tests/unit/checks/test_wording.py")

@@ -70,7 +70,7 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What an attachment was given; `early` tells how many addresses were reused before their preferred rest."""
+    """What an attachment was given; `early` is how many addresses were reused before their preferred rest."""
 
     ipv4: IPv4Address | None
     ipv6: IPv6Address | None
@@ -106,17 +106,17 @@ class Attachment:
         return dying_name(self.host_ifname)
 
     def same_network(self, name: str) -> bool:
-        """Whether this attachment belongs to the network of that name."""
+        """Report whether this attachment belongs to the network of that name."""
         return self.network in {name, hashed(name)}
 
 
 def dying_name(host_ifname: str) -> str:
-    """Give the name that a host end has while it waits for its deletion."""
+    """Return the name that a host end has while it waits for its deletion."""
     return DYING_PREFIX + host_ifname[len(HOST_PREFIX) :]
 
 
 def lock_number_of(host_ifname: str) -> int:
-    """Give which byte of the lock file is an attachment's: from its host end's name, which needs no record."""
+    """Return which byte of the lock file is an attachment's: from its host end's name, which needs no record."""
     return int(host_ifname[len(HOST_PREFIX) :].translate(_DIGITS), 32) >> _BEYOND
 
 

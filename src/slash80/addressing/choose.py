@@ -54,16 +54,16 @@ class Ledger(Protocol):
     """What the choice may know about addresses already in use."""
 
     def use(self, address: Address) -> Use | None:
-        """Tell whether an address is held or was released; None if it is not known."""
+        """Return whether an address is held or was released; None if it is not known."""
 
     def unused(self, within: Range, without: Sequence[Range] = ()) -> Iterator[Address]:
-        """Give the addresses that are not known at all and in none of the ranges `without`, in order, lazily."""
+        """Return the addresses that are not known at all and in none of the ranges `without`, in order, lazily."""
 
     def spent(self, within: Range) -> bool:
-        """Whether the last search found that all are known."""
+        """Report whether the last search found that all are known."""
 
     def released(self, pool: Pool) -> Iterable[tuple[Address, float]]:
-        """Give the released addresses of a pool with their boottime of release, longest ago first."""
+        """Return the released addresses of a pool with their boottime of release, longest ago first."""
 
     def counts(self, pool: Pool, since: float) -> Counts:
         """Count what is allocated, and what was released after the boottime `since`."""
@@ -150,7 +150,7 @@ class _Chooser:
         raise AddressHeld(f"{msg}{f' ({there})' if there else ''}; ask for another")
 
     def _suffixed(self, ipv4: Address | None) -> tuple[_Choice, Mac] | None:
-        """Give the first free IPv6 that the suffix mode allows."""
+        """Return the first free IPv6 that the suffix mode allows."""
         pool = self._wanted.pools[IPV6]
         rest = self._wanted.cooldown if self._wanted.mode is Suffix.UNIQUE else 0
         for mac in self._macs(ipv4):
@@ -161,7 +161,7 @@ class _Chooser:
         return None
 
     def _macs(self, ipv4: Address | None) -> Iterator[Mac]:
-        """Give the suffixes that the mode allows, the preferred one first."""
+        """Return the suffixes that the mode allows, the preferred one first."""
         wanted = self._wanted
         if wanted.mode is Suffix.UNIQUE:
             return (self._hashed(n) for n in range(_ATTEMPTS))
@@ -203,21 +203,21 @@ class _Chooser:
         raise self._none_free(short)
 
     def _unfit(self, pool: Pool, address: Address) -> str:
-        """Say why an address is not handed out to anybody; raise NoFreeAddress when too many were looked at."""
+        """Return why an address is not handed out; raise NoFreeAddress when too many were looked at."""
         self._looks += 1
         if self._looks > _LOOKS:
             raise self._none_free(pool)
         return pool.why_not(address) or self._elsewhere.why(address)
 
     def _none_free(self, pool: Pool) -> NoFreeAddress:
-        """Say that a pool is exhausted; raise BelongsToAnother when it is not pods that have it."""
+        """Return the error for an exhausted pool; raise BelongsToAnother when it is not pods that have it."""
         self._elsewhere.left_of(pool)
         msg = exhausted(pool, self._ledger.counts(pool, self._now - HARD_REST))
         there = self._elsewhere.told(pool)
         return NoFreeAddress(f"{msg}; besides, {there}" if there else msg)
 
     def _candidates(self, pool: Pool) -> Iterator[tuple[Address, float]]:
-        """Give addresses with the boottime of their release, which for those never used is long ago.
+        """Return addresses with the boottime of their release, which for those never used is long ago.
 
         A range in which all are known is searched after those that have had their rest: that takes 1 us for each
         address in it, at each ADD, and it takes an hour until one is unknown again.
@@ -246,7 +246,7 @@ class _Chooser:
 
 
 def exhausted(pool: Pool, counts: Counts) -> str:
-    """Say that a pool is exhausted: family, prefixes, counts, next step."""
+    """Return the error for an exhausted pool: family, prefixes, counts, next step."""
     return (
         f"no free {pool.family} address in {pool}: {counts.allocated} allocated, {counts.cooling} cooling down after "
         f"release, {pool.total} in total; delete pods or add a prefix to {pool.family.key}.prefixes"

@@ -45,7 +45,7 @@ class Mac:
 
     @property
     def addresses_ready(self) -> bool:
-        """Whether an interface may have it: unicast and not all zeros."""
+        """Report whether an interface may have it: unicast and not all zeros."""
         return 0 < self.value < 1 << 48 and not self.value & _MULTICAST
 
     def __str__(self) -> str:

@@ -28,7 +28,7 @@ class Occupied:
         self.ranges += tuple(taken for taken in words if taken.first != taken.last)
 
     def why(self, address: Address) -> str:
-        """Say where an address leads already; empty when it leads nowhere."""
+        """Return where an address is routed already; empty when it is not."""
         wide = next((taken for taken in self.ranges if address in taken), None)
         return self._words[wide] if wide else self._single.get(address, "")
 
@@ -41,7 +41,7 @@ class Occupied:
         return left
 
     def told(self, pool: Pool) -> str:
-        """Say what is in the way of a pool's addresses, of what takes most of them first; empty when nothing is."""
+        """Return what is in the way of a pool's addresses, of what takes most of them first; empty when nothing is."""
         inside = [taken for taken in self._words if pool.prefix_of(taken.first)]
         inside.sort(key=lambda taken: (int(taken.first) - int(taken.last), int(taken.first)))
         found = [self._words[taken] for taken in inside]

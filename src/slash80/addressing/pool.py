@@ -17,7 +17,7 @@ class Range:
     last: Address
 
     def __contains__(self, address: Address) -> bool:
-        """Whether an address of the same family lies inside."""
+        """Report whether an address of the same family lies inside."""
         return address.version == self.first.version and int(self.first) <= int(address) <= int(self.last)
 
     @classmethod
@@ -55,11 +55,11 @@ class Pool:
     reserve_edges: bool = True
 
     def prefix_of(self, address: Address) -> Prefix | None:
-        """Give the prefix that holds the address."""
+        """Return the prefix that holds the address."""
         return next((prefix for prefix in self.prefixes if address in prefix), None)
 
     def why_not(self, address: Address) -> str:
-        """Say why an address is never handed out; empty when it may be."""
+        """Return why an address is never handed out; empty when it may be."""
         prefix = self.prefix_of(address)
         if prefix is None:
             return f"it is outside {self}"

@@ -26,8 +26,8 @@ class Suffix(StrEnum):
 def unique(secret: bytes, key: Key, *, boottime_ns: int, attempt: int) -> Mac:
     """Hash an attachment and its moment: unguessable, and practically never the same twice.
 
-    The node's secret keys the hash, so that nobody outside can find pods by hashing container IDs; the ADD's boottime
-    makes the same container's next address another one.
+    The node's secret keys the hash, so that pods cannot be found from outside by hashing container IDs; the ADD's
+    boottime makes the same container's next address another one.
     """
     return _hash(secret, f"{key.container_id}\0{key.ifname}\0{boottime_ns}\0{attempt}")
 

@@ -22,7 +22,7 @@ _SUFFIXES = {".conf", ".conflist", ".json"}
 
 
 def conflist(state_dir: Path) -> dict[str, Any]:
-    """Give the network configuration list of a node with an agent."""
+    """Return the network configuration list of a node with an agent."""
     plugin: dict[str, Any] = {"type": "slash80", "source": "node", "capabilities": _CAPABILITIES}
     if state_dir != _STATE_DIR:
         plugin |= {"stateDir": str(state_dir), "socket": str(state_dir / "cni.sock")}
@@ -32,10 +32,10 @@ def conflist(state_dir: Path) -> dict[str, Any]:
 
 
 def install_conflist(folder: Path, state_dir: Path) -> bool:
-    """Have the conflist in place; tell whether it had to be written.
+    """Have the conflist in place; return whether it had to be written.
 
-    One that has our plugin in it stays as it is: somebody may have put another behind it. Raise BelongsToAnother for
-    anything else under our name, IoFailure when the folder cannot be written.
+    A conflist that has our plugin in it stays as it is: an operator may have put another plugin after it. Raise
+    BelongsToAnother for anything else under our name, IoFailure when the folder cannot be written.
     """
     path = folder / CONFLIST
     try:
@@ -46,7 +46,7 @@ def install_conflist(folder: Path, state_dir: Path) -> bool:
     except OSError as error:
         raise IoFailure(f"{path} cannot be read: {error.strerror}; look at the mounts of the agent") from error
     except CniError as error:
-        raise BelongsToAnother(f"{path} is no network configuration list: {error}; delete it") from error
+        raise BelongsToAnother(f"{path} is not a network configuration list: {error}; delete it") from error
     if not ours:
         raise BelongsToAnother(f"{path} is not slash80's, but has its name; rename or delete it")
     return False
@@ -63,7 +63,7 @@ def earlier_than_ours(folder: Path) -> list[Path]:
 
 
 def configurations(folder: Path) -> list[Path]:
-    """Give the network configurations that a runtime finds in a folder, in its order; none where it is not there."""
+    """Return the network configurations that a runtime finds in a folder, in its order; empty without the folder."""
     try:
         return sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
     except OSError:
@@ -94,7 +94,7 @@ def write(path: Path, content: str, *, mode: int = 0o600) -> None:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """Read what `write` wrote; None when it is not there or is no JSON object."""
+    """Read what `write` wrote; None when it does not exist or is not a JSON object."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError):

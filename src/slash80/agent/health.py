@@ -34,7 +34,7 @@ class Health:
         self._ready, self._problems = ready, sentences(problems)
 
     def answer(self, path: str) -> tuple[int, dict[str, Any]]:
-        """Give status and document for a path."""
+        """Return status and document for a path."""
         if path == "/healthz":
             idle = self._idle()
             return (200 if idle < _STALE else 503), {"secondsSinceLook": round(idle, 1)}
@@ -58,6 +58,6 @@ class Health:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
-                """Say nothing: a probe comes every few seconds."""
+                """Log nothing: a probe comes every few seconds."""
 
         return Handler

@@ -75,7 +75,7 @@ class Agent:
         """Have calls answered until SIGTERM or SIGINT, then have those finished that came; give the exit code.
 
         Two processes answer, since Python keeps one core of each busy at most; they share most of their memory. If one
-        dies all do: whoever starts the agent again finds a node as after any kill. A second signal ends all at once.
+        dies all do: the next agent finds the node as after any kill. A second signal ends all at once.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, {*_ENDING, signal.SIGCHLD})  # in the processes to come as well
         self._server.open()
@@ -166,7 +166,7 @@ def run(state_dir: Path, controller: MakeController | None = None) -> int:
     os.umask(0o077)
     failpoints.watch_from_environment(os.environ)
     try:
-        private(state_dir).chmod(0o700)  # whoever mounted it may have made it, readable for all
+        private(state_dir).chmod(0o700)  # the program that mounted it may have created it, readable for all
         with FileLock(state_dir / LOCK).held(_PREDECESSOR):
             agent = Agent(state_dir, controller)
             _give_memory_back()
@@ -195,7 +195,7 @@ def _give_memory_back() -> None:
 
 
 def _tell_systemd(state: str) -> None:
-    """Tell the manager, if one asked for it (sd_notify(3))."""
+    """Notify the manager, if one asked for it (sd_notify(3))."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:

@@ -1,1 +1,1 @@
-"""Commands for people. By argparse, which is there: the frozen engine starts anew for each and pays for imports."""
+"""Commands for people. By argparse, which is there: the frozen engine starts for each and pays for imports."""

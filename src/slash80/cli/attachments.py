@@ -34,7 +34,7 @@ def show(chosen: argparse.Namespace) -> int:
 
 
 def known(state_dir: Path) -> list[Attachment]:
-    """Give the attachments of a state directory; looking must not make anything."""
+    """Return the attachments of a state directory; looking must not make anything."""
     from slash80.host.context import store_in  # noqa: PLC0415 -- the same
     from slash80.wiring import netns, recover  # noqa: PLC0415 -- the same
 
@@ -47,7 +47,7 @@ def known(state_dir: Path) -> list[Attachment]:
 
 
 def document(attachment: Attachment) -> dict[str, Any]:
-    """Give an attachment as programs get it; `since` is in seconds since the node's boot."""
+    """Return an attachment as programs get it; `since` is in seconds since the node's boot."""
     given, pod = attachment.assignment, attachment.pod
     return {
         "network": attachment.network,

@@ -18,7 +18,7 @@ STATE_DIR = Path("/run/slash80")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command; give 0 when all is well, 1 when it failed. Exit with 2 when it is used wrongly."""
+    """Run a command; return 0 when all is well, 1 when it failed. Exit with 2 when it is used wrongly."""
     chosen = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = chosen.run
     return run(chosen)

@@ -15,7 +15,7 @@ class CoverLine:
     pods: int
 
     def __str__(self) -> str:
-        """Say it to people."""
+        """Return the line as people read it."""
         needed = [f"network {name}" for name in self.networks] + ([f"{self.pods} pods"] if self.pods else [])
         return f"{self.prefix}: {', '.join(needed) or 'needed by nobody, and goes with the next ADD or DEL'}"
 

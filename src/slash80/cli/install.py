@@ -41,7 +41,7 @@ def install(chosen: argparse.Namespace) -> int:
 
 
 def _engine() -> Path:
-    """Give the directory of the frozen engine that runs this."""
+    """Return the directory of the frozen engine that runs this."""
     return Path(sys.executable).resolve().parent
 
 
@@ -99,7 +99,7 @@ def _copy(engine: Path, target: Path) -> None:
 
 
 def _linked(home: Path) -> str:
-    """Name the version in force; empty when there is none."""
+    """Return the installed version; empty without one."""
     try:
         return (home / "engine").readlink().parts[0]
     except OSError:

@@ -17,7 +17,7 @@ from slash80.settings import node as nodefile
 from slash80.settings.network import RemovalConf
 
 _ALMOST = 10  # of a hundred addresses so many are left, or fewer
-_COUNTABLE = 1 << 32  # addresses; of more nobody wants to read the number
+_COUNTABLE = 1 << 32  # addresses; larger counts are not useful to read
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class PoolLine:
         return self.total - self.allocated
 
     def __str__(self) -> str:
-        """Say it to people."""
+        """Return the line as people read it."""
         of = f" of {self.total}" if self.total < _COUNTABLE else ""
         text = f"{self.family} {', '.join(self.prefixes)}: {self.allocated}{of} addresses in use"
         if self.left > self.total * _ALMOST // 100:
@@ -44,7 +44,7 @@ class PoolLine:
 
 
 def lines(conf_dir: Path, state_dir: Path) -> tuple[list[PoolLine], list[Problem]]:
-    """Give the pools of this node, and what is wrong with its configurations; looking must not make anything."""
+    """Return the pools of this node, and what is wrong with its configurations; looking must not make anything."""
     from slash80.host.context import store_in  # noqa: PLC0415 -- the store, which not every command needs
 
     pools: dict[str, Pool] = {}
@@ -73,7 +73,7 @@ def _line(pool: Pool, allocated: int) -> PoolLine:
 
 
 def _pools(document: Document, state_dir: Path) -> Iterator[Pool]:
-    """Give the pools of the plugins of ours that a configuration has, of this state directory."""
+    """Return the pools of the plugins of ours that a configuration has, of this state directory."""
     from slash80.host import compiled_network  # noqa: PLC0415 -- the same
 
     listed = documents.objects(document, "plugins") or [document]

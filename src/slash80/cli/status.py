@@ -42,7 +42,7 @@ class PrefixLine:
 
 
 def status(chosen: argparse.Namespace) -> int:
-    """Show the node, or the cluster where this is no node or `--cluster` is given; 1 when something is not well."""
+    """Show the node, or the cluster where this is not a node or `--cluster` is given; 1 when something is not well."""
     try:
         if chosen.cluster or not chosen.state_dir.exists():
             return _cluster(chosen)
@@ -125,7 +125,7 @@ def _show_prefixes(lines: Sequence[PrefixLine]) -> None:
 
 
 def _lines(state_dir: Path) -> list[PrefixLine]:
-    """Give the prefixes of `node.json`; none where no agent or person wrote one."""
+    """Return the prefixes of `node.json`; empty where it does not exist."""
     if not (state_dir / nodefile.NAME).exists():
         return []
     sources = (files.read(state_dir / files.REPORT) or {}).get("sources", {})

@@ -37,7 +37,7 @@ def uninstall(chosen: argparse.Namespace) -> int:
 def _remove(chosen: argparse.Namespace) -> list[str]:
     done: list[str] = []
     conf = configuration.parse(RemovalConf, {"stateDir": str(chosen.state_dir)})
-    # with the locks of all attachments: a DEL in progress would make the store anew
+    # with the locks of all attachments: a DEL in progress would create the store again
     with _agent_stopped(chosen.state_dir), STANDALONE.opened(conf) as host, host.locks.all_held():
         removal.reap(host)
         _refuse_pods(host, force=chosen.force)

@@ -1,6 +1,6 @@
-"""What a runtime asks for beside the configuration: addresses, a MAC, DNS, the pod; and what it asks for in vain.
+"""Capability arguments: addresses, MAC and DNS that a runtime requests for a pod, and the pod's name.
 
-A wish is fulfilled or refused, never passed over: the pod would run with less than its owner was told.
+A request is fulfilled or rejected, never ignored: the pod would run with less than its owner asked for.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NO_IPV4 = "slash80.io/ipv4"
 
 @dataclass(frozen=True, slots=True)
 class PodOptions:
-    """One attachment's wishes; `ips` has at most one address of each family, `mac` is text as it was given."""
+    """Requests for one attachment; `ips` has at most one address of each family, `mac` is text as it was given."""
 
     ips: tuple[IPv4Address | IPv6Address, ...]
     mac: str
@@ -39,7 +39,7 @@ class PodOptions:
 
 
 def read(request: Request) -> PodOptions:
-    """Gather the wishes of a call; raise UnsupportedField, InvalidConfig, Undecodable or BadEnvironment.
+    """Read the options of a call; raise UnsupportedField, InvalidConfig, Undecodable or BadEnvironment.
 
     Where several sources speak, runtimeConfig beats args.cni, which beats CNI_ARGS (CNI conventions).
     """
@@ -76,14 +76,14 @@ def refuse_ipam(conf: Document) -> None:
 
 
 def _asked(value: Any) -> bool:  # noqa: ANN401 -- any JSON value
-    """Whether a value asks for anything: an object of zeros or an empty list does not."""
+    """Report whether a value asks for anything: an object of zeros or an empty list does not."""
     if isinstance(value, Mapping):
         return any(map(_asked, value.values()))
     return bool(value)
 
 
 def _first(*values: Any) -> Any:  # noqa: ANN401 -- any JSON values
-    """Give the first value that asks for something; an empty list or string does not."""
+    """Return the first value that asks for something; an empty list or string does not."""
     return next((value for value in values if value is not None and value not in ([], "")), values[-1])
 
 
@@ -108,20 +108,22 @@ def _address(text: str) -> IPv4Address | IPv6Address:
     try:
         address = addresses.interface(text.strip()).ip
     except ValueError as error:
-        msg = f"the requested address {shown(text)} is none; give one such as '10.80.1.5' or '2001:db8:0:1:1::5'"
-        raise Undecodable(msg) from error
-    # Go reads ::ffff:10.0.0.1 as IPv4, and so do the runtimes that write such a wish
+        raise Undecodable(
+            f"the requested address {shown(text)} is not an IP address; give one such as '10.80.1.5' or "
+            "'2001:db8:0:1:1::5'"
+        ) from error
+    # Go reads ::ffff:10.0.0.1 as IPv4, and so do the runtimes that write it
     return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
 
 
-def _dns(wish: Document) -> Document:
+def _dns(requested: Document) -> Document:
     """Rename the `dns` capability's keys to those of a result."""
     names = {"nameservers": "servers", "search": "searches", "options": "options"}
-    found = {name: document.get(wish, key) or [] for name, key in names.items()}
+    found = {name: document.get(requested, key) or [] for name, key in names.items()}
     if not any(found.values()):
         return {}
     if not all(_strings(value) for value in found.values()):
-        value = shown(wish)
+        value = shown(requested)
         msg = f"runtimeConfig 'dns' is {value}, but servers, searches and options must be lists of strings"
         raise Undecodable(msg)
     return found
@@ -132,7 +134,7 @@ def _strings(value: object) -> bool:
 
 
 def _no_ipv4(annotations: Document) -> bool:
-    """Read the annotations that are ours; an unknown one is a wish that we do not know, so it is refused."""
+    """Read the annotations that are ours; an unknown one requests what this version cannot do, so it is rejected."""
     _refuse_unknown(key for key in annotations if key.startswith(_OUR_ANNOTATION) and key != _NO_IPV4)
     value = annotations.get(_NO_IPV4, "true")
     if value not in ("true", "false"):

@@ -62,7 +62,7 @@ def _refuse_depth(document: Document) -> None:
 
 
 def get(document: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 -- any JSON value
-    """Give the value of a key: exact match first, else without regard to case; None when there is none."""
+    """Return the value of a key: exact match first, else without regard to case; None without it."""
     if name in document:
         return document[name]
     found, lowered = None, name.lower()
@@ -73,7 +73,7 @@ def get(document: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 -- any J
 
 
 def section(document: Mapping[str, Any], name: str) -> Document:
-    """Give the object under a key, empty when there is none; raise Undecodable for anything else."""
+    """Return the object under a key, empty without it; raise Undecodable for anything else."""
     value = get(document, name)
     if value is None:
         return {}
@@ -84,7 +84,7 @@ def section(document: Mapping[str, Any], name: str) -> Document:
 
 
 def objects(result: Mapping[str, Any], name: str) -> list[Document]:
-    """Give the list of objects under a key of a previous result; raise Undecodable for anything else."""
+    """Return the list of objects under a key of a previous result; raise Undecodable for anything else."""
     found = get(result, name)
     value = [] if found is None else found
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
@@ -101,7 +101,7 @@ def _finite(text: str) -> float:
 
 
 def _refuse(constant: str) -> NoReturn:
-    msg = f"{constant} is no JSON number"
+    msg = f"{constant} is not a JSON number"
     raise ValueError(msg)
 
 

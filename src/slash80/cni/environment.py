@@ -17,7 +17,7 @@ _SPACE_OF_LATIN1 = 0xA0  # white space to the kernel, which knows no UTF-8 (dev_
 
 
 def valid_name(value: str) -> bool:
-    """Whether a container ID or network name is one: letters, digits, `_`, `.`, `-`, starting with neither of these."""
+    """Report whether a container ID or network name is valid: letters, digits and `_.-`, a letter or digit first."""
     return _NAME.fullmatch(value) is not None
 
 

@@ -25,7 +25,7 @@ _MAC = re.compile(r"|[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5,19}")  # IP over Infin
 def check(result: Document, version: str) -> None:
     """Raise InvalidConfig for the first value that is not what this version of the specification has there.
 
-    Raise Undecodable for a list or an object that is none.
+    Raise Undecodable for a list or an object that is not one.
     """
     for where, value, must in _of_lists(result, version) if at_least(version, "0.3.0") else _of_families(result):
         msg = f"'prevResult' has {where} with the value {shown(value)}, but it must be {must}"

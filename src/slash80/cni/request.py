@@ -34,7 +34,7 @@ def judge(env: Environment, conf: Document, version: str) -> Request:
 
 
 def version_of(conf: Document) -> str:
-    """Give the configuration's version: without one the oldest, not the newest (specification 0.1.0)."""
+    """Return the configuration's version: without one the oldest, not the newest (specification 0.1.0)."""
     version = document.get(conf, "cniVersion")
     if version is not None and not isinstance(version, str):
         msg = f"'cniVersion' is {shown(version)}, but must be a string such as \"{versions.NEWEST}\""
@@ -43,9 +43,9 @@ def version_of(conf: Document) -> str:
 
 
 def previous(request: Request) -> Document | None:
-    """Give `prevResult`, or None; raise Undecodable when it is no result or of another version.
+    """Return `prevResult`, or None; raise Undecodable when it is not a result or has another version.
 
-    Raise InvalidConfig for a value in it that nobody could use.
+    Raise InvalidConfig for a value in it that is unusable.
     """
     if document.get(request.conf, "prevResult") is None:
         return None
@@ -59,10 +59,11 @@ def previous(request: Request) -> Document | None:
 
 
 def valid_attachments(request: Request) -> list[tuple[str, str]] | None:
-    """Give the container IDs and interfaces that a runtime calls valid at GC; None when it gave no list.
+    """Return the container IDs and interfaces that a runtime calls valid at GC; None without a list.
 
     The tagged specification calls the key `cni.dev/attachments`, later it is `cni.dev/valid-attachments`; libcni sends
-    both, and `null` when there are none. Anything that is no list raises Undecodable: it must not mean that all may go.
+    both, and `null` for an empty list. Anything that is not a list raises Undecodable: it must not mean that all may
+    go.
     """
     name = next((key for key in _VALID if key in request.conf), None)
     if name is None:

@@ -24,7 +24,7 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route in the pod; what is None is not said."""
+    """A route in the pod; None leaves a field out."""
 
     dst: IPv4Network | IPv6Network
     gateway: IPv4Address | IPv6Address
@@ -51,7 +51,7 @@ class Result:
     dns: Document
 
     def document(self, version: str, previous: Document | None) -> Document:
-        """Give the result document of a version, appended to a previous result where there is one."""
+        """Return the result document of a version, appended to a previous result where there is one."""
         if not at_least(version, "0.3.0"):
             return self._oldest(version, previous)
         before = {} if previous is None else _known_case(previous)
@@ -66,7 +66,7 @@ class Result:
         }
 
     def _oldest(self, version: str, previous: Document | None) -> Document:
-        """Give the form of 0.1.0 and 0.2.0: one address of each family, with its routes, and no interfaces."""
+        """Return the form of 0.1.0 and 0.2.0: one address of each family, with its routes, and no interfaces."""
         found: Document = {}
         for ip in self.ips:
             routes = [

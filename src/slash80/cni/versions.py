@@ -11,7 +11,7 @@ _FIRST_WITH = {"CHECK": "0.4.0", "STATUS": "1.1.0", "GC": "1.1.0"}
 
 
 def document() -> dict[str, object]:
-    """Give the answer to VERSION."""
+    """Return the answer to VERSION."""
     return {"cniVersion": NEWEST, "supportedVersions": list(SUPPORTED)}
 
 

@@ -23,8 +23,8 @@ from slash80.wiring.plan import NodeRoute
 class Observed:
     """What is known: settings, prefix sources, the Nodes as Kubernetes shows them, and what is in force.
 
-    `own` is None while the API has not shown this node; `services` are the ClusterIP ranges, None while their list is
-    not complete; `in_use` are the addresses of this node's attachments.
+    `own` is missing while the API has not shown this node; `services` are the ClusterIP ranges, missing while
+    their list is not complete; `in_use` are the addresses of this node's attachments.
     """
 
     settings: ClusterSettings

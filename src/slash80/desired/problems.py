@@ -50,7 +50,7 @@ class Reason(StrEnum):
 class Problem:
     """One thing that is wrong; `subject` is the prefix, node, file or path that it is about.
 
-    A problem is the same as another one when all three are: what is logged, counted or reported once is told apart so.
+    A problem is the same as another one when all three are: what is logged, counted or reported once is identified so.
     """
 
     reason: Reason

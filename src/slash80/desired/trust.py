@@ -1,7 +1,7 @@
 """Which prefixes of other nodes are accepted.
 
 A kubelet may change its own Node object, so what a node says of itself could draw another one's traffic to it. Only the
-controller manager, or whoever has its rights, may set `spec.podCIDRs`, and only once.
+controller manager, or a client with its rights, may set `spec.podCIDRs`, and only once.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def _read(text: str, of_node: str | None, *, drained: bool = False) -> CompiledN
 
 
 def pools(conf: NetConf) -> dict[Family, Pool]:
-    """Give the pools of the families that are configured."""
+    """Return the pools of the families that are configured."""
     found = {
         IPV4: Pool(IPV4, tuple(conf.ipv4.prefixes), _ranges(conf.ipv4.exclude), conf.ipv4.reserve_edges),
         IPV6: Pool(IPV6, tuple(conf.ipv6.prefixes), _ranges(conf.ipv6.exclude)),
@@ -89,7 +89,7 @@ def pools(conf: NetConf) -> dict[Family, Pool]:
 
 
 def settings(conf: NetConf) -> Settings:
-    """Say what the node's firewall must be."""
+    """Return the firewall settings of a configuration."""
     firewall, masquerade = conf.firewall, {IPV4: conf.ipv4.masquerade, IPV6: conf.ipv6.masquerade}
     return Settings(
         closed=firewall.mode == "closed",
@@ -104,7 +104,7 @@ def settings(conf: NetConf) -> Settings:
 
 
 def plan(compiled: CompiledNetwork, attachment: Attachment, *, mtu: int, earlier: int, netns: str) -> Plan:
-    """Say what to wire; `mtu` is the uplink's.
+    """Return what to wire; `mtu` is the uplink's.
 
     `earlier` is how many interfaces of slash80 the container has already, or more: the metric that follows from it is
     no other interface's.
@@ -126,7 +126,7 @@ def plan(compiled: CompiledNetwork, attachment: Attachment, *, mtu: int, earlier
 
 
 def _routes(conf: NetConf, addresses: Sequence[Address], earlier: int) -> Iterator[RouteSpec]:
-    """Give the pod's routes: defaults unless the configuration has its own, then the configured ones.
+    """Return the pod's routes: defaults unless the configuration has its own, then the configured ones.
 
     The first interface's IPv6 default has a lower metric than the kernel's 1024, so that it stays the preferred one.
     """

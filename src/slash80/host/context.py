@@ -33,7 +33,7 @@ class DeferredDeletion(Protocol):
 
 
 class Host:
-    """The host's resources for one call; whoever made them closes them.
+    """The host's resources for one call; the caller that opened them closes them.
 
     With `deferred_deletion` a DEL leaves the deletion of links to it; without, everything is deleted at once.
     """

@@ -67,7 +67,7 @@ def _delete_unneeded(host: Host, present: Sequence[Prefix], register: Register, 
     now = boottime()
     register.refresh(alive, now)
     if not (networks := register.networks(now)):
-        return []  # the store was lost, and no network has been heard of since
+        return []  # the store was lost, and no network has been noted since
     needed = {prefix for prefixes in networks.values() for prefix in prefixes}
     unneeded = [prefix for prefix in present if prefix not in needed and not register.holds(prefix)]
     return discard_routes.delete(host.netlink, unneeded)

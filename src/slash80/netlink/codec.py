@@ -18,7 +18,7 @@ _ATTRIBUTE = struct.Struct("=HH")  # length, type
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A message and, for people, the command that does the same, put together only when somebody reads it."""
+    """A message and, for people, the command that does the same, formatted only when it is read."""
 
     text: str
     message: bytes
@@ -32,7 +32,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of an answer: its type and what follows the header."""
+    """One netlink message of a response: its type, and the body after the header."""
 
     kind: int
     body: bytes
@@ -40,7 +40,7 @@ class Message:
 
 @dataclass(slots=True)
 class Response:
-    """What the kernel said to one step: an errno (0: done), its words, and the messages that it sent."""
+    """The kernel's response to one step: errno (0: done), extended acknowledgement (extack), and messages."""
 
     errno: int = 0
     extack: str = ""
@@ -51,19 +51,19 @@ class NetlinkError(OSError):
     """A step that the kernel refused; `strerror` names the step and the kernel's own words."""
 
     def __init__(self, step: Step, answer: Response) -> None:
-        """Tell which step failed, and why."""
+        """Name the step that failed, with the kernel's reason."""
         reason = os.strerror(answer.errno) + (f" ({answer.extack})" if answer.extack else "")
         super().__init__(answer.errno, f"'{step.what}' failed: {reason}")
         self.step = step
 
 
 def attributes(body: bytes, offset: int) -> dict[int, bytes]:
-    """Give the attributes that follow a fixed header of `offset` bytes, by type; of a repeated type the last."""
+    """Return the attributes that follow a fixed header of `offset` bytes, by type; of a repeated type the last."""
     return dict(attribute_list(body, offset))
 
 
 def some_attributes(body: bytes, offset: int, wanted: frozenset[int]) -> dict[int, bytes]:
-    """Give those attributes that are wanted, and look no further when all were found: a link has fifty of them."""
+    """Return the attributes of the types in `wanted`, and stop when all were found: a link has fifty."""
     found: dict[int, bytes] = {}
     end, missing = len(body), len(wanted)
     while offset + 4 <= end and missing:

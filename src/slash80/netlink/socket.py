@@ -1,8 +1,8 @@
-"""One netlink socket: batches of ready-made messages go out, answers and acknowledgements come in, one by one.
+"""One netlink socket: sends batches of encoded messages, and receives a response to each.
 
-Only `wiring` and `firewall` may use it. What the messages say is theirs; pyroute2's message classes make them. The
-socket is our own because a batch must name the step that failed, which needs each acknowledgement with its extended
-message. Source: Documentation/userspace-api/netlink/intro.rst of the kernel.
+The messages belong to `wiring` and `firewall`; pyroute2's message classes encode them. The socket is our own because a
+batch must name the step that failed, which needs each acknowledgement with its extended message. Source:
+Documentation/userspace-api/netlink/intro.rst of the kernel.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ class Socket:
         for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):
             self._socket.setsockopt(SOL_NETLINK, option, 1)
         if protocol == NETLINK_ROUTE:
+            # Without it the kernel ignores the filters of a dump, as RTA_OIF and rtm_table, and returns everything
+            # (since Linux 4.20; rtnl_valid_dump_net_req, inet_dump_fib in net/ipv4/fib_frontend.c).
             self._socket.setsockopt(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _ANSWER_WAIT)
         with suppress(PermissionError):  # a storm of pods tells much between two reads
@@ -81,7 +83,7 @@ class Socket:
         self._socket.close()
 
     def run(self, steps: Sequence[Step]) -> list[Response]:
-        """Do all steps in one send; raise NetlinkError for the first that failed, after all were answered."""
+        """Send all steps at once; raise NetlinkError for the first that failed, after all were processed."""
         answers = self.exchange(steps)
         for step, answer in zip(steps, answers, strict=True):
             if answer.errno:
@@ -90,7 +92,7 @@ class Socket:
 
     @contextmanager
     def subscribed(self, group: int) -> Iterator[None]:
-        """Hear what the kernel tells the group during the block, for `wait_for_news`."""
+        """Subscribe to a multicast group during the block, for `wait_for_notification`."""
         self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
         try:
             yield
@@ -99,16 +101,16 @@ class Socket:
             self._drain()
 
     def _drain(self) -> None:
-        """Forget what was told and not yet read, or the next block takes it for its own."""
+        """Discard unread notifications, or the next block would take them for its own."""
         with suppress(BlockingIOError):
             while True:
                 self._socket.recv_into(self._buffer, 0, socket.MSG_DONTWAIT)
         self._notifications.clear()
 
     def wait_for_notification(self, wanted: Callable[[Message], bool]) -> None:
-        """Return as soon as the kernel has told something that is wanted, which may have been before this call.
+        """Return as soon as a notification is `wanted`; it may have arrived before this call.
 
-        Raise TimeoutError when it tells of nothing else for too long: in a storm of pods there is always something.
+        Raises TimeoutError after 30 s, even while other notifications keep arriving, as they do in a storm of pods.
         """
         deadline = time.monotonic() + _NEWS_SECONDS
         while time.monotonic() < deadline:
@@ -119,17 +121,17 @@ class Socket:
         raise TimeoutError(errno.ETIMEDOUT, "the kernel did not tell that an address can be used")
 
     def ask(self, step: Step) -> list[Message]:
-        """Send one question and give the messages of its answer; raise NetlinkError when it is refused."""
+        """Send one request and return the messages of its response; raise NetlinkError when it is refused."""
         return self.run([step])[0].messages
 
     def dump(
         self, step: Step, *, allow_interrupted: bool = False, only: Callable[[bytes], bool] | None = None
     ) -> list[Message]:
-        """Read a whole table, or of it `only` what is wanted; what the kernel says was disturbed is read again.
+        """Dump a table, or `only` the messages that pass; an interrupted dump (NLM_F_DUMP_INTR) is repeated.
 
-        Where links come and go all the time it always is. Whoever can do with what it saw in all goes, old entries and
-        some of the new ones, takes it `disturbed`; others get a NetlinkError in the end. What was seen several times is
-        given once, where it was seen last.
+        Where links come and go all the time every dump is interrupted. With `allow_interrupted` the union of all tries
+        is returned then, in which entries that came or went meanwhile may be missing or left over; without,
+        NetlinkError is raised. What was seen several times is returned once, where it was seen last.
         """
         seen: dict[bytes, Message] = {}
         self._only = only
@@ -150,7 +152,7 @@ class Socket:
         return answer.messages
 
     def _receive(self) -> int:
-        """Receive once and give the size; always into the same memory, since fresh one of that size costs 10 us."""
+        """Receive once and return the size; into the same buffer each time, since allocating one costs 10 us."""
         try:
             size = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
         except BlockingIOError as error:
@@ -160,9 +162,9 @@ class Socket:
         return size
 
     def exchange(self, steps: Sequence[Step]) -> list[Response]:
-        """Send all steps and give each one's answer, failed or not; only the last may be a dump.
+        """Send all steps and return each one's response, failed or not; only the last may be a dump.
 
-        They go in slices: the answers to more would not fit into the socket's buffer.
+        They are sent in slices, since the responses to more would not fit into the socket's receive buffer.
         """
         if len(steps) <= _AT_ONCE:
             return self._exchange(steps) if steps else []
@@ -178,9 +180,9 @@ class Socket:
         return answers
 
     def _settle(self, first: int, answers: list[Response]) -> bool:
-        """Receive once, and settle answers, whose numbers begin at `first`; tell whether the last one came to its end.
+        """Receive once and match responses, numbered from `first`; return whether the last one is complete.
 
-        What is older is the rest of an exchange that was given up, and what has no number is news.
+        An older number is left from an exchange that was given up, and a message without one is a notification.
         """
         size, offset, buffer, ended = self._receive(), 0, self._buffer, False
         while offset + HEADER.size <= size:
@@ -203,8 +205,8 @@ class Socket:
 def _batch(steps: Sequence[Step], first: int) -> bytearray:
     """Join the messages, numbered; only the last one asks to be acknowledged.
 
-    They are done in their order, so by then all are; what fails is told in any case (netlink_rcv_skb in
-    net/netlink/af_netlink.c).
+    The kernel processes them in order, so its acknowledgement covers all; a failure is reported in any case
+    (netlink_rcv_skb in net/netlink/af_netlink.c).
     """
     data = bytearray()
     start = 0
@@ -219,7 +221,7 @@ def _batch(steps: Sequence[Step], first: int) -> bytearray:
 
 
 def _take(answer: Response, kind: int, *, flags: int, body: bytes, only: Callable[[bytes], bool] | None) -> None:
-    """Add a message to an answer, if it is wanted."""
+    """Add a message to a response, unless `only` rejects it."""
     if flags & NLM_F_DUMP_INTR:
         answer.errno = errno.EINTR
     if kind not in {NLMSG_ERROR, NLMSG_DONE}:

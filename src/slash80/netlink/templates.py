@@ -19,7 +19,7 @@ from slash80.netlink.constants import NLM_F_REQUEST
 
 Value = int | str | Mac | IPv4Address | IPv6Address
 Attributes = list[tuple[str, Union[Value, "Attributes"]]]
-# Not patched: a value that says how what stands beside it is encoded, always "veth" here, and one that is no word.
+# Not patched: IFLA_INFO_KIND decides how its neighbour is encoded, and is always "veth" here; the mode is one byte.
 _FIXED = frozenset({"IFLA_INFO_KIND", "IFLA_INET6_ADDR_GEN_MODE"})
 _WORD = 4  # bytes of an interface's index, and of every number that an attribute of ours holds
 _TRIES = 16  # of marks, one of which may be found twice
@@ -45,7 +45,7 @@ class Templates:
     def fill(
         self, form: str, verb: MessageType, index: int, *, attributes: Attributes, fields: Mapping[str, int]
     ) -> bytes:
-        """Give the message that `encode` would give, for an interface `index` that may be 0.
+        """Return the message that `encode` would return, for an interface `index` that may be 0.
 
         Messages of the same `form` differ in the values of fields, and in how many attributes there are of what length.
         """
@@ -73,7 +73,7 @@ def encode(verb: MessageType, index: int, *, attributes: Attributes, fields: Map
 
 
 def pack(value: Value) -> bytes:
-    """Give a value's bytes in an attribute."""
+    """Return a value's bytes in an attribute."""
     if isinstance(value, int):
         return value.to_bytes(_WORD, sys.byteorder)
     if isinstance(value, str):
@@ -100,7 +100,7 @@ class _Template:
 
 
 def _split(data: bytes, marks: list[bytes]) -> list[bytes]:
-    """Cut a message at its marks; give nothing when one of them is not there once, in its turn."""
+    """Cut a message at its marks; return nothing when one of them is not there once, in its turn."""
     pieces, rest = [], data
     for mark in marks:
         before, found, rest = rest.partition(mark)
@@ -111,7 +111,7 @@ def _split(data: bytes, marks: list[bytes]) -> list[bytes]:
 
 
 def _patched_values(attributes: Attributes) -> Iterator[Value]:
-    """Give the values that are patched, in the order in which they lie in the message."""
+    """Return the values that are patched, in the order in which they lie in the message."""
     for name, value in attributes:
         if isinstance(value, list):
             yield from _patched_values(value)
@@ -124,7 +124,7 @@ def _marks(attributes: Attributes, attempt: int) -> list[Value]:
 
 
 def _mark(value: Value, seed: str) -> Value:
-    """Give a value of the same type and length whose bytes will hardly be found anywhere else."""
+    """Return a value of the same type and length whose bytes are unlikely to occur elsewhere."""
     raw = _raw(len(pack(value)), seed)
     if isinstance(value, str):
         return raw[:-1].decode()
@@ -146,7 +146,7 @@ def _replaced(attributes: Attributes, marks: Iterator[Value]) -> Attributes:
 
 
 def _pyroute2_attributes(attributes: Attributes) -> list[tuple[str, Any]]:
-    """Say attributes as pyroute2 wants them: numbers as they are, nests by `attrs`, all else as text."""
+    """Convert attributes to pyroute2's form: numbers unchanged, nested ones under `attrs`, all others as text."""
     return [
         (name, {"attrs": _pyroute2_attributes(value)})
         if isinstance(value, list)

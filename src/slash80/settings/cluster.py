@@ -33,8 +33,8 @@ class ClusterSettings(Model):
     )
     node_routes: Literal["auto", "none"] = Field(
         "auto",
-        description="`auto`: routes to the prefixes of the nodes that are on this node's own links; `none`: whoever "
-        "runs the network does that.",
+        description="`auto`: routes to the prefixes of the nodes that are on this node's own links; `none`: the "
+        "network routes them.",
     )
     node_prefixes: list[Trusted] = Field([], description="The same as `firewall.nodePrefixes`.")
     ipv6: Options6 = Field(Options6(), description="The keys of `ipv6` but `prefixes`.")
@@ -55,7 +55,7 @@ def read(path: Path) -> ClusterSettings:
         return ClusterSettings()
     except (OSError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise InvalidConfig(f"{path} cannot be read: {reason}; mend the ConfigMap slash80") from error
+        raise InvalidConfig(f"{path} cannot be read: {reason}; fix the ConfigMap slash80") from error
     try:
         with values.translated():
             return ClusterSettings.model_validate(document or {})

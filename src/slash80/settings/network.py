@@ -66,7 +66,7 @@ class Ipv6(Model):
         [], description="Addresses, prefixes or ranges `first-last` that are never handed out."
     )
     masquerade: bool = Field(
-        default=False, description="Hide pods behind the node's address; only for prefixes nobody routes."
+        default=False, description="Hide pods behind the node's address; only for prefixes that are not routed."
     )
 
 
@@ -213,7 +213,7 @@ def parse(model: type[Conf], conf: Document) -> Conf:
 
 
 def text_of(model: type[RemovalConf], conf: Document) -> str:
-    """Give what the model reads of a configuration as JSON: the same for every call of a network.
+    """Return what the model reads of a configuration as JSON: the same for every call of a network.
 
     Raise Undecodable when that is too much: it is kept, and what a runtime adds to it, which may be more, is not.
     """

@@ -90,7 +90,7 @@ class NodeFile(_Part):
 
 
 def read(state_dir: Path) -> str:
-    """Give the text of a state directory's `node.json`; raise TryAgain while there is none, IoFailure when it fails."""
+    """Return a state directory's `node.json` as text; raise TryAgain while it does not exist, IoFailure on error."""
     path = state_dir / NAME
     try:
         with path.open("rb") as file:
@@ -105,7 +105,7 @@ def read(state_dir: Path) -> str:
     try:
         return raw.decode()
     except ValueError as error:
-        raise InvalidConfig(f"{path} is no UTF-8 text; write it anew") from error
+        raise InvalidConfig(f"{path} is not UTF-8 text; write it again") from error
 
 
 @lru_cache(maxsize=16)
@@ -117,7 +117,9 @@ def parse(text: str) -> NodeFile:
     except CniError as error:
         raise InvalidConfig(f"{NAME}: {error.msg}") from error
     except (ValueError, RecursionError) as error:
-        raise InvalidConfig(f"{NAME} is not a JSON document: {error or type(error).__name__}; write it anew") from error
+        raise InvalidConfig(
+            f"{NAME} is not a JSON document: {error or type(error).__name__}; write it again"
+        ) from error
 
 
 def complete(conf: NetConf, node: NodeFile) -> NetConf:

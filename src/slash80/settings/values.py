@@ -20,7 +20,7 @@ _SUFFIX_ROOM = {"unique": 120, "hash": 120, "ipv4": 96, "mac": 80}
 
 
 def network(value: object, version: int | None = None) -> IPv4Network | IPv6Network:
-    """Read a prefix; raise ValueError when it is none, has host bits, or is of the other family."""
+    """Read a prefix; raise ValueError when it is not a prefix, has host bits, or is of the other family."""
     if isinstance(value, IPv4Network | IPv6Network):
         return value
     found = addresses.network(value)
@@ -67,7 +67,7 @@ def absolute(value: object) -> Path:
     """Read an absolute path; the runtime's working directory means nothing to us."""
     if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
         raise ValueError("it must be an absolute path")
-    value.encode()  # a lone surrogate is no part of any path; what this raises is a ValueError
+    value.encode()  # a lone surrogate cannot be in a path; what this raises is a ValueError
     return Path(value)
 
 

@@ -19,16 +19,16 @@ class Register(Ledger, Protocol):
     """The ledger, and which prefixes each network has: `now` is the boottime in seconds."""
 
     def note(self, network: str, prefixes: Sequence[Prefix], now: float) -> bool:
-        """Remember which prefixes a network has; tell whether it had others before, or none."""
+        """Remember which prefixes a network has; return whether it had others before, or had no prefixes yet."""
 
     def refresh(self, networks: Collection[str], now: float) -> None:
         """Remember these networks, named as attachments name them, for longer."""
 
     def networks(self, now: float) -> dict[str, tuple[Prefix, ...]]:
-        """Give the prefixes of the networks that were noted lately: within an hour."""
+        """Return the prefixes of the networks that were noted within the last hour."""
 
     def holds(self, prefix: Prefix) -> bool:
-        """Whether an address of a prefix is held."""
+        """Report whether an address of a prefix is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ class Store(Protocol):
     """Attachments by key, and addresses that are held by one of them each. Every method is one transaction."""
 
     def get(self, host_ifname: str) -> Attachment | None:
-        """Give the attachment with that host end, or None."""
+        """Return the attachment with that host end, or None."""
 
     def attachments(self, of: Key | None = None) -> list[Attachment]:
-        """Give all attachments, oldest first; or the key's own and those of the same container."""
+        """Return all attachments, oldest first; or the key's own and those of the same container."""
 
     def reservation(self, draft: Attachment) -> AbstractContextManager[Reservation]:
         """Open the transaction in which addresses are chosen for `draft` and recorded with it.
@@ -75,16 +75,16 @@ class Store(Protocol):
         """
 
     def held(self, by: Sequence[Attachment]) -> list[Address]:
-        """Give the addresses that these attachments hold, less those of what was made anew meanwhile."""
+        """Return the addresses that these attachments hold, except of those that were added again meanwhile."""
 
     def terminating(self) -> list[Attachment]:
         """Return the attachments that are terminating, oldest first."""
 
     def mark_terminating(self, host_ifname: str) -> None:
-        """Mark an attachment as dying: it keeps its addresses; unknown ones are no error."""
+        """Mark an attachment as terminating: it keeps its addresses; unknown ones are no error."""
 
     def forget(self, dead: Sequence[Attachment]) -> None:
-        """Release those of these attachments that are dying still and were not made anew meanwhile."""
+        """Release those of these attachments that are still terminating and were not added again meanwhile."""
 
     def read(self, question: Callable[[Register], T]) -> T:
         """Ask the ledger."""

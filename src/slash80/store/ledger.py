@@ -14,7 +14,7 @@ from slash80.addressing.family import Address, Family, Prefix, family_of
 from slash80.addressing.pool import Pool, Range, free_parts
 
 _ROWS = 65536  # of known addresses that one search walks over, 1 us each, while every call of the node waits
-# A network without pods that nobody has called for so long was renamed or removed, of which nobody is told.
+# A network without pods and without calls for so long was renamed or removed, which the plugin is not told.
 _REMEMBERED = 3600.0  # seconds
 _REFRESHED = 600.0  # seconds after which a note is written again, and not at each ADD
 _NOTE = "prefixes of "  # and the network's name: a setting
@@ -27,18 +27,18 @@ class SqliteLedger:
         """Read within the transaction that is open on the connection.
 
         `reached` remembers from one ledger to the next where the search for unused addresses has come to; None where
-        there were none.
+        it had not got that far.
         """
         self._connection, self._reached = connection, reached
 
     def use(self, address: Address) -> Use | None:
-        """Tell whether an address is held or was released; None if it is not known."""
+        """Return whether an address is held or was released; None if it is not known."""
         query = "SELECT holder, released FROM address WHERE family = ? AND packed = ?"
         row = self._connection.execute(query, [address.version, address.packed]).fetchone()
         return row and Use(*row)
 
     def unused(self, within: Range, without: Sequence[Range] = ()) -> Iterator[Address]:
-        """Give the addresses that are not known at all: the gaps between the known ones, in order.
+        """Return the addresses that are not known at all: the gaps between the known ones, in order.
 
         The search begins where the one before ended, and comes back to the start at the end: with a thousand pods it
         would otherwise walk over all of them at each ADD. One that walks too far is cut short, and the next goes on.
@@ -56,7 +56,7 @@ class SqliteLedger:
     def _search(
         self, within: Range, low: int, high: int, *, taken: Sequence[tuple[int, int]]
     ) -> Generator[Address, None, int | None]:
-        """Give the unknown addresses between two numbers; return where it was cut short, or None."""
+        """Return the unknown addresses between two numbers; return where it was cut short, or None."""
         family = family_of(within.first)
         for gap_low, gap_high in self._gaps(family, low, high):
             if gap_low > gap_high:
@@ -68,11 +68,11 @@ class SqliteLedger:
         return None
 
     def spent(self, within: Range) -> bool:
-        """Whether the last search in there came to its end and found none."""
+        """Report whether the last search in there came to its end and found none."""
         return self._reached.get(within, 0) is None
 
     def _gaps(self, family: Family, low: int, high: int) -> Iterator[tuple[int, int]]:
-        """Give the first and the last of each gap; an empty one where the search is cut short."""
+        """Return the first and the last of each gap; an empty one where the search is cut short."""
         if low > high:
             return
         query = "SELECT packed FROM address WHERE family = ? AND packed BETWEEN ? AND ? ORDER BY packed LIMIT ?"
@@ -87,7 +87,7 @@ class SqliteLedger:
             yield candidate, high if rows < _ROWS else candidate - 1
 
     def released(self, pool: Pool) -> Iterator[tuple[Address, float]]:
-        """Give the released addresses of a pool with their boottime of release, longest ago first.
+        """Return the released addresses of a pool with their boottime of release, longest ago first.
 
         With the plus SQLite goes through the index of released addresses, whose order this is, and not through all
         addresses of the prefix.
@@ -102,7 +102,7 @@ class SqliteLedger:
             yield pool.family.address(int.from_bytes(packed, "big")), released
 
     def note(self, network: str, prefixes: Sequence[Prefix], now: float) -> bool:
-        """Remember which prefixes a network has; tell whether it had others before, or none."""
+        """Remember which prefixes a network has; return whether it had others before, or had no prefixes yet."""
         listed = _listed(tuple(prefixes))
         row = self._connection.execute("SELECT value FROM setting WHERE name = ?", [_NOTE + network]).fetchone()
         before, since = _read_note(row[0]) if row else (None, 0.0)
@@ -117,12 +117,12 @@ class SqliteLedger:
                 self._write_note(name, listed, now)
 
     def networks(self, now: float) -> dict[str, tuple[Prefix, ...]]:
-        """Give the prefixes of the networks that were noted lately."""
+        """Return the prefixes of the networks that were noted lately."""
         lately = {name: found for name, found in self._notes().items() if now - found[1] <= _REMEMBERED}
         return {name: tuple(map(ip_network, listed)) for name, (listed, _) in lately.items()}
 
     def holds(self, prefix: Prefix) -> bool:
-        """Whether an address of a prefix is held."""
+        """Report whether an address of a prefix is held."""
         query = "SELECT 1 FROM address WHERE family = ? AND packed BETWEEN ? AND ? AND holder IS NOT NULL LIMIT 1"
         bounds = [prefix.version, prefix.network_address.packed, prefix.broadcast_address.packed]
         return self._connection.execute(query, bounds).fetchone() is not None

@@ -2,7 +2,7 @@
 
 SQLite's own locks are not enough: they are dropped when the process opens and closes the file elsewhere, a replaced
 file gives two processes two databases, and they are polled. The kernel drops ours when their holder dies, however it
-dies, so one that is recorded, not complete, and whose lock is free was begun by somebody and never finished.
+dies, so an attachment that is recorded, incomplete, and whose lock is free was begun by a call that died.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def private(directory: Path, *, make: bool = True) -> Path:
     if found.st_uid != os.geteuid():
         raise IoFailure(f"{directory} belongs to another user; {_OWN_STATE_DIR}")
     if found.st_mode & 0o022:
-        msg = f"{directory} can be written by others than the user of this process; make it his alone, mode 0700"
+        msg = f"{directory} is writable by other users; run chmod 0700 on it"
         raise IoFailure(msg)
     return directory
 
 
 def unusable(path: Path, error: OSError) -> IoFailure:
-    """Say that the state directory cannot be used, and what to look at."""
+    """Return the error for a state directory that cannot be used, with the next step."""
     forbidden = error.errno in {errno.EACCES, errno.EPERM}
     advice = _OWN_STATE_DIR if forbidden else "check the space and the permissions of the state directory"
     return IoFailure(f"{path}: {error.strerror}; {advice}")
@@ -88,7 +88,7 @@ class FileLock:
 
     @contextmanager
     def tried(self) -> Iterator[bool]:
-        """Hold the lock if it is free; tell whether it was."""
+        """Hold the lock if it is free; return whether it was."""
         descriptor = self._acquire(0)
         try:
             yield descriptor is not None
@@ -108,7 +108,9 @@ class FileLock:
                 return None
             if _is_file(descriptor, self._path):
                 return descriptor
-            os.close(descriptor)  # somebody removed or replaced the file while we waited: that lock excludes nobody
+            os.close(
+                descriptor
+            )  # the file was removed or replaced while we waited: a lock on it excludes no other process
 
 
 class AttachmentLocks:
@@ -153,7 +155,7 @@ class AttachmentLocks:
 
     @contextmanager
     def tried(self, host_ifname: str) -> Iterator[bool]:
-        """Hold that lock if it is free; tell whether it was, or whether this call holds it already."""
+        """Hold that lock if it is free; return whether it was, or whether this call holds it already."""
         number = lock_number_of(host_ifname)
         if number == getattr(self._thread, "own", None):
             yield True
@@ -217,7 +219,7 @@ def _locked(descriptor: int, part: range | None, timeout: float) -> bool:
 
 
 class _Waiter:
-    """One blocking lock in a daemon thread; whoever decides second about the descriptor's fate obeys the first."""
+    """One blocking lock in a daemon thread; at a timeout both race for the descriptor, and the first decision wins."""
 
     def __init__(self, descriptor: int, part: range | None) -> None:
         self._descriptor, self._part = descriptor, part

@@ -32,7 +32,7 @@ _NEVER = 1e-9  # seconds; what was released at 0 never was
 
 
 def version(connection: sqlite3.Connection) -> int:
-    """Return the version of the tables; 0 where there are none."""
+    """Return the version of the tables; 0 where there are no tables."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
@@ -42,7 +42,7 @@ def secret(connection: sqlite3.Connection) -> bytes:
 
 
 def of_container(key: Key) -> tuple[str, list[str]]:
-    """Say which attachments are the key's own and those of the same container.
+    """Return the query for the attachments that are the key's own and those of the same container.
 
     Its own by the host end, since a record that was read back from the kernel may have a hash for the container.
     """

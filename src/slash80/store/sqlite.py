@@ -2,7 +2,7 @@
 
 The journal is TRUNCATE and nothing is synced: a kill leaves a journal that the next opening rolls back, and a crash of
 the node takes file and pods alike. Never WAL: with a replaced file two processes then commit the same key. A file that
-is lost or damaged is made anew and filled from the kernel, where every link carries its identity.
+is lost or damaged is created again and filled from the kernel, where every link carries its identity.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ R = TypeVar("R")
 def _reopening(method: Callable[Concatenate[SqliteStore, P], R]) -> Callable[Concatenate[SqliteStore, P], R]:
     """Try a method once more when a connection fails that was opened by an earlier call.
 
-    The file may have been emptied or damaged under it, which opening finds out and mends.
+    The file may have been emptied or damaged under it, which opening it again detects and repairs.
     """
 
     @wraps(method)
@@ -85,17 +85,17 @@ class SqliteStore:
 
     @_reopening
     def get(self, host_ifname: str) -> Attachment | None:
-        """Give the attachment with that host end, or None."""
+        """Return the attachment with that host end, or None."""
         with self._opened_under_lock() as connection:
             return rows.get(connection, host_ifname)
 
     def attachments(self, of: Key | None = None) -> list[Attachment]:
-        """Give all attachments, oldest first; or the key's own and those of the same container."""
+        """Return all attachments, oldest first; or the key's own and those of the same container."""
         return self._found(*rows.of_container(of)) if of else self._found("", [])
 
     @_reopening
     def held(self, by: Sequence[Attachment]) -> list[Address]:
-        """Give the addresses that these attachments hold, less those of what was made anew meanwhile."""
+        """Return the addresses that these attachments hold, except of those that were added again meanwhile."""
         query = (
             "SELECT packed FROM address JOIN attachment ON holder = host_ifname WHERE host_ifname = ? AND since = ? "
             "ORDER BY family"
@@ -168,14 +168,14 @@ class SqliteStore:
 
     @_reopening
     def mark_terminating(self, host_ifname: str) -> None:
-        """Mark an attachment as dying."""
+        """Mark an attachment as terminating."""
         with self._transaction() as connection:
             changed = "UPDATE attachment SET state = ? WHERE host_ifname = ?"
             connection.execute(changed, [State.TERMINATING.value, host_ifname])
 
     @_reopening
     def forget(self, dead: Sequence[Attachment]) -> None:
-        """Release those that are dying still, in one transaction."""
+        """Release those that are still terminating, in one transaction."""
         now = self._clock()
         same = "SELECT 1 FROM attachment WHERE host_ifname = ? AND since = ? AND state = ?"
         with self._transaction() as connection:
@@ -193,12 +193,12 @@ class SqliteStore:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a file, so that something may be kept in it."""
+        """Report whether there is a file, so that something may be kept in it."""
         return _identity(self._path) is not None
 
     @property
     def is_open(self) -> bool:
-        """Whether an earlier call has left the file open."""
+        """Report whether an earlier call has left the file open."""
         return self._connection is not None
 
     @contextmanager
@@ -210,7 +210,7 @@ class SqliteStore:
 
     @contextmanager
     def _opened_under_lock(self) -> Iterator[sqlite3.Connection]:
-        """Hold the lock, and open the file anew if it is another one than before.
+        """Hold the lock, and open the file again if it is not the same as before.
 
         One statement that reads needs no more: with a transaction around it, it costs twice as much.
         """
@@ -230,16 +230,16 @@ class SqliteStore:
             self._threads.release()
 
     def _told(self, error: sqlite3.Error) -> CniError:
-        """Say what is the matter with the file, and who can do something about it."""
+        """Return the CNI error for a failure of SQLite, with the next step."""
         if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_DBMOVED:
-            return TryAgain(f"{self._path} was removed while it was in use; the next call makes it anew")
+            return TryAgain(f"{self._path} was removed while it was in use; the next call creates it again")
         if error.sqlite_errorcode & 0xFF in _LOCKED:
             msg = f"another program, such as a backup or sqlite3, has kept {self._path} locked for {self._timeout:g} s"
             return TryAgain(f"{msg}; the runtime tries it again, and `fuser -v {self._path}` names the program")
         return IoFailure(f"{self._path}: {error}; check the space and the permissions of the state directory")
 
     def _current(self, deadline: float) -> sqlite3.Connection:
-        """Give the open connection, or another if the path now leads to another file or to none.
+        """Return the open connection, or a new one if the path now leads to another file or does not exist.
 
         It waits for another program's lock as long as is left until the deadline.
         """
@@ -298,7 +298,7 @@ class SqliteStore:
             connection.execute(f"PRAGMA user_version = {rows.SCHEMA_VERSION}")
 
     def remove(self) -> None:
-        """Remove the file and what lies beside it, while nobody writes to it."""
+        """Remove the file and what lies beside it, while no other call writes to it."""
         with self._lock.held(self._timeout):
             self.close()
             for path in self._directory.glob(f"{self._path.name}*"):

@@ -1,9 +1,9 @@
 """Which addresses of the node's prefixes lead somewhere already, by routes of others and by what is on its links.
 
-A route of somebody else that is as narrow as a prefix or narrower takes what it leads elsewhere. A wider one, which the
+Another program's route that is as narrow as a prefix or narrower takes what it leads elsewhere. A wider one, which the
 prefix is a part of, does no harm, unless it is the subnet of one of the node's links, with other hosts in it. In IPv4
 any address there may be a host's, so the prefix is refused. In IPv6, where providers put a whole /64 on the link, a
-prefix may be carved out of it, and only those addresses are left out that somebody is known to have. Routes that
+prefix may be carved out of it, and only those addresses are left out that a neighbour is known to have. Routes that
 discard packets lead nowhere.
 """
 
@@ -62,7 +62,7 @@ def refuse(host: Socket, pools: Sequence[Pool]) -> None:
 
 
 def _takes(host: Socket, way: query.Route, prefix: Prefix) -> bool:
-    """Whether a route, found by an address of the prefix, leads that elsewhere."""
+    """Report whether a route, found by an address of the prefix, leads that elsewhere."""
     if way.kind != messages.RTN_UNICAST:
         return way.kind not in messages.DISCARDING
     if way.protocol == messages.PROTOCOL and not way.gateway and way.dst.prefixlen == way.dst.max_prefixlen:
@@ -73,7 +73,7 @@ def _takes(host: Socket, way: query.Route, prefix: Prefix) -> bool:
 
 
 def _is_on_link(host: Socket, way: query.Route) -> bool:
-    """Whether a route is a link's subnet, in which neighbours are asked for, and not a way through a tunnel."""
+    """Report whether a route is a link's subnet, in which neighbours are asked for, and not a way through a tunnel."""
     if way.kind != messages.RTN_UNICAST or way.gateway or way.split or not way.dst.prefixlen:
         return False
     if way.protocol == messages.RTPROT_KERNEL:
@@ -102,7 +102,7 @@ def _containing(host: Socket, prefix: Prefix) -> query.Route | None:
 
 
 def _hosts(host: Socket, index: int, prefix: Prefix) -> Iterator[tuple[Address, str]]:
-    """Give those hosts of an IPv6 prefix that are known to be on a link: it routes to them, or has them as neighbours.
+    """Return the hosts of an IPv6 prefix that are known to be on a link: as gateways of its routes, or as neighbours.
 
     Only messages are read in which the prefix stands: a thousand other nodes are a thousand routes and neighbours.
     Who comes while they are read may be missing.

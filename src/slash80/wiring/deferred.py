@@ -1,7 +1,7 @@
-"""Taking an attachment from its pod now, and deleting its link later, together with others.
+"""Deferred deletion: an attachment is taken from its pod now, and its link is deleted later, together with others.
 
-Deleting a veth waits for RCU, 16 ms and more, and deleting a hundred in one go takes no longer. What the pod and others
-see of it is over before: both ends are down, so the routes and the addresses are gone, and neither has its name.
+Deleting a veth waits for an RCU grace period, 16 ms and more, and deleting a hundred at once waits no longer. For the
+pod and all others the attachment is gone before: both ends are down, so routes and addresses are gone, and are renamed.
 
 Each end goes down before it is renamed: Linux before 6.2 renames no link that is up. The host end goes down first: the
 pod's end then costs the kernel a tenth of the whole less.
@@ -20,9 +20,9 @@ from slash80.wiring import messages, netns, query, veth
 
 
 def defer(host: Socket, key: Key, sandbox: int) -> bool:
-    """Put an attachment aside; tell whether there was one, living or put aside before.
+    """Take an attachment from its pod; return whether there was one, up or already deferred.
 
-    Raise Failure or OSError when it cannot be put aside; it may then be half so, and must be deleted.
+    Raises Failure or OSError when that fails; it may then be half done, and the link must be deleted.
     """
     with veth.translated():
         link, inside = query.veth_with_peer_in(host, key.host_ifname, sandbox)
@@ -36,20 +36,20 @@ def defer(host: Socket, key: Key, sandbox: int) -> bool:
         host.run([messages.set_down(link.name, link.index)])
         with netns.socket_inside(sandbox) as pod:
             _take(pod, key.ifname, link.peer, new=dying)
-        # last: with that name it may be deleted at any moment, and a removal that is repeated does no more
+        # last: with that name it may be deleted at any moment, and a repeated removal does nothing more
         host.run([messages.move_to_dying_group(link.name, link.index, new=dying)])
     return True
 
 
 def is_deferred(host: Socket, key: Key) -> bool:
-    """Whether an attachment was put aside and not made again since."""
+    """Report whether an attachment's deletion is deferred, and it was not added again since."""
     with veth.translated():
         found = query.named(host, (key.host_ifname, dying_name(key.host_ifname)))
     return bool(found) and all(map(veth.is_dying, found))
 
 
 def _take(pod: Socket, ifname: str, index: int, *, new: str) -> None:
-    """Take the pod's end from it; it cannot be deleted alone."""
+    """Take down and rename the pod's end, which cannot be deleted alone."""
     steps = [messages.set_down(ifname, index), messages.delete_ipv4(ifname, index)]
     steps += [messages.rename_without_ipv6(ifname, index, new=new)]
     for step, answer in zip(steps, pod.exchange(steps), strict=True):
@@ -58,10 +58,10 @@ def _take(pod: Socket, ifname: str, index: int, *, new: str) -> None:
 
 
 def delete_all(host: Socket) -> int:
-    """Delete all dying links, together if nobody else's is among them; tell how many.
+    """Delete all dying links, as a group if all of its links are ours; return how many.
 
-    A group is deleted with whatever is in it, and not at all if one member cannot be deleted. So it is looked at first;
-    whoever puts a link of his into our group between the look and the deletion loses it.
+    A group is deleted with whatever is in it, and not at all if one member cannot be deleted. So its links
+    are listed first; a link that another program puts into our group between the two is deleted with it.
     """
     marks = (DYING_PREFIX.encode(), messages.GROUP_DYING.to_bytes(4, sys.byteorder))
     links = query.links(host, having=marks, allow_interrupted=True)  # who dies meanwhile has to wait

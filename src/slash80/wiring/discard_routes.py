@@ -1,7 +1,7 @@
-"""Covers: routes of ours that discard what no pod has of the node's prefixes.
+"""Discard routes: unreachable routes of ours for the node's prefixes, for addresses that no pod has.
 
-Pods' own routes are narrower, and other people's routes to the same prefix come first. Without a cover a packet to an
-address that nobody has goes round between node and router, and fills its neighbour table (RFC 7084, WPD-5).
+Pods' own routes are more specific, and others' routes to the same prefix have a lower metric. Without a discard route a
+packet to an unassigned address loops between node and router and fills its neighbour table (RFC 7084, WPD-5).
 """
 
 from __future__ import annotations

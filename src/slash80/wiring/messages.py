@@ -35,7 +35,7 @@ from slash80.wiring.link_message import linkmsg
 from slash80.wiring.plan import Plan, RouteSpec
 
 GROUP_ALIVE, GROUP_DYING = 21376, 21377
-PROTOCOL = 180  # of our routes; nobody else's number in iproute2's rt_protos
+PROTOCOL = 180  # of our routes; unused in iproute2's rt_protos
 LOWEST_PRIORITY = 0xFFFF_FFFF
 RT_TABLE_UNSPEC, RT_TABLE_DEFAULT, RT_TABLE_MAIN, RT_TABLE_LOCAL = 0, 253, 254, 255
 RTN_UNICAST, RTN_LOCAL, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW = 1, 2, 6, 7, 8, 9
@@ -84,7 +84,7 @@ def create_pair(plan: Plan, netns_fd: int, *, index: int = 0) -> Step:
     given at creation. ECHO gives the host end's index back (Linux 6.2); without `index` the kernel chooses it.
 
     Without the number of queues the kernel makes as many as there are CPUs, takes all but one out of use again, and
-    waits for RCU at each end while nobody else can change a link (veth_init_queues in drivers/net/veth.c).
+    waits for RCU at each end while no other process can change a link (veth_init_queues in drivers/net/veth.c).
     """
     peer: Attributes = [
         *_ONE_QUEUE,
@@ -124,9 +124,9 @@ def set_up(name: str, index: int) -> Step:
 def set_up_pod_end(name: str, index: int, families: Sequence[Family]) -> Step:
     """Switch a pod's interface on, which answers who asks for its IPv4 address whatever `arp_ignore` is in the pod.
 
-    A new namespace inherits `all` and `default` of the machine, and with 2 or 8 would answer nobody, since the address
-    has no subnet. The kernel takes the larger of `all` and the link's own, and any number above 8 for 0 (arp_ignore in
-    net/ipv4/arp.c).
+    A new namespace inherits `all` and `default` of the machine, and with 2 or 8 would not reply to anyone, since the
+    address has no subnet. The kernel takes the larger of `all` and the link's own, and any number above 8 for 0
+    (arp_ignore in net/ipv4/arp.c).
     """
     if IPV4 not in families:
         return set_up(name, index)
@@ -163,10 +163,10 @@ def set_down(name: str, index: int) -> Step:
 
 
 def rename_without_ipv6(name: str, index: int, *, new: str) -> Step:
-    """Give a link that is down another name, and take the IPv6 addresses that it keeps while it is down.
+    """Rename a link that is down, and remove the IPv6 addresses that it keeps while it is down.
 
     Only links that are down can be renamed before Linux 6.2. A link whose MTU is too small for IPv6 loses all that it
-    has of it (addrconf_notify in net/ipv6/addrconf.c), and nobody need ask which addresses those are.
+    has of it (addrconf_notify in net/ipv6/addrconf.c), so they need not be listed first.
     """
     attributes: Attributes = [("IFLA_IFNAME", new), ("IFLA_MTU", _TOO_SMALL_FOR_IPV6)]
     values = (name, new, _TOO_SMALL_FOR_IPV6)
@@ -174,7 +174,7 @@ def rename_without_ipv6(name: str, index: int, *, new: str) -> Step:
 
 
 def move_to_dying_group(name: str, index: int, *, new: str) -> Step:
-    """Give a host end the dying group, and the name that goes with it."""
+    """Move a host end to the group of dying links, and rename it accordingly."""
     attributes: Attributes = [("IFLA_IFNAME", new), ("IFLA_GROUP", GROUP_DYING)]
     return _step(
         _SET_LINK, "ip link set %s name %s group %s", (name, new, GROUP_DYING), attributes=attributes, index=index
@@ -214,7 +214,7 @@ def get_netns_id(netns_fd: int) -> Step:
 
 
 def add_gateway(name: str, index: int, family: Family) -> Step:
-    """Give a host end the gateway address that pods know.
+    """Add the gateway's address to a host end.
 
     IPv4 with scope host, or the node would reach pods from it instead of from its own address. IPv6 without duplicate
     address detection and before the link goes up: it is then the source of the node's solicitations from the first
@@ -226,12 +226,12 @@ def add_gateway(name: str, index: int, family: Family) -> Step:
 
 
 def gateway_scope(family: Family) -> int:
-    """Give the scope of a gateway address on the host end."""
+    """Return the scope of a gateway address on the host end."""
     return RT_SCOPE_HOST if family.version == 4 else RT_SCOPE_LINK
 
 
 def add_address(name: str, index: int, address: Address) -> Step:
-    """Give a pod's interface its /32 or /128, usable at once."""
+    """Add a pod's /32 or /128 to its interface, usable at once."""
     text = "ip address add %s/%s dev %s" + ("" if address.version == 4 else " nodad")
     fields = {"prefixlen": address.max_prefixlen, "scope": RT_SCOPE_UNIVERSE}
     return _address(_NEW_ADDRESS, text, (name, address), index=index, **fields)
@@ -248,7 +248,7 @@ def addresses(index: int) -> Step:
 
 
 def add_host_route(name: str, index: int, address: Address) -> Step:
-    """Lead an address to a host end; EEXIST when it leads elsewhere already, where REPLACE would take it from there."""
+    """Route an address to a host end; EEXIST when another route exists, which NLM_F_REPLACE would overwrite."""
     fields = {"type": RTN_UNICAST, "dst_len": address.max_prefixlen, "family": family_of(address).af}
     fields["scope"] = RT_SCOPE_LINK if address.version == 4 else RT_SCOPE_UNIVERSE  # IPv6 routes have no scope
     attributes: Attributes = [("RTA_DST", address), ("RTA_OIF", index)]
@@ -257,12 +257,12 @@ def add_host_route(name: str, index: int, address: Address) -> Step:
 
 
 def add_unreachable(prefix: Prefix) -> Step:
-    """Refuse what no pod has, or packets to it loop with the router and fill its neighbour table (RFC 7084, WPD-5)."""
+    """Add an unreachable route for a prefix: packets to unassigned addresses must not loop (RFC 7084, WPD-5)."""
     return _cover(_NEW_ROUTE, "add", prefix)
 
 
 def delete_unreachable(prefix: Prefix) -> Step:
-    """Refuse it no longer."""
+    """Delete that unreachable route."""
     return _cover(_DELETE_ROUTE, "del", prefix)
 
 
@@ -275,12 +275,12 @@ def _cover(verb: MessageType, word: str, prefix: Prefix) -> Step:
 
 
 def add_node_route(prefix: Prefix, gateway: Address) -> Step:
-    """Lead a prefix to another node, which is on a link of this one."""
+    """Route a prefix via another node, which is on a link of this one."""
     return _node_route(_NEW_ROUTE, "add", (prefix, gateway))
 
 
 def delete_node_route(prefix: Prefix, gateway: Address) -> Step:
-    """Lead it there no longer."""
+    """Delete that route to another node's prefix."""
     return _node_route(_DELETE_ROUTE, "del", (prefix, gateway))
 
 
@@ -293,7 +293,7 @@ def _node_route(verb: MessageType, word: str, what: tuple[Prefix, Address]) -> S
 
 
 def add_gateway_route(name: str, index: int) -> Step:
-    """Have a pod find its IPv4 gateway on the link, so that routes through it need no flag.
+    """Route the IPv4 gateway on-link in a pod, so that routes via it need no RTNH_F_ONLINK.
 
     Programs that replay or move a pod's routes, as `sbr` and Multus do, give no `onlink`. A link-local gateway, as
     fe80::1, needs neither. Each interface has such a route, as those of other plugins may have, and routes to one
@@ -306,7 +306,7 @@ def add_gateway_route(name: str, index: int) -> Step:
 
 
 def add_pod_route(name: str, index: int, route: RouteSpec) -> Step:
-    """Lead a destination from the pod to the gateway."""
+    """Route a destination via the gateway in the pod."""
     gateway = family_of(route.dst).gateway
     attributes: Attributes = [*_destination(route.dst)]
     attributes += [("RTA_OIF", index), ("RTA_GATEWAY", gateway)]
@@ -327,7 +327,7 @@ def add_pod_route(name: str, index: int, route: RouteSpec) -> Step:
 
 
 def somewhere(family: Family) -> Address:
-    """Return an address that nobody has, so that only a default route leads there."""
+    """Return an address that only a default route leads to: 2000:: is unassigned, 192.88.99.0 no longer (RFC 7526)."""
     return _SOMEWHERE[family.version]
 
 
@@ -367,7 +367,7 @@ def all_routes(family: Family | None, *, index: int = 0, kind: int = 0, table: i
 
 
 def add_neighbour(name: str, index: int, *, gateway: Address, mac: Mac) -> Step:
-    """Tell a pod its gateway's MAC for good: no question goes out, and no answer can be forged."""
+    """Add a permanent neighbour for the gateway in the pod: no solicitation is sent, so no reply can be forged."""
     attributes: Attributes = [("NDA_DST", gateway), ("NDA_LLADDR", mac)]
     fields = {"family": family_of(gateway).af, "state": NUD_PERMANENT}
     text = "ip neighbour add %s dev %s lladdr %s nud permanent"

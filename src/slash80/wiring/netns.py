@@ -31,7 +31,7 @@ def opened(path: str, *, own_allowed: bool = False, handed: int | None = None) -
 
     One that was `handed` over is only looked at, and stays the caller's.
 
-    Raise BadNetns when it is none, or the host's own unless that is allowed; Failure when it is not there.
+    Raise BadNetns when it is not a network namespace, or the host's own unless that is allowed; Failure without it.
     """
     if handed is not None:
         _refuse(path, handed, own_allowed=own_allowed)
@@ -54,7 +54,7 @@ def opened(path: str, *, own_allowed: bool = False, handed: int | None = None) -
 
 
 def _refuse(path: str, descriptor: int, *, own_allowed: bool) -> None:
-    """Raise BadNetns for what is no network namespace, or the host's own."""
+    """Raise BadNetns for what is not a network namespace, or is the host's own."""
     if descriptor < 0 or not _is_network(descriptor):
         msg = f"CNI_NETNS={path!a} is not a network namespace; give the path of one, such as /run/netns/NAME"
         raise BadNetns(msg)
@@ -68,7 +68,7 @@ def _own() -> os.stat_result:
 
 
 def _is_network(descriptor: int) -> bool:
-    """Whether it is a network namespace; the path may lead to something else since it was looked at."""
+    """Report whether it is a network namespace; the path may lead to something else since it was looked at."""
     try:
         return fcntl.ioctl(descriptor, _NS_GET_NSTYPE) == _CLONE_NEWNET
     except OSError:
@@ -76,7 +76,7 @@ def _is_network(descriptor: int) -> bool:
 
 
 def is_own(descriptor: int) -> bool:
-    """Whether a descriptor is that of the host's own namespace."""
+    """Report whether a descriptor is that of the host's own namespace."""
     return os.path.samestat(os.fstat(descriptor), _own())
 
 
@@ -107,7 +107,7 @@ def _come_back(own: int) -> None:
     try:
         _setns(own)
     except OSError:
-        os.abort()  # or this thread would do the node's work inside a pod; a killed call is mended by the next
+        os.abort()  # or this thread would do the node's work inside a pod; the next call cleans up after a killed one
 
 
 def _setns(netns_fd: int) -> None:

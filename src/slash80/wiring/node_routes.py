@@ -26,7 +26,7 @@ def reconcile(host: Socket, wanted: Sequence[NodeRoute]) -> Reconciled:
     """Have the routes to other nodes, and none of ours beside them.
 
     Only routes with our protocol's number are removed, and of those none that leads to a pod. A gateway that is not on
-    a link of this node gets no route: then whoever runs the network between must know the way.
+    a link of this node gets no route: then the network between the nodes must route it.
     """
     result = Reconciled()
     with translated():
@@ -47,12 +47,12 @@ def reconcile(host: Socket, wanted: Sequence[NodeRoute]) -> Reconciled:
 
 
 def is_on_link(host: Socket, gateway: Address) -> bool:
-    """Whether an address is on one of the node's links, so that packets can be sent to it without another router."""
+    """Report whether an address is on one of the node's links, so that no other router is needed."""
     way = query.route_lookup(host, gateway)
     return way is not None and way.gateway is None and way.kind == messages.RTN_UNICAST and not way.split
 
 
 def has_route(host: Socket, prefix: Prefix) -> bool:
-    """Whether the node knows a way to a prefix that is more than its default route."""
+    """Report whether the node knows a way to a prefix that is more than its default route."""
     way = query.route_lookup(host, prefix[1])
     return way is not None and way.kind == messages.RTN_UNICAST and way.dst.prefixlen > 0

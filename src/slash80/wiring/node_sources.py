@@ -18,7 +18,7 @@ _CLOUD_ADVICE = (
 
 
 def problems(host: Socket, prefixes: Sequence[Prefix]) -> list[str]:
-    """Say what keeps the node's own packets from its pods, whose addresses are of these prefixes."""
+    """Return what keeps the node's own packets from its pods, whose addresses are of these prefixes."""
     addresses = [found.address for found in query.addresses(host, _EVERY_LINK) if found.scope < messages.RT_SCOPE_LINK]
     found: list[str] = []
     for family in FAMILIES:

@@ -24,7 +24,7 @@ _NEVER = 0xFFFF_FFFF
 class Rule:
     """A rule; routes of a prefix length up to `suppressed` do not count, -1 where all do.
 
-    `applies` tells whether a packet without mark or port may meet its further conditions.
+    `applies` is whether a packet without mark or port may meet its further conditions.
     """
 
     priority: int
@@ -39,7 +39,7 @@ class Rule:
     applies: bool = True
 
     def matches(self, target: Address, source: Address | None, iif: str) -> bool:
-        """Whether the rule is for a packet; one whose source is not chosen yet has any."""
+        """Report whether the rule is for a packet; one whose source is not chosen yet has any."""
         from_there = source in self.source if source else not self.source.prefixlen
         met = self.applies and from_there and target in self.target and self.iif in {"", iif}
         return met is not self.inverted

@@ -3,7 +3,7 @@
 The kernel remembers a name below /proc/sys/net for each namespace in which it was looked up, for one procfs all in one
 chain (proc_sys_compare in fs/proc/proc_sysctl.c). Through the usual one, writing a setting in each pod takes 0.9 us
 more for every pod that the node has, and so does all that the node itself looks up there. One of our own is seen by
-nobody else, and a new one now and then keeps the chain short. Source: fsopen(2), fsmount(2).
+no other process, and a new one now and then keeps the chain short. Source: fsopen(2), fsmount(2).
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ _RTA_TABLE, _RTA_VIA, _VIA_FAMILY = 15, 18, 2  # bytes of the family in a struct
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link of one namespace; `peer` is the index of a veth's other end, `mac` is None where there is none.
+    """A link of one namespace; `peer` is the index of a veth's other end, a link without a MAC has none in `mac`.
 
     `arp` is whether neighbours are asked for on it, as on no tunnel.
     """
@@ -114,9 +114,10 @@ def named(socket: Socket, names: Sequence[str]) -> list[Link]:
 
 
 def links(socket: Socket, having: Sequence[bytes] = (), *, allow_interrupted: bool = False) -> list[Link]:
-    """Give all links; or those in whose messages one of these bytes stand, since reading a thousand takes 25 ms.
+    """Return all links; or those whose message has one of these byte strings: decoding a thousand takes 25 ms.
 
-    Those that came while it was read may be missing if it may be `disturbed`; else that may raise NetlinkError.
+    With `allow_interrupted` links that were created meanwhile may be missing; without, a busy node may raise
+    NetlinkError.
     """
     only = (lambda body: any(mark in body for mark in having)) if having else None
     found = map(link_of, socket.dump(messages.all_links(), allow_interrupted=allow_interrupted, only=only))
@@ -124,7 +125,7 @@ def links(socket: Socket, having: Sequence[bytes] = (), *, allow_interrupted: bo
 
 
 def veth_with_peer_in(socket: Socket, name: str, netns_fd: int) -> tuple[Link | None, bool]:
-    """Find a link by name, and tell whether its other end is inside that namespace, in one exchange."""
+    """Find a link by name, and return whether its other end is inside that namespace, in one exchange."""
     steps = [messages.get_link(name), messages.get_netns_id(netns_fd)]
     # in this order: a namespace may get its number only as a link is shown whose other end is in it
     found, numbered = socket.exchange(steps)
@@ -139,7 +140,7 @@ def veth_with_peer_in(socket: Socket, name: str, netns_fd: int) -> tuple[Link | 
 
 
 def addresses(socket: Socket, index: int) -> list[AddressOn]:
-    """Give a link's addresses."""
+    """Return a link's addresses."""
     return list(map(_address_on, socket.dump(messages.addresses(index))))
 
 
@@ -152,9 +153,9 @@ def routes(
     table: int = messages.RT_TABLE_MAIN,
     allow_interrupted: bool = False,
 ) -> list[Route]:
-    """Give a table's routes, those of one link, or those of one kind (RTN_*); the kernel sorts them out.
+    """Return a table's routes, those of one link, or those of one kind (RTN_*); filtered by the kernel.
 
-    Without a family those of all. Those that changed while it was read may be missing if it may be `disturbed`.
+    Without a family those of both. With `allow_interrupted` routes that changed meanwhile may be missing.
     """
     try:
         parts = socket.dump(
@@ -168,22 +169,22 @@ def routes(
 
 
 def priorities(pod: Socket) -> set[int]:
-    """Give the metrics that our routes in a pod have, in whatever table."""
+    """Return the metrics that our routes in a pod have, in whatever table."""
     found = routes(pod, None, table=messages.RT_TABLE_UNSPEC)
     return {route.priority for route in found if route.protocol == messages.PROTOCOL}
 
 
 def neighbours(socket: Socket, index: int) -> list[Neighbour]:
-    """Give a link's neighbours."""
+    """Return a link's neighbours."""
     found = map(neighbour_of, socket.dump(messages.neighbours(index)))
     return [neighbour for neighbour in found if neighbour]
 
 
 @contextmanager
 def addresses_ready(socket: Socket, index: int, wanted: Sequence[Address]) -> Iterator[None]:
-    """Leave the block, in which a link gets its addresses, only when the kernel can really use those of IPv6.
+    """Leave the block, in which a link gets its addresses, only when the IPv6 ones are ready to be used.
 
-    An IPv6 address is acknowledged before it has its local route and hears solicitations: a work queue does that, and
+    An IPv6 address is acknowledged before it has its local route and answers solicitations: a work queue does that, and
     may have to wait for the rtnl lock. Then it is told to everybody, once for an address without duplicate address
     detection (addrconf_dad_completed in net/ipv6/addrconf.c). Up to then packets to it are dropped.
     """
@@ -203,18 +204,18 @@ def addresses_ready(socket: Socket, index: int, wanted: Sequence[Address]) -> It
 
 
 def route_lookup(socket: Socket, address: Address) -> Route | None:
-    """Give the entry that decides which way the node takes to an address, of whatever table."""
+    """Return the route that the kernel uses for an address, from any table (`ip route get fibmatch`)."""
     return route_lookups(socket, [address])[0]
 
 
 def route_lookups(socket: Socket, addresses: Sequence[Address]) -> list[Route | None]:
-    """Give these entries for several addresses; None where there is none, or one that discards packets."""
+    """Return these routes for several addresses; None where there is no route, or one that discards packets."""
     answers = socket.exchange([messages.route_to(address, entry=True) for address in addresses])
     return [None if answer.errno else route_of(answer.messages[0]) for answer in answers]
 
 
 def uplink_mtu(socket: Socket) -> int:
-    """Give the MTU of the way out, the default route's or its link's, IPv6 first; 1500 without one."""
+    """Return the MTU of the default route or of its link, IPv6 first; 1500 without a default route."""
     for family in (IPV6, IPV4):
         answer = socket.exchange([messages.route_to(messages.somewhere(family))])[0]
         if answer.errno or not (way := route_of(answer.messages[0])).index:
@@ -255,7 +256,7 @@ def _address_on(part: Message) -> AddressOn:
 
 
 def is_route_to(part: Message, address: Address, index: int) -> bool:
-    """Whether a message is of a route that leads to this very address by a link; read in a third of the time."""
+    """Report whether a message is of a route that leads to this very address by a link; read in a third of the time."""
     _, length, *_, kind, _ = _ROUTE.unpack_from(part.body)
     found = some_attributes(part.body, _ROUTE.size, _OF_A_HOST_ROUTE)
     there = length == address.max_prefixlen and found.get(_RTA_DST) == address.packed
@@ -263,7 +264,7 @@ def is_route_to(part: Message, address: Address, index: int) -> bool:
 
 
 def is_default(part: Message) -> bool:
-    """Whether a message is of a default route."""
+    """Report whether a message is of a default route."""
     return not part.body[1]
 
 

@@ -41,7 +41,7 @@ class _Deciding:
 
     @property
     def unusual(self) -> bool:
-        """Whether the rule is none of those that every node has."""
+        """Report whether the rule is none of those that every node has."""
         return self.rule.table not in _USUAL
 
 
@@ -58,13 +58,13 @@ def judge(host: Socket, name: str, index: int, *, addresses: Sequence[Address], 
 
 
 def is_misled(host: Socket, address: Address) -> bool:
-    """Whether a rule of somebody decides where packets to an address go."""
+    """Report whether a rule of another program decides where packets to an address go."""
     found = _deciding(host, _Packet(address))
     return found is not None and found.unusual
 
 
 def astray(host: Socket, target: Address, source: Address | None) -> str:
-    """Say which rule of somebody sends packets of the node to another link than others to that address; or nothing."""
+    """Return which routing rule sends the node's own packets to an address elsewhere; empty when none does."""
     found = _deciding(host, _Packet(target, source))
     if found is None or not found.unusual:
         return ""
@@ -114,7 +114,7 @@ def _why_not_to_pod(host: Socket, name: str, index: int, *, address: Address) ->
 
 
 def _why_not_out(host: Socket, name: str, address: Address, *, code: int) -> CniError | None:
-    """Say what keeps a pod's packets from the way out, if the node has one for its own."""
+    """Return what keeps a pod's packets from the default route, if the node has one."""
     anywhere = messages.somewhere(family_of(address))
     if query.route_lookup(host, anywhere) is None:
         return None

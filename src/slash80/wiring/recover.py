@@ -13,13 +13,13 @@ from slash80.wiring.veth import is_ours, translated
 
 
 def host_ends(host: Socket, *, allow_interrupted: bool = False) -> list[query.Link]:
-    """Give all host ends of ours; those that are just made may be missing if it may be `disturbed`."""
+    """Return all host ends of ours; with `allow_interrupted` those just created may be missing."""
     with translated():
         return [link for link in query.links(host, allow_interrupted=allow_interrupted) if is_ours(link)]
 
 
 def attachments(host: Socket) -> Iterator[Attachment]:
-    """Give what the kernel knows of all attachments; their MAC, sandbox and pod it does not know."""
+    """Return what the kernel knows of all attachments; their MAC, sandbox and pod it does not know."""
     found = host_ends(host)
     held = _held(host) if found else {}
     for link in found:

@@ -34,7 +34,7 @@ def write_below(folder: Path) -> None:
 
 
 def present(family: Family) -> bool:
-    """Whether the kernel has the family at all."""
+    """Report whether the kernel has the family at all."""
     return os.path.exists(f"{_ROOT}/{_FORWARDING[family.version]}")  # noqa: PTH110 -- as _read
 
 
@@ -53,7 +53,7 @@ def forward(families: tuple[Family, ...], remember: Callable[[str, str], None]) 
     """Let the node forward packets of the families, without losing a default route learned by router advertisement.
 
     A node that forwards IPv6 drops such routes at once, and accepts new ones only where accept_ra is 2
-    (Documentation/networking/ip-sysctl.rst); so that comes first. Before a setting is written, `remember` hears its
+    (Documentation/networking/ip-sysctl.rst); so that comes first. Before a setting is written, `remember` receives its
     key and its value.
     """
     for family in families:
@@ -67,7 +67,7 @@ def forward(families: tuple[Family, ...], remember: Callable[[str, str], None]) 
 
 
 def restore(remembered: Iterable[tuple[str, str]]) -> list[str]:
-    """Set back what `forward` has set and nobody changed since; forwarding first. Give the keys."""
+    """Restore what `forward` has set and no one has changed since, forwarding first; return the keys."""
     changed = dict(reversed([*remembered]))  # what was there first is the node's own
     done = []
     for key in sorted(changed, key=lambda key: key not in _FORWARDING.values()):

@@ -17,7 +17,7 @@ from slash80.wiring import messages, query, reachability
 class Expected:
     """What must be there; a route without gateway is met by any to its destination.
 
-    `mac` is what the pod's interface must have, empty if nobody said; `our_mac` what it got from us: while it has that,
+    `mac` is what the pod's interface must have, empty if unknown; `our_mac` what it got from us: while it has that,
     the neighbours that we set must be there too, and a plugin that changed it may have lost them. `only_ours` looks for
     further routes to the same addresses, which costs a dump of all routes.
     """
@@ -40,7 +40,7 @@ class Expected:
 
 
 def differences(host: Socket, pod: Socket, expected: Expected) -> list[str]:
-    """Say what of the pod is missing or wrong; empty when all is well. Without its host end nothing else is left of it.
+    """Return what of the pod is missing or wrong; empty when all is well. Without its host end all else is gone.
 
     What a rule of the node does to its packets is not the pod's (`ways.misled`).
     """
@@ -84,7 +84,7 @@ def _gateways(host: Socket, expected: Expected, index: int) -> Iterator[str]:
 
 
 def _wrong_way(way: query.Route | None, address: Address, index: int) -> str:
-    """Say why packets to an address do not go to its host end; empty when they do."""
+    """Return why packets to an address do not go to its host end; empty when they do."""
     if way is None or way.kind == messages.RTN_UNREACHABLE or way.dst != ip_network(address):
         return "is missing"
     if way.index != index or way.split or way.kind != messages.RTN_UNICAST:

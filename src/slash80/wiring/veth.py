@@ -1,7 +1,7 @@
-"""Making and removing an attachment's wires.
+"""Creating and deleting an attachment's links.
 
-The pair is made alone, since the rest of a batch runs on after a failed create, then each namespace gets one batch. All
-that belongs to one attachment hangs on its host end, so deleting that link undoes everything.
+The pair is created alone, since the rest of a batch runs on after a failed create; then each namespace gets one batch.
+All that belongs to one attachment hangs on its host end, so deleting that link undoes everything.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from slash80.netlink.socket import Socket
 from slash80.wiring import messages, netns, query, reachability, route_text, sysctl
 from slash80.wiring.plan import Plan
 
-_FAR = 1 << 20  # beyond the indexes that the kernel gives by itself
+_FAR = 1 << 20  # indexes grow to INT_MAX; after a million pods one of these may be taken, and another is tried
 _LEAST_MTU = 1280  # RFC 8200, section 5: below it the kernel switches IPv6 off on the link
 
 
@@ -35,7 +35,7 @@ class AddressInUse(Failure):
 
 
 class HostEndLeft(Failure):
-    """A host end of ours has the name, though nobody knows of it: what is left of a call that was killed."""
+    """A host end of ours without a record has the name: a call that was killed left it."""
 
     def __init__(self, name: str) -> None:
         """Name it."""
@@ -60,12 +60,12 @@ class translated:  # noqa: N801 -- used like a function; made by contextmanager 
 
 
 def is_ours(link: query.Link) -> bool:
-    """Whether a link is a host end that we made: by name, and by group or alias, since somebody may change one."""
+    """Report whether a link is a host end of ours: by name, and by group or alias, since either may be changed."""
     return link.name.startswith(HOST_PREFIX) and _is_marked(link)
 
 
 def is_dying(link: query.Link) -> bool:
-    """Whether a link is a host end of ours that waits for its deletion."""
+    """Report whether a link is a host end of ours that waits for its deletion."""
     return link.name.startswith(DYING_PREFIX) and _is_marked(link)
 
 
@@ -79,11 +79,11 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
 
     The kernel acknowledges every step, and EXCL sees to it that it was this call that made the thing. Raise
     AddressInUse when another link of ours has an address, HostEndLeft when one has the host end's name,
-    BelongsToAnother when somebody else's route or link has it, or a rule leads the pod's packets another way.
+    BelongsToAnother when another program's route or link has it, or a rule leads the pod's packets another way.
     """
     if IPV6 in plan.families and plan.mtu < _LEAST_MTU:
         raise Failure(
-            f"MTU {plan.mtu} of the uplink is too small for IPv6, which needs {_LEAST_MTU}; set mtu, or mend the uplink"
+            f"MTU {plan.mtu} of the uplink is too small for IPv6, which needs {_LEAST_MTU}; set mtu, or fix the uplink"
         )
     with translated():
         index, peer = _create(host, plan, netns_fd)
@@ -118,7 +118,7 @@ def refuse_other_defaults(pod: Socket, plan: Plan) -> None:
 
 
 def detach(host: Socket, host_ifname: str) -> bool:
-    """Delete a host end of ours, living or dying, and with it all that belongs to it; tell whether there was one."""
+    """Delete a host end of ours, up or dying, and with it all that belongs to it; return whether there was one."""
     with translated():
         found = query.named(host, (host_ifname, dying_name(host_ifname)))
         ours = [link for link in found if is_ours(link) or is_dying(link)]
@@ -130,7 +130,7 @@ def detach(host: Socket, host_ifname: str) -> bool:
 
 
 def host_end(host: Socket, host_ifname: str) -> query.Link | None:
-    """Find a host end; raise BelongsToAnother when a link has its name but is none."""
+    """Find a host end; raise BelongsToAnother when a link with its name is not ours."""
     with translated():
         link = query.link(host, host_ifname)
     if link and not is_ours(link):
@@ -143,7 +143,7 @@ def _create(host: Socket, plan: Plan, netns_fd: int) -> tuple[int, int]:
     """Make the pair and give the indexes of the host end and of the pod's, which differ.
 
     Where both ends have the same index the kernel does not take the link for a tunnel or a veth, finds its carrier not
-    urgent, and IPv6 hears of it up to a second late (linkwatch_urgent_event in net/core/link_watch.c).
+    urgent, and IPv6 learns of it up to a second late (linkwatch_urgent_event in net/core/link_watch.c).
     """
     index, peer = _create_at(host, plan, netns_fd, index=0)
     if index != peer:
@@ -173,7 +173,7 @@ def _create_at(host: Socket, plan: Plan, netns_fd: int, *, index: int) -> tuple[
 def _wire_host_end(host: Socket, plan: Plan, index: int) -> None:
     name = plan.host_ifname
     steps = [messages.add_gateway(name, index, family) for family in plan.families]
-    # its automatic link-local address would be nobody's, and making sure that it is unique is a tenth of an ADD
+    # its automatic link-local address would be unused, and duplicate address detection for it is a tenth of an ADD
     steps += [messages.configure_host_end(name, index, plan.families), messages.set_up(name, index)]
     routes = {messages.add_host_route(name, index, address): address for address in plan.addresses}
     enable = partial(sysctl.enable_ipv6, name, advice="set net.ipv6.conf.default.disable_ipv6 to 0 on the node")

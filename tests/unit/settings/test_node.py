@@ -72,7 +72,7 @@ def test_missing_node_json_is_code_11(tmp_path: Path, text: str | None) -> None:
         ('{"version": 1, "ipv6": [{"prefix": "2001:db8:0:1:1::/80", "state": "on"}]}', "'ipv6[0].state'"),
         ('{"version": 1, "ipv6": [{"prefix": "2001:db8:0:1:1::/80"}], "firewall": {"trusted": ["::/0"]}}', "'::/0'"),
         ('{"version": 1, "ipv6": [{"prefix": "2001:db8:0:1:1::/80"}], "mtu": 5}', "with node.json"),
-        ("\udcff", "no UTF-8"),
+        ("\udcff", "not UTF-8"),
     ],
 )
 def test_invalid_node_json_is_code_7(tmp_path: Path, text: str, words: str) -> None:

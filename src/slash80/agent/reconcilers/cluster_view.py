@@ -33,7 +33,7 @@ class Source(Protocol[T_co]):
         """Begin."""
 
     def stop(self) -> None:
-        """End, and call nobody any more."""
+        """End, and make no further calls."""
 
 
 class Sources(Protocol):
@@ -63,7 +63,7 @@ class ClusterView:
         """Have the lists that these settings need.
 
         The others' Nodes are needed only where something follows from them, ServiceCIDRs only where the settings do not
-        say them. A list that is not needed any more is ended, and its problem is nobody's any more.
+        say them. A list that is not needed any more is ended, and its problem goes with it.
         """
         firewall = settings.firewall
         known = bool(firewall.cluster_prefixes and settings.all_node_prefixes)

@@ -9,7 +9,7 @@ from slash80.desired.problems import Reason
 
 
 class Firewall:
-    """Puts the table back when somebody has flushed or changed it. It asks nothing of the API."""
+    """Puts the table back when it was flushed or changed. It asks nothing of the API."""
 
     name, reason = "firewall", Reason.FIREWALL_FAILED
 

@@ -27,7 +27,7 @@ class Node:
     name, reason = "node", Reason.NODE_FAILED
 
     def __init__(self, around: Surroundings) -> None:
-        """Know no settings yet."""
+        """Start without settings."""
         self._around = around
         self._settings: ClusterSettings | None = None
 
@@ -72,7 +72,7 @@ class Node:
         )
 
     def _before(self, problems: list[Problem]) -> NodeFile | None:
-        """Return what is in force. A file that cannot be read is in force for nobody, and is replaced."""
+        """Return what is in force. A file that cannot be read is not in force, and is replaced."""
         path = self._around.state_dir / nodefile.NAME
         try:
             return nodefile.parse(nodefile.read(self._around.state_dir)) if path.exists() else None

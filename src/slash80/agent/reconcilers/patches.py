@@ -41,7 +41,7 @@ def patches(own: NodeSeen, wanted: NodeStatus, now: datetime) -> Iterator[Patch]
         yield Patch("/status", {"status": {"conditions": changed}}, "strategic-merge")
     if wanted.ready and TAINT in own.taints:
         position = own.taints.index(TAINT)
-        # a list is patched by position: the test fails if somebody changed it since, and the next run tries again
+        # a list is patched by position: the test fails if it was changed since, and the next run tries again
         test = {"op": "test", "path": f"/spec/taints/{position}/key", "value": TAINT}
         yield Patch("", [test, {"op": "remove", "path": f"/spec/taints/{position}"}], "json")
 

@@ -50,5 +50,5 @@ def unrouted(host: Host, others: Sequence[Prefix]) -> tuple[str, ...]:
 
 
 def _blocked(command: str) -> Problem:
-    message = f"a route of somebody else is in the way of `{command}`; delete it, or set nodeRoutes to none"
+    message = f"another program's route is in the way of `{command}`; delete it, or set nodeRoutes to none"
     return Problem(Reason.ROUTE_CONFLICT, command, message)

@@ -8,7 +8,7 @@ A runner guarantees, as the BoundedFrequencyRunner of Kubernetes' kube-proxy doe
 3. After a failure it runs again after `retry` seconds, after twice as many for each further failure, and at most
    `maximum`; or as soon as it is woken.
 
-What a runner does and when does not depend on any other runner: one that hangs delays nobody else.
+What a runner does and when does not depend on any other runner: one that hangs delays no other.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The clock of the kernel, which nobody sets."""
+    """The clock of the kernel, which cannot be set."""
 
     def now(self) -> float:
         """Return seconds since some moment."""
@@ -137,7 +137,7 @@ class Runner:
         self._latest = self._ended + self._rest()
 
     def _rest(self) -> float:
-        """Return how long to rest if nobody wakes it."""
+        """Return how long to rest unless it is woken."""
         if not self._failures:
             return self._pace.maximum
         doubled = self._pace.retry * 2.0 ** min(self._failures - 1, _DOUBLINGS)

@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Reaper:
-    """A thread that calls `reap`, which deletes what there is and tells how much that was."""
+    """A thread that calls `reap`, which deletes all links that wait for it and returns how many."""
 
     def __init__(self, reap: Callable[[], int]) -> None:
         """Begin when started, and then at once: the agent before may have left something."""
@@ -53,7 +53,7 @@ class Reaper:
         self._try()
 
     def _stopped(self, patience: float) -> bool:
-        """Wait for the first, then for enough or for `patience` seconds; tell whether it is time to stop."""
+        """Wait for the first, then for enough or for `patience` seconds; return whether it is time to stop."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopping)
             self._changed.wait_for(lambda: self._waiting >= _ENOUGH or self._stopping, patience)

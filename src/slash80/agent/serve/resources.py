@@ -32,7 +32,7 @@ class HostPool:
 
     @contextmanager
     def opened(self, conf: RemovalConf) -> Iterator[Host]:
-        """Give the node to one call; raise InvalidConfig for another state directory than the agent's."""
+        """Return the node to one call; raise InvalidConfig for another state directory than the agent's."""
         if conf.state_dir != self._state_dir:
             raise InvalidConfig(
                 f"stateDir is {conf.state_dir}, but the agent behind this socket serves {self._state_dir}; "
@@ -45,11 +45,11 @@ class HostPool:
             )
 
     def _waiting(self, timeout: float) -> tuple[SqliteStore, AttachmentLocks]:
-        """Give store and locks that wait so long; there are as many as networks differ in it, and few."""
+        """Return store and locks that wait so long; there are as many as networks differ in it, and few."""
         found = self._by_timeout.get(timeout)
         if found is None:
             made = (store_in(self._state_dir, timeout), AttachmentLocks(self._state_dir, timeout))
-            found = self._by_timeout.setdefault(timeout, made)  # whoever came first has his kept
+            found = self._by_timeout.setdefault(timeout, made)  # the first thread to make one has it kept
         return found
 
 

@@ -81,7 +81,7 @@ class Server:
         self._listener.close()
 
     def work(self) -> None:
-        """Answer calls until the server was closed and nobody waits any more.
+        """Answer calls until the server was closed and no call is left.
 
         One after another: with several threads Python's own lock goes round so often that an ADD costs half as much
         again. Only when a call takes long, as one that waits for a lock, does another thread take those behind it.
@@ -112,7 +112,7 @@ class Server:
             try:
                 calls.poll()
                 connection, _ = listener.accept()
-            except BlockingIOError:  # another process was faster, or nobody waits any more
+            except BlockingIOError:  # another process was faster, or no call is left
                 if closed:
                     self._ended.set()
                     stint.end()
@@ -182,12 +182,12 @@ class _Stint:
             self._working.set()
 
     def end(self) -> None:
-        """Let nobody wait any more."""
+        """End all waiting."""
         self.over = True
         self._working.set()
 
     def outlast(self) -> None:
-        """Wait until a call takes too long, or until the end; sleep while there are none."""
+        """Wait until a call takes too long, or until the end; sleep while no call is served."""
         while not self.over:
             self._working.wait()
             number = self._number

@@ -1,6 +1,6 @@
 """The DELs that launchers left as notes while there was neither an agent nor an engine to do them.
 
-A note is a file `<boottime in ns>-<pid>` that holds the request. Whoever was attached anew since then is not meant.
+A note is a file `<boottime in ns>-<pid>` that holds the request. An attachment that was added since then is not meant.
 """
 
 from __future__ import annotations

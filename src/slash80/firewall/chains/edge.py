@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from slash80.firewall.chains import echo, services, trusted
 from slash80.firewall.records import PODS, TERMINATING, Chain, Settings
 
-# Before other people's filters, at 0: what is dropped here nobody else sees, and an accept here is not final.
+# Before other people's filters, at 0: what is dropped here no other table sees, and an accept here is not final.
 _HOOK = "type filter hook forward priority filter - 10; policy accept;"
 
 

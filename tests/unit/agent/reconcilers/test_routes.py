@@ -72,7 +72,7 @@ def test_a_foreign_route_in_the_way_is_a_problem(setting: Setting) -> None:
     _kernel(setting, **{ADD4: errno.EEXIST})
     _want(setting, *WANTED)
     assert not attempt(Routes(setting.around), setting.around)
-    message = f"a route of somebody else is in the way of `{ADD4}`; delete it, or set nodeRoutes to none"
+    message = f"another program's route is in the way of `{ADD4}`; delete it, or set nodeRoutes to none"
     problems = (Problem(Reason.ROUTE_CONFLICT, ADD4, message),)
     assert Outcome(in_force=False, problems=problems) == setting.board.outcome("routes")
     assert ADD6 in _changes(setting)
