@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 
 from slash80.errors import FirewallUnusable
-from slash80.firewall.records import TABLE, Ruleset
+from slash80.firewall.records import TABLE, Element, Ruleset
 
 FOLDERS = ("/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 _SECONDS = 10.0
 
 
-def replace(ruleset: Ruleset, comment: str) -> None:
-    """Put the table in place of any older one, in one transaction; raise FirewallUnusable with nft's words."""
-    _run(["-f", "-"], _script(ruleset, comment), _SECONDS)
+def replace(ruleset: Ruleset, comment: str, elements: Iterable[Element] = ()) -> None:
+    """Replace the table, skeleton and elements, in one transaction; raise FirewallUnusable with nft's words."""
+    _run(["-f", "-"], _script(ruleset, comment) + "".join(_additions(elements)), _SECONDS)
 
 
 def remove() -> None:
@@ -33,6 +35,11 @@ def check(ruleset: Ruleset, seconds: float) -> None:
 def _script(ruleset: Ruleset, comment: str) -> str:
     table = f"table inet {TABLE}"
     return f'{table}\ndelete {table}\n{table} {{\n\tcomment "{comment}"\n{ruleset.text}\n}}\n'
+
+
+def _additions(elements: Iterable[Element]) -> Iterator[str]:
+    for name, members in groupby(sorted(elements, key=lambda one: one.set_name), key=lambda one: one.set_name):
+        yield f"add element inet {TABLE} {name} {{ {', '.join(map(str, members))} }}\n"
 
 
 def _run(arguments: list[str], script: str, seconds: float) -> None:

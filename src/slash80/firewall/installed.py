@@ -1,30 +1,32 @@
-"""The table in the kernel: asking whether it is installed and whole, and installing it."""
+"""The table in the kernel: asking whether it is installed and whole, installing it, and changing pods' elements.
+
+What changes it is called under the firewall's lock of the state directory. So a table that is replaced has the elements
+of every pod: of those that were added before, the store, which is read under the lock too, has the records.
+"""
 
 from __future__ import annotations
 
 import errno
-import struct
-from collections.abc import Callable
+import mmap
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from slash80.addressing.attachment import hashed
+from slash80.addressing.attachment import Attachment, State, hashed
 from slash80.errors import FirewallUnusable, InvalidConfig
-from slash80.firewall import apply
-from slash80.firewall.records import TABLE, Chain, Ruleset
-from slash80.netlink.codec import Response, Step, attribute, attributes, message
-from slash80.netlink.constants import NETLINK_NETFILTER, NLM_F_ACK
+from slash80.firewall import apply, messages
+from slash80.firewall.elements import POD_SETS, wanted
+from slash80.firewall.records import TABLE, Chain, Element, Ruleset
+from slash80.netlink.codec import Message, NetlinkError, Response
+from slash80.netlink.constants import NETLINK_NETFILTER
 from slash80.netlink.socket import Socket
 
-# include/uapi/linux/netfilter/nf_tables.h and nfnetlink.h
-NFNL_SUBSYS_NFTABLES = 10 << 8
-NFT_MSG_GETTABLE, NFT_MSG_GETCHAIN, NFT_MSG_GETGEN = 1, 4, 16
-NFTA_TABLE_NAME, NFTA_TABLE_FLAGS, NFTA_TABLE_USERDATA = 1, 2, 6
-NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_USE = 1, 3, 4, 6
-NFTA_GEN_ID = 1
-_NFGENMSG = struct.Struct("=BBH")  # family, version, resource
-_INET = _NFGENMSG.pack(1, 0, 0)  # NFPROTO_INET
 _TRIES = 3  # the nft of an ADD that was killed may still run, and the kernel counts what is only being prepared
 _LONGEST_NAME = 64  # of a network, in the comment, of which nft allows 128 bytes
+_AT_ONCE = 500  # elements: an attribute has at most 64 KiB
+T = TypeVar("T")
+_NOTHING: frozenset[Element] = frozenset()
+_Attachments = Callable[[], Sequence[Attachment]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,60 +38,113 @@ class TableState:
     whole: bool
 
 
+class VerifiedGeneration:
+    """The generation at which the table was last found whole, and its text.
+
+    It is shared with all processes that are forked later: one that adds an element begins a new generation, and the
+    others need not look at the whole table for that. One word of memory, so that nobody ever reads half of what another
+    process was killed while writing; and what is read is only a claim about a generation, which the kernel confirms.
+    """
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._word = memoryview(mmap.mmap(-1, 8)).cast("Q")
+
+    def of(self, ruleset: Ruleset) -> int:
+        """Return the generation, or 0 when the table was not found whole with this text."""
+        generation, text = divmod(self._word[0], 1 << 32)
+        return generation if text == _short_fingerprint(ruleset) else 0
+
+    @property
+    def any(self) -> int:
+        """The generation with whatever text."""
+        return self._word[0] >> 32
+
+    def set(self, generation: int, ruleset: Ruleset) -> None:
+        """Claim that the table is whole with this text; with generation 0 claim nothing."""
+        self._word[0] = generation << 32 | _short_fingerprint(ruleset)
+
+    def advance(self, before: int, after: int) -> None:
+        """Claim that the text is the same after a commit that changed elements only, unless `before` is outdated."""
+        generation, text = divmod(self._word[0], 1 << 32)
+        if generation == before:
+            self._word[0] = after << 32 | text
+
+
 class InstalledTable:
     """The table of the network namespace in which it is first asked for; for one thread.
 
     Each commit to nf_tables, to whatever table, begins a new generation, and the kernel tells its number. So while that
-    is the one at which the table was found whole, it still is: one question of 14 us in the place of five.
+    is the one at which the table was found whole, it still is: one question in the place of five.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, verified: VerifiedGeneration | None = None) -> None:
         """Open nothing yet."""
         self._socket: Socket | None = None
-        self._seen: tuple[int, str] | None = None
+        self._verified = verified or VerifiedGeneration()
 
     def close(self) -> None:
         """Close the socket; the next question opens another."""
         if self._socket:
             self._socket.close()
-        self._socket = self._seen = None
+        self._socket = None
 
-    def ensure(self, ruleset: Ruleset, network: str, in_use: Callable[[str], bool]) -> bool:
-        """Install the table unless it is there and whole; report whether that was necessary.
+    def ensure(
+        self, ruleset: Ruleset, network: str, attachments: _Attachments, *, new: frozenset[Element] = _NOTHING
+    ) -> bool:
+        """Install the table unless it is there and whole, and add new elements; report whether it was installed.
 
-        The settings are the node's. Raise InvalidConfig when they are another network's that is `in_use`,
-        FirewallUnusable when the table cannot be installed.
+        The settings are the node's. Raise InvalidConfig when they are another network's that has pods here,
+        FirewallUnusable when the table cannot be installed. Where nothing is missing one exchange does it all.
         """
+        for tried in range(_TRIES + 1):
+            if self._add(ruleset, new) if new else self.is_whole(ruleset):
+                return tried > 0
+            if tried < _TRIES:
+                self._install(ruleset, network, attachments(), new=new)
+        raise FirewallUnusable(_not_kept(self.installed(ruleset)))
+
+    def _install(
+        self, ruleset: Ruleset, network: str, attachments: Sequence[Attachment], *, new: frozenset[Element]
+    ) -> None:
         found = self.installed(ruleset)
-        if found and found.whole and found.fingerprint == ruleset.fingerprint:
-            return False
         if (
             found
             and found.fingerprint != ruleset.fingerprint
             and found.network != _short(network)
-            and in_use(found.network)
+            and any(one.same_network(found.network) and one.state is not State.TERMINATING for one in attachments)
         ):
             raise InvalidConfig(
                 f"the firewall settings of network '{network}' differ from those of network '{found.network}', which "
                 "has pods here; a node has one firewall, so give both networks the same firewall and masquerade keys"
             )
+        apply.replace(ruleset, f"{ruleset.fingerprint} {_short(network)}", wanted(attachments) | new)
+
+    def _add(self, ruleset: Ruleset, new: frozenset[Element]) -> bool:
+        """Add elements to the table if it is whole, and report whether it is.
+
+        The kernel is told the generation at which it was, and refuses the change if that is over; so nothing is asked
+        before. Where others commit at every moment, the elements are added to what was whole a moment ago.
+        """
         for _ in range(_TRIES):
-            apply.replace(ruleset, f"{ruleset.fingerprint} {_short(network)}")
-            if self.is_whole(ruleset):
+            generation = self._verified.of(ruleset)
+            if generation and self._commit(generation, new):
                 return True
-        raise FirewallUnusable(_not_kept(self.installed(ruleset)))
+            if not self.is_whole(ruleset):
+                return False
+        return self._commit(0, new)
 
     def is_whole(self, ruleset: Ruleset) -> bool:
         """Report whether the table is there, made from this text, and no chain or rule was deleted.
 
         The generation is read first: what changes afterwards begins another one.
         """
-        now = (self._generation(), ruleset.fingerprint)
-        if now == self._seen:
+        now = self._generation()
+        if now == self._verified.of(ruleset):
             return True
         found = self.installed(ruleset)
         whole = found is not None and found.whole and found.fingerprint == ruleset.fingerprint
-        self._seen = now if whole else None
+        self._verified.set(now if whole else 0, ruleset)
         return whole
 
     def installed(self, ruleset: Ruleset) -> TableState | None:
@@ -98,25 +153,60 @@ class InstalledTable:
         The comment alone would not do: `nft flush table` leaves it there while all rules go. So each chain must have
         its hook and its number of rules. Raise FirewallUnusable when the kernel has no nf_tables.
         """
-        steps = [_question("table", NFT_MSG_GETTABLE, attribute(NFTA_TABLE_NAME, _zero(TABLE)))]
-        for chain in ruleset.chains:
-            names = attribute(NFTA_CHAIN_TABLE, _zero(TABLE)) + attribute(NFTA_CHAIN_NAME, _zero(chain.name))
-            steps.append(_question(f"chain {chain.name}", NFT_MSG_GETCHAIN, names))
-        return _read(ruleset, *self._ask(steps))
+        steps = [messages.GET_TABLE, *(messages.get_chain(chain.name) for chain in ruleset.chains)]
+        return _read(ruleset, *self._ask(lambda socket: socket.exchange(steps)))
+
+    def elements(self) -> frozenset[Element] | None:
+        """Return the pods' elements, or None where there is no table, or one of an older version without their sets."""
+        try:
+            listings = {name: self._ask(_dump_of(name)) for name in POD_SETS}
+        except NetlinkError as error:
+            if error.errno == errno.ENOENT:
+                return None
+            raise FirewallUnusable(f"{error.strerror}; run as root") from error
+        return frozenset(
+            element
+            for name, parts in listings.items()
+            for part in parts
+            for element in messages.elements_of(name, part.body)
+        )
+
+    def change(self, add: Collection[Element] = (), delete: Collection[Element] = ()) -> None:
+        """Add and delete elements of pods, whether or not they are there; raise FirewallUnusable when that fails."""
+        for added, deleted in [*((part, ()) for part in _slices(add)), *(((), part) for part in _slices(delete))]:
+            generation = self._verified.any
+            if not (generation and self._commit(generation, added, deleted)):
+                self._commit(0, added, deleted)
+
+    def _commit(self, generation: int, add: Collection[Element], delete: Collection[Element] = ()) -> bool:
+        """Change elements in one transaction; report whether the generation, if one is given, was still that one."""
+        steps = messages.change(generation, add, delete)
+        first, *others = self._ask(lambda socket: socket.transact(steps))
+        if first.errno == errno.ERESTART:
+            return False
+        for step, answer in zip(steps, (first, *others), strict=True):
+            if answer.errno == errno.ENOENT and not add:
+                return True  # no table, or none with such sets: so no element either
+            if answer.errno:
+                raise FirewallUnusable(f"the kernel refuses '{step.what}': {_why(answer)}; run as root")
+        for part in others[0].messages:
+            if generation and (after := messages.generation_of(part.kind, part.body)):
+                self._verified.advance(generation, after)
+        return True
 
     def _generation(self) -> int:
-        answer = self._ask([_GENERATION])[0]
-        if answer.errno or not answer.messages:
-            raise FirewallUnusable(
-                f"the kernel refuses to tell the generation of its rules: {_why(answer)}; run as root"
-            )
-        found = attributes(answer.messages[0].body, _NFGENMSG.size).get(NFTA_GEN_ID, b"")
-        return int.from_bytes(found, "big")
+        answer = self._ask(lambda socket: socket.exchange([messages.GET_GENERATION]))[0]
+        for part in answer.messages:
+            if generation := messages.generation_of(part.kind, part.body):
+                return generation
+        raise FirewallUnusable(f"the kernel refuses to tell the generation of its rules: {_why(answer)}; run as root")
 
-    def _ask(self, steps: list[Step]) -> list[Response]:
+    def _ask(self, use: Callable[[Socket], T]) -> T:
         try:
             self._socket = self._socket or Socket(NETLINK_NETFILTER)
-            return self._socket.exchange(steps)
+            return use(self._socket)
+        except NetlinkError:
+            raise
         except OSError as error:
             self.close()
             msg = f"the kernel's nf_tables cannot be asked: {error.strerror}; load or enable nf_tables on the node"
@@ -129,9 +219,9 @@ def _read(ruleset: Ruleset, table: Response, *chains: Response) -> TableState | 
     if table.errno:
         msg = f"the kernel refuses to show table inet {TABLE}: {_why(table)}; run as root"
         raise FirewallUnusable(msg)
-    found = attributes(table.messages[0].body, _NFGENMSG.size)
-    fingerprint, _, network = _comment(found.get(NFTA_TABLE_USERDATA, b"")).partition(" ")
-    awake = not any(found.get(NFTA_TABLE_FLAGS, b""))  # NFT_TABLE_F_DORMANT takes all hooks away
+    found = messages.table_and_chain_attributes(table.messages[0].body)
+    fingerprint, _, network = _comment(found.get(messages.NFTA_TABLE_USERDATA, b"")).partition(" ")
+    awake = not any(found.get(messages.NFTA_TABLE_FLAGS, b""))  # NFT_TABLE_F_DORMANT takes all hooks away
     whole = awake and all(_is_whole(ruleset, *pair) for pair in zip(ruleset.chains, chains, strict=True))
     return TableState(fingerprint, network, whole)
 
@@ -153,16 +243,9 @@ def _is_whole(ruleset: Ruleset, chain: Chain, answer: Response) -> bool:
     """Report whether a chain is there, with its hook if it has one, and used as often as the rule set says."""
     if answer.errno:
         return False
-    found = attributes(answer.messages[0].body, _NFGENMSG.size)
-    uses = int.from_bytes(found[NFTA_CHAIN_USE], "big")  # as all numbers in nf_tables' attributes
-    return (NFTA_CHAIN_HOOK in found) == bool(chain.hook) and uses == ruleset.uses(chain)
-
-
-def _question(what: str, kind: int, names: bytes) -> Step:
-    return Step(f"nft list {what} inet {TABLE}", message(NFNL_SUBSYS_NFTABLES | kind, NLM_F_ACK, _INET + names))
-
-
-_GENERATION = Step("nft monitor", message(NFNL_SUBSYS_NFTABLES | NFT_MSG_GETGEN, NLM_F_ACK, _NFGENMSG.pack(0, 0, 0)))
+    found = messages.table_and_chain_attributes(answer.messages[0].body)
+    uses = int.from_bytes(found[messages.NFTA_CHAIN_USE], "big")  # as all numbers in nf_tables' attributes
+    return (messages.NFTA_CHAIN_HOOK in found) == bool(chain.hook) and uses == ruleset.uses(chain)
 
 
 def _comment(userdata: bytes) -> str:
@@ -172,9 +255,18 @@ def _comment(userdata: bytes) -> str:
     return userdata[2 : 2 + userdata[1]].rstrip(b"\0").decode("utf-8", "replace")
 
 
-def _zero(text: str) -> bytes:
-    return text.encode() + b"\0"
-
-
 def _short(network: str) -> str:
     return network if len(network) <= _LONGEST_NAME else hashed(network)
+
+
+def _dump_of(set_name: str) -> Callable[[Socket], list[Message]]:
+    return lambda socket: socket.dump(messages.get_elements(set_name))
+
+
+def _short_fingerprint(ruleset: Ruleset) -> int:
+    return int(ruleset.fingerprint[:8], 16)
+
+
+def _slices(elements: Collection[Element]) -> Iterator[list[Element]]:
+    listed = list(elements)
+    yield from (listed[start : start + _AT_ONCE] for start in range(0, len(listed), _AT_ONCE))

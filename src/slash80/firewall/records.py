@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import collapse_addresses
+from ipaddress import collapse_addresses, ip_address
 
 from slash80.addressing.attachment import DYING_PREFIX, HOST_PREFIX
-from slash80.addressing.family import Family, Prefix, family_of
+from slash80.addressing.family import Address, Family, Prefix, family_of
 
 TABLE = "slash80"
 # Pods are matched by the host end's name and not by its group, which anybody may change.
 PODS, TERMINATING = f'"{HOST_PREFIX}*"', f'"{DYING_PREFIX}*"'
 _WORDS = {4: "ip", 6: "ip6"}
+_IFNAMSIZ = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,31 @@ class NamedSet:
 
     name: str
     type: str
-    properties: str
+    properties: str = ""
     elements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """An element of one pod, in a set whose key is `ifname . ipv4_addr` or `ifname . ipv6_addr`."""
+
+    set_name: str
+    ifname: str
+    address: Address
+
+    @property
+    def key(self) -> bytes:
+        """The key as the kernel has it: every part of a concatenation is padded to whole words."""
+        return self.ifname.encode().ljust(_IFNAMSIZ, b"\0") + self.address.packed
+
+    @classmethod
+    def of_key(cls, set_name: str, key: bytes) -> Element:
+        """Read a key back."""
+        return cls(set_name, key[:_IFNAMSIZ].rstrip(b"\0").decode(), ip_address(key[_IFNAMSIZ:]))
+
+    def __str__(self) -> str:
+        """Write the key in nft's words."""
+        return f'"{self.ifname}" . {self.address}'
 
 
 @dataclass(frozen=True, slots=True)

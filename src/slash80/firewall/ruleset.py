@@ -27,10 +27,11 @@ def _sets(family: Family, settings: Settings) -> Iterator[NamedSet]:
     yield from masquerade.sets(family, settings)
     yield from services.sets(family, settings)
     yield from echo.sets(family)
+    yield from source.sets(family)
 
 
 def _set_lines(one: NamedSet) -> Iterator[str]:
-    yield from (f"set {one.name} {{", f"\ttype {one.type}; {one.properties}")
+    yield from (f"set {one.name} {{", f"\ttype {one.type}; {one.properties}".rstrip())
     if one.elements:
         yield f"\telements = {{ {', '.join(one.elements)} }}"
     yield "}"

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from slash80.addressing.attachment import Attachment, State
+from slash80.addressing.attachment import Attachment
 from slash80.addressing.family import Address, Family, Prefix
 from slash80.addressing.pool import Pool, Range
+from slash80.firewall import elements
 from slash80.firewall.installed import InstalledTable
 from slash80.firewall.records import Ruleset
 from slash80.host.cache import TtlCache
@@ -51,18 +52,17 @@ class Host:
         self.netlink, self.table, self.store, self.locks = netlink, table, store, locks
         self.cache, self.deferred_deletion = cache, deferred_deletion
 
-    def ensure_firewall(self, ruleset: Ruleset, network: str) -> bool:
-        """Put the firewall in place, which must be before any pod's link exists; report whether it was missing.
+    def ensure_firewall(self, ruleset: Ruleset, network: str, attachment: Attachment | None = None) -> bool:
+        """Put the firewall in place, with a recorded attachment's elements, which must be before its link exists.
 
-        The check costs one netlink question and takes no lock. Raises what `InstalledTable.ensure` raises.
+        Report whether the firewall was missing. Either costs one netlink question; only the check alone takes no lock.
+        Raises what `InstalledTable.ensure` raises.
         """
-        if self.table.is_whole(ruleset):
+        if attachment is None and self.table.is_whole(ruleset):
             return False
+        new = elements.of_attachments([attachment] if attachment else [])
         with self.locks.firewall_held():
-            return self.table.ensure(ruleset, network, self._in_use)
-
-    def _in_use(self, network: str) -> bool:
-        return any(one.same_network(network) and one.state is not State.TERMINATING for one in self.store.attachments())
+            return self.table.ensure(ruleset, network, self.store.attachments, new=new)
 
     def require(self, families: tuple[Family, ...]) -> None:
         """Raise Failure when the kernel lacks a family."""

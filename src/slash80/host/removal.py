@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from types import TracebackType
 
 from slash80.addressing.attachment import Attachment, Key, State
 from slash80.errors import CniError, FirewallUnusable, IoFailure, TryAgain
 from slash80.failpoints import Failpoint, hit
 from slash80.firewall import conntrack
+from slash80.host import pod_elements
 from slash80.host.context import Host
 from slash80.host.forwarding import delete_unneeded_discard_routes
 from slash80.store.locks import Absent
@@ -91,18 +93,32 @@ def release(host: Host, host_ifname: str) -> None:
     """Release the addresses of an attachment without link into their cooldown, once their connections are deleted.
 
     A store that cannot be written is left as it is: the record has no link, so the next exhausted pool or GC finds it
-    dead. Where connections cannot be deleted FirewallUnusable is raised, and the record stays, terminating.
+    dead. Where its connections or the firewall's elements cannot be deleted FirewallUnusable is raised, and the record
+    stays, terminating.
     """
-    with suppress(IoFailure):
-        if known := host.store.get(host_ifname):
-            try:
-                conntrack.forget(host.store.held([known]))
-            except FirewallUnusable:
-                host.store.mark_terminating(host_ifname)
-                raise
-        host.store.release(host_ifname)
-        delete_unneeded_discard_routes(host, {known.network} if known else ())
+    try:
+        known = _recorded(host, host_ifname)
+        try:
+            conntrack.forget(host.store.held(known))
+            pod_elements.delete_with_records(host, known, partial(host.store.release, host_ifname))
+        except FirewallUnusable:
+            host.store.mark_terminating(host_ifname)
+            raise
+        delete_unneeded_discard_routes(host, {one.network for one in known})
+    except IoFailure:
+        pod_elements.delete_of(host, host_ifname)
     hit(Failpoint.RELEASED)
+
+
+def unreserve(host: Host, host_ifname: str) -> None:
+    """Release the addresses of an attachment that never had a link, without cooldown: no packet has left from them."""
+    known = _recorded(host, host_ifname)
+    pod_elements.delete_with_records(host, known, partial(host.store.release, host_ifname, rest=False))
+
+
+def _recorded(host: Host, host_ifname: str) -> list[Attachment]:
+    known = host.store.get(host_ifname)
+    return [known] if known else []
 
 
 def reap(host: Host) -> int:
@@ -118,7 +134,7 @@ def reap(host: Host) -> int:
     hit(Failpoint.REAPED)
     if gone := [one for one in terminating if one.dying_name not in left]:
         conntrack.forget(host.store.held(gone))
-        host.store.forget(gone)
+        pod_elements.delete_with_records(host, gone, partial(host.store.forget, gone))
     delete_unneeded_discard_routes(host, {one.network for one in gone})
     return count
 
@@ -169,6 +185,6 @@ class UndoOnFailure:
             if veth.detach(self._host.netlink, self._host_ifname):
                 release(self._host, self._host_ifname)
             else:
-                self._host.store.release(self._host_ifname, rest=False)
+                unreserve(self._host, self._host_ifname)
         except (CniError, OSError) as further:
             value.add_note(f"and undoing it failed as well: {further}; a DEL, a GC or the next ADD finishes that")

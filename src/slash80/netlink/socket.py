@@ -171,11 +171,22 @@ class Socket:
         slices = (steps[start : start + _AT_ONCE] for start in range(0, len(steps), _AT_ONCE))
         return [answer for part in slices for answer in self._exchange(part)]
 
-    def _exchange(self, steps: Sequence[Step]) -> list[Response]:
+    def transact(self, steps: Sequence[Step]) -> list[Response]:
+        """Send steps that are one transaction of nf_tables, and return each one's answer.
+
+        If the kernel refuses the transaction as such, it acknowledges only its beginning (nfnetlink_rcv_skb_batch).
+        """
+        answers = self._exchange(steps, ended_by=lambda answers: bool(answers[0].errno))
+        self._notifications.clear()  # with NLM_F_ECHO it also repeats what was changed
+        return answers
+
+    def _exchange(
+        self, steps: Sequence[Step], ended_by: Callable[[list[Response]], bool] = lambda _: False
+    ) -> list[Response]:
         first, answers = self._sequence + 1, [_DONE] * len(steps)
         self._sequence += len(steps)
         self._socket.send(_batch(steps, first))
-        while not self._settle(first, answers):
+        while not self._settle(first, answers) and not ended_by(answers):
             pass
         return answers
 

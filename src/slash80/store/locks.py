@@ -129,7 +129,7 @@ class AttachmentLocks:
 
     @contextmanager
     def firewall_held(self) -> Iterator[None]:
-        """Hold the lock under which the base table is replaced."""
+        """Hold the lock under which the firewall is changed, skeleton and elements."""
         with self._named("firewall").held(self._timeout):
             yield
 

@@ -36,7 +36,7 @@ def check(request: Request, context: CallContext) -> None:
         veth.translated(),
     ):
         known = _record(host, key, compiled)
-        host.ensure_firewall(compiled.ruleset, request.network)
+        host.ensure_firewall(compiled.ruleset, request.network, known)
         forwarding.restore(host, compiled.families, compiled.prefixes)
         problems = "; ".join(_problems(host, known, interface, netns_fd=netns_fd))
         for error in _misled(host, known):

@@ -9,7 +9,7 @@ from slash80.cni import request as requests
 from slash80.cni.request import Request
 from slash80.errors import CniError, Failure
 from slash80.failpoints import Failpoint, hit
-from slash80.host import removal
+from slash80.host import pod_elements, removal
 from slash80.host.context import CallContext, Host
 from slash80.settings import network as configuration
 from slash80.settings.network import RemovalConf
@@ -52,6 +52,10 @@ def _collect(host: Host, network: str, containers: set[str]) -> Iterator[str]:
     for link in links:
         if link.name not in recorded and _is_unowned(link.alias, network, containers):
             yield from _collect_one(host, link.name, None, was_complete=False)
+    try:
+        pod_elements.reconcile(host)
+    except CniError as error:
+        yield str(error)
 
 
 def _is_unowned(alias: str, network: str, containers: set[str]) -> bool:

@@ -8,7 +8,9 @@ import pytest
 
 from slash80.errors import FirewallUnusable
 from slash80.firewall import apply
+from slash80.firewall.elements import of_attachments
 from slash80.firewall.ruleset import build
+from unit.builders import attachment
 from unit.firewall.test_ruleset import CLOSED
 
 RULESET = build(CLOSED)
@@ -39,6 +41,18 @@ def test_the_table_is_replaced_in_one_script(install: Install) -> None:
         'table inet slash80\ndelete table inet slash80\ntable inet slash80 {\n\tcomment "fingerprint net"'
     )
     assert RULESET.text in script
+
+
+def test_elements_are_written_in_the_same_script(install: Install) -> None:
+    """After the skeleton, a line for each set: nft commits all or nothing."""
+    folder = install("/bin/cat > script")
+    apply.replace(RULESET, "x", of_attachments([attachment(1), attachment(2)]))
+
+    host_ends = sorted(attachment(number).host_ifname for number in (1, 2))
+    lines = (folder / "script").read_text().splitlines()
+    assert lines.index("}") == len(lines) - 3
+    assert ["pods4", "pods6"] == [line.split()[4] for line in lines[-2:]]
+    assert all(f'"{name}" . ' in line for line in lines[-2:] for name in host_ends)
 
 
 def test_a_check_changes_nothing(install: Install) -> None:

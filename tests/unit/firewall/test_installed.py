@@ -1,82 +1,27 @@
-"""The base table in the kernel: what is asked, and what is taken for whole."""
+"""The table in the kernel: what is asked, what is taken for whole, and elements of pods."""
 
 import errno
-import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Self
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
+from slash80.addressing.attachment import Attachment, State
 from slash80.errors import FirewallUnusable, InvalidConfig
 from slash80.firewall import apply
-from slash80.firewall.installed import InstalledTable, _comment
-from slash80.firewall.records import Ruleset
+from slash80.firewall.elements import of_attachments
+from slash80.firewall.installed import InstalledTable, VerifiedGeneration, _comment
+from slash80.firewall.records import Element
 from slash80.firewall.ruleset import build
-from slash80.netlink.codec import Message, Response, Step, attribute
+from slash80.netlink.codec import Message, Response, attribute
+from unit.builders import attachment
+from unit.firewall.tables import Tables
 from unit.firewall.test_ruleset import CLOSED, SETTINGS
 
 RULESET, OTHER = build(CLOSED), build(SETTINGS["echo-drop"])
-GENERIC = bytes(4)
-
-
-def _userdata(comment: str) -> bytes:
-    text = comment.encode() + b"\0"
-    return bytes([0, len(text)]) + text
-
-
-@dataclass
-class Tables:
-    """The kernel's nf_tables: what it answers about the table and each chain, and what was put there."""
-
-    table: Response = field(default_factory=lambda: Response(errno.ENOENT))
-    chains: dict[str, Response] = field(default_factory=dict)
-    put: list[str] = field(default_factory=list)
-    works: bool = True
-    rival: bool = False
-    generation: int = 1
-    asked: int = 0
-
-    def __call__(self, protocol: int) -> Self:
-        """Stand in for opening a socket."""
-        if protocol != 12 or not self.works:
-            raise OSError(errno.EPROTONOSUPPORT, "Protocol not supported")
-        return self
-
-    def close(self) -> None:
-        """Be closed."""
-
-    def exchange(self, steps: Sequence[Step]) -> list[Response]:
-        """Answer about the generation, or the table, then about each chain by name."""
-        self.asked += len(steps)
-        if steps[0].what == "nft monitor":
-            return [Response(messages=[Message(0, GENERIC + attribute(1, struct.pack(">I", self.generation)))])]
-        names = [step.what.split()[3] for step in steps[1:]]
-        return [self.table, *(self.chains.get(name, Response(errno.ENOENT)) for name in names)]
-
-    def have(self, ruleset: Ruleset, comment: str) -> None:
-        """Have the table as nft would make it."""
-        body = GENERIC + attribute(1, b"slash80\0") + attribute(2, bytes(4)) + attribute(6, _userdata(comment))
-        self.table = Response(messages=[Message(0, body)])
-        for chain in ruleset.chains:
-            self.lay(chain.name, len(chain.rules) + (0 if chain.hook else 2), hooked=bool(chain.hook))
-
-    def lay(self, name: str, uses: int, *, hooked: bool = True) -> None:
-        """Have a chain with so many rules."""
-        body = GENERIC + (attribute(4, b"hook") if hooked else b"") + attribute(6, struct.pack(">I", uses))
-        self.chains[name] = Response(messages=[Message(0, body)])
-        self.generation += 1
-
-    def delete_attachment(self, name: str) -> None:
-        """Have a chain no more."""
-        del self.chains[name]
-        self.generation += 1
-
-    def replace(self, ruleset: Ruleset, comment: str) -> None:
-        """Stand in for nft."""
-        self.put.append(comment)
-        if not self.rival:
-            self.have(ruleset, comment)
+POD = attachment(network="first")
+NEW = of_attachments([POD])
 
 
 @pytest.fixture
@@ -90,31 +35,31 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> Tables:
 
 @pytest.fixture
 def table(tables: Tables) -> InstalledTable:
-    """Return the table as one call knows it."""
+    """Return the table as one thread knows it."""
     return InstalledTable()
 
 
-def _is_used(_: str) -> bool:
-    return True
+def _none() -> list[Attachment]:
+    return []
 
 
-def _is_unused(_: str) -> bool:
-    return False
+def _one() -> list[Attachment]:
+    return [POD]
 
 
 def test_a_missing_table_is_put_in_place(tables: Tables, table: InstalledTable) -> None:
     """Its comment says the fingerprint and whose settings these are; a second time there is nothing to do."""
     assert not table.is_whole(RULESET)
-    assert [True, False] == [table.ensure(RULESET, "net", _is_used) for _ in range(2)]
+    assert [True, False] == [table.ensure(RULESET, "net", _one) for _ in range(2)]
     assert [f"{RULESET.fingerprint} net"] == tables.put
 
 
 def test_a_kernel_that_keeps_no_comment(tables: Tables, table: InstalledTable, monkeypatch: pytest.MonkeyPatch) -> None:
     """Linux before 5.10 has the rules and drops the table's comment; the error names the version that it takes."""
-    monkeypatch.setattr(apply, "replace", lambda ruleset, _: tables.have(ruleset, ""))
+    monkeypatch.setattr(apply, "replace", lambda ruleset, *_: tables.have(ruleset, ""))
 
     with pytest.raises(FirewallUnusable, match=r"does not keep the comment of table inet slash80, as Linux 5\.10"):
-        table.ensure(RULESET, "net", _is_used)
+        table.ensure(RULESET, "net", _one)
 
 
 HARMS: dict[str, Callable[[Tables], object]] = {
@@ -137,7 +82,7 @@ def test_a_table_that_somebody_changed_is_put_in_place_again(
     harm(tables)
 
     assert not table.is_whole(RULESET)
-    assert table.ensure(RULESET, "net", _is_unused)
+    assert table.ensure(RULESET, "net", _none)
     assert table.is_whole(RULESET)
 
 
@@ -178,28 +123,28 @@ def test_other_settings_of_a_network_with_pods_are_kept(tables: Tables, table: I
     tables.have(RULESET, f"{RULESET.fingerprint} first")
 
     with pytest.raises(InvalidConfig, match="'second' differ from those of network 'first'"):
-        table.ensure(OTHER, "second", _is_used)
+        table.ensure(OTHER, "second", _one)
     assert [] == tables.put
 
 
-@pytest.mark.parametrize(("network", "in_use"), [("first", _is_used), ("second", _is_unused)])
+@pytest.mark.parametrize(("network", "attachments"), [("first", _one), ("second", _none)])
 def test_settings_may_be_changed(
-    tables: Tables, table: InstalledTable, network: str, in_use: Callable[[str], bool]
+    tables: Tables, table: InstalledTable, network: str, attachments: Callable[[], list[Attachment]]
 ) -> None:
     """By their own network, or when theirs has no pods here any more."""
     tables.have(RULESET, f"{RULESET.fingerprint} first")
 
-    assert table.ensure(OTHER, network, in_use)
+    assert table.ensure(OTHER, network, attachments)
     assert [f"{OTHER.fingerprint} {network}"] == tables.put
 
 
 def test_a_long_name_of_a_network_fits_into_the_comment(tables: Tables, table: InstalledTable) -> None:
     """Nft allows 128 bytes; the network is still known as the same one."""
     network = "n" * 300
-    table.ensure(RULESET, network, _is_used)
+    table.ensure(RULESET, network, _none)
 
     assert len(tables.put[0]) <= 128
-    assert table.ensure(OTHER, network, _is_used)
+    assert table.ensure(OTHER, network, lambda: [replace(POD, network=network)])
 
 
 def test_a_table_that_cannot_be_put_in_place_is_told(tables: Tables, table: InstalledTable) -> None:
@@ -207,7 +152,7 @@ def test_a_table_that_cannot_be_put_in_place_is_told(tables: Tables, table: Inst
     tables.rival = True
 
     with pytest.raises(FirewallUnusable, match="changed 3 times while it was put in place"):
-        table.ensure(RULESET, "net", _is_used)
+        table.ensure(RULESET, "net", _one)
 
 
 def test_a_kernel_without_nf_tables_is_told(tables: Tables, table: InstalledTable) -> None:
@@ -224,6 +169,114 @@ def test_a_kernel_that_refuses_is_told(tables: Tables, table: InstalledTable) ->
 
     with pytest.raises(FirewallUnusable, match=r"EPERM.*run as root"):
         table.is_whole(RULESET)
+
+
+def test_a_new_pod_is_added_without_a_question(tables: Tables, table: InstalledTable) -> None:
+    """The change names the generation at which the table was whole; ADD of the same pod again changes nothing."""
+    table.ensure(RULESET, "net", _none)
+    before = tables.asked
+
+    assert not table.ensure(RULESET, "net", _one, new=NEW)
+    assert NEW == tables.elements
+    assert not table.ensure(RULESET, "net", _one, new=NEW)
+    assert before + 2 == tables.asked
+
+
+@pytest.mark.parametrize("new", [frozenset(), of_attachments([attachment(2)])])
+def test_a_table_is_installed_with_the_elements_of_all_pods(
+    tables: Tables, table: InstalledTable, new: frozenset[Element]
+) -> None:
+    """Those of the store and the one that comes; links that wait for their deletion need none."""
+    attachments = [POD, attachment(3, state=State.TERMINATING)]
+
+    assert table.ensure(RULESET, "net", lambda: attachments, new=new)
+    assert NEW | new == tables.elements
+
+
+def test_a_commit_of_another_process_of_the_agent_is_known(tables: Tables) -> None:
+    """A pod that one process has added is no reason for the others to look at the whole table."""
+    verified = VerifiedGeneration()
+    one, other = InstalledTable(verified), InstalledTable(verified)
+    one.ensure(RULESET, "net", _none)
+    one.ensure(RULESET, "net", _one, new=NEW)
+    other.change(delete=NEW)
+    before = tables.asked
+
+    assert one.is_whole(RULESET)
+    assert other.is_whole(RULESET)
+    assert before + 2 == tables.asked
+
+
+def test_a_foreign_commit_is_noticed_by_the_next_pod(tables: Tables, table: InstalledTable) -> None:
+    """A chain that somebody has deleted since is there again before the pod's element, which is not lost."""
+    table.ensure(RULESET, "net", _none)
+    tables.delete_attachment("edge")
+
+    assert table.ensure(RULESET, "net", _none, new=NEW)
+    assert "edge" in tables.chains
+    assert NEW == tables.elements
+
+
+@pytest.mark.parametrize("commits", [1, 2, 3, 4])
+def test_a_commit_between_look_and_change_is_no_commit_of_ours(
+    tables: Tables, table: InstalledTable, commits: int
+) -> None:
+    """The pod gets its element, however often that happens, and the next look is at the whole table if need be."""
+    table.ensure(RULESET, "net", _none)
+    tables.commits = commits
+
+    assert not table.ensure(RULESET, "net", _one, new=NEW)
+    assert NEW == tables.elements
+    tables.delete_attachment("edge")
+    assert not table.is_whole(RULESET)
+
+
+def test_a_change_after_a_foreign_commit_claims_nothing(tables: Tables, table: InstalledTable) -> None:
+    """Deleting an element needs no whole table, and does not make others believe in one."""
+    table.ensure(RULESET, "net", _one)
+    tables.delete_attachment("edge")
+    table.change(delete=NEW)
+
+    assert set() == tables.elements
+    assert not table.is_whole(RULESET)
+
+
+def test_a_table_that_was_never_looked_at_is_not_whole_after_a_change(tables: Tables, table: InstalledTable) -> None:
+    """As in an engine that only deletes."""
+    tables.have(RULESET, f"{RULESET.fingerprint} net")
+    table.change(add=NEW)
+    tables.delete_attachment("edge")
+
+    assert not table.is_whole(RULESET)
+
+
+def test_elements_are_read_back(tables: Tables, table: InstalledTable) -> None:
+    """Of both families; where there is no table there is nothing to compare, and nothing to delete."""
+    assert table.elements() is None
+    table.change(delete=NEW)
+    table.ensure(RULESET, "net", _one)
+
+    assert NEW == table.elements()
+
+
+def test_many_elements_are_changed_in_several_transactions(tables: Tables, table: InstalledTable) -> None:
+    """An attribute has at most 64 KiB."""
+    table.ensure(RULESET, "net", _none)
+    address = ip_address("2001:db8::")
+    many = {Element("pods6", f"s80{number:012}", address + number) for number in range(1200)}
+    table.change(add=many)
+
+    assert many == tables.elements
+    assert table.is_whole(RULESET)
+
+
+def test_a_change_that_is_refused_is_told(tables: Tables, table: InstalledTable) -> None:
+    """With the command that would do the same."""
+    table.ensure(RULESET, "net", _none)
+    tables.refusal = errno.EPERM
+
+    with pytest.raises(FirewallUnusable, match=r"'nft add element inet slash80 pods\d .*EPERM; run as root"):
+        table.ensure(RULESET, "net", _none, new=NEW)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from pytest_mock import MockerFixture
 
 from slash80.addressing.attachment import State
 from slash80.errors import FirewallUnusable
-from slash80.firewall.installed import InstalledTable
 from slash80.host import removal
 from slash80.host.cache import TtlCache
 from slash80.host.context import Host
 from slash80.store.locks import AttachmentLocks
 from slash80.store.sqlite import SqliteStore
 from unit.builders import attachment
+from unit.host.tables import FakeTable
 from unit.kernels import Kernel
 from unit.wiring.plans import link
 
@@ -22,9 +22,7 @@ from unit.wiring.plans import link
 def test_address_with_connections_is_not_released(mocker: MockerFixture, tmp_path: Path, verb: str) -> None:
     """DEL succeeds all the same; the address is released once its connections can be deleted."""
     store = SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=lambda: 2000.0)
-    host = Host(
-        Kernel({}), InstalledTable(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), cache=TtlCache()
-    )
+    host = Host(Kernel({}), FakeTable(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), cache=TtlCache())
     forget = mocker.patch("slash80.host.removal.conntrack.forget", side_effect=FirewallUnusable("no"))
     one = attachment()
     store.keep(one)
@@ -47,9 +45,7 @@ def test_address_is_not_released_while_its_link_exists(mocker: MockerFixture, tm
     """A dump of links may miss it where links come and go."""
     store = SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=lambda: 2000.0)
     links: dict[str, int | list[bytes]] = {f"ip link show {attachment(1).dying_name}": [link(attachment(1).dying_name)]}
-    host = Host(
-        Kernel(links), InstalledTable(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), cache=TtlCache()
-    )
+    host = Host(Kernel(links), FakeTable(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), cache=TtlCache())
     mocker.patch("slash80.host.removal.conntrack.forget")
     for number in (1, 2):
         store.keep(attachment(number))
@@ -62,9 +58,7 @@ def test_address_is_not_released_while_its_link_exists(mocker: MockerFixture, tm
 def test_terminating_attachments_are_released_together(mocker: MockerFixture, tmp_path: Path) -> None:
     """They are released once their connections are deleted, except those that another call works on."""
     store = SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=lambda: 2000.0)
-    host = Host(
-        Kernel({}), InstalledTable(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), cache=TtlCache()
-    )
+    host = Host(Kernel({}), FakeTable(), store=store, locks=AttachmentLocks(tmp_path / "state", 5), cache=TtlCache())
     others = AttachmentLocks(tmp_path / "state", 5)
     forget = mocker.patch("slash80.host.removal.conntrack.forget")
     for number in (1, 2, 3):

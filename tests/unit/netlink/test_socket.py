@@ -69,6 +69,25 @@ def test_first_failed_step_of_a_batch_is_named() -> None:
     assert [codec.Response()] == socket.exchange(_steps(b""))
 
 
+def test_a_transaction_that_is_refused_as_such_ends_with_its_first_step() -> None:
+    """Of the others the kernel says nothing; the next exchange is not disturbed."""
+    wire = Wire(lambda numbers: [_ack(numbers[0], errno.ERESTART)], _acks(0))
+    socket = connected(wire)
+
+    assert [errno.ERESTART, 0, 0] == [answer.errno for answer in socket.transact(_steps(b"", b"", b""))]
+    assert [codec.Response()] == socket.exchange(_steps(b""))
+
+
+def test_a_transaction_keeps_no_notification() -> None:
+    """The kernel repeats each change that is to be echoed, without a number; what it echoes with one is the answer."""
+    change = packet(20, 0, 0, b"changed")
+    wire = Wire(lambda numbers: [change, packet(ECHOED, 0, numbers[1], b"told"), *_acks(0, 0)(numbers)])
+    socket = connected(wire)
+
+    assert [[], [Message(ECHOED, b"told")]] == [answer.messages for answer in socket.transact(_steps(b"", b""))]
+    assert [] == socket._notifications
+
+
 @pytest.mark.parametrize("repeated", [b"", b"12345678", b"12345\0\0\0"])
 def test_extack_message_of_the_kernel_is_in_the_error(repeated: bytes) -> None:
     """It follows the failed message's header, and its body where the kernel repeats that."""

@@ -6,6 +6,7 @@ from slash80.agent import files
 from slash80.agent.reconcilers.board import IN_FORCE, NOT_YET, Outcome
 from slash80.agent.reconcilers.part import Surroundings, log, network_in_force
 from slash80.desired.problems import Reason
+from slash80.host import pod_elements
 
 
 class Firewall:
@@ -25,4 +26,6 @@ class Firewall:
         with self._around.opened() as host:
             if host.ensure_firewall(found.network.ruleset, files.NETWORK):
                 log.info("the firewall was put in place")
+            if changed := pod_elements.reconcile(host):
+                log.info("%d of the firewall's elements of pods were missing or left over", changed)
         return IN_FORCE

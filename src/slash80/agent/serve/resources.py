@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from slash80.errors import InvalidConfig
-from slash80.firewall.installed import InstalledTable
+from slash80.firewall.installed import InstalledTable, VerifiedGeneration
 from slash80.host.cache import TtlCache
 from slash80.host.context import DeferredDeletion, Host, store_in
 from slash80.netlink.socket import Socket
@@ -27,7 +27,7 @@ class HostPool:
     def __init__(self, state_dir: Path, deferred_deletion: DeferredDeletion) -> None:
         """Open nothing yet; `deferred_deletion` is told of each link that a DEL leaves to delete."""
         self._state_dir, self._deferred_deletion = state_dir, deferred_deletion
-        self._thread, self._cache = _Sockets(), TtlCache()
+        self._thread, self._cache = _Sockets(VerifiedGeneration()), TtlCache()
         self._by_timeout: dict[float, tuple[SqliteStore, AttachmentLocks]] = {}
 
     @contextmanager
@@ -59,8 +59,11 @@ class _Sockets(threading.local):
     netlink: Socket | None = None
     table: InstalledTable | None = None
 
+    def __init__(self, verified: VerifiedGeneration) -> None:
+        self._verified = verified  # one for all threads, and for all processes that are forked later
+
     def __enter__(self) -> tuple[Socket, InstalledTable]:
-        self.netlink, self.table = self.netlink or netns.socket_here(), self.table or InstalledTable()
+        self.netlink, self.table = self.netlink or netns.socket_here(), self.table or InstalledTable(self._verified)
         return self.netlink, self.table
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

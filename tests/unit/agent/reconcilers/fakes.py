@@ -7,18 +7,20 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+from slash80.addressing.attachment import Attachment
 from slash80.addressing.family import Prefix
 from slash80.agent.reconcilers.board import Board
 from slash80.agent.reconcilers.cluster_view import ClusterView, Source
 from slash80.agent.reconcilers.part import Options, Surroundings
 from slash80.cluster.objects.node import NodeSeen
-from slash80.firewall.installed import InstalledTable
+from slash80.firewall.records import Ruleset
 from slash80.host.cache import TtlCache
 from slash80.host.context import Host, boottime
 from slash80.prefixes.static import Static
 from slash80.store.locks import AttachmentLocks
 from slash80.store.sqlite import SqliteStore
 from slash80.wiring import messages
+from unit.host.tables import FakeTable
 from unit.kernels import Kernel
 
 V6, V4 = "2001:db8:0:1:1::/80", "10.80.1.0/24"
@@ -76,11 +78,11 @@ class FakeHost(Host):
     def __init__(self, state_dir: Path, kernel: Kernel) -> None:
         store = SqliteStore(state_dir, survey=list, timeout=5, clock=boottime)
         locks = AttachmentLocks(state_dir, 5)
-        super().__init__(kernel, InstalledTable(), store=store, locks=locks, cache=TtlCache())
-        self.ensured: list[Any] = []
+        super().__init__(kernel, FakeTable(), store=store, locks=locks, cache=TtlCache())
+        self.ensured: list[Ruleset] = []
         self.failure: Exception | None = None
 
-    def ensure_firewall(self, ruleset: Any, network: str) -> bool:  # noqa: ANN401 -- whatever follows from the settings
+    def ensure_firewall(self, ruleset: Ruleset, network: str, attachment: Attachment | None = None) -> bool:
         """Note the rules, or fail."""
         if self.failure:
             raise self.failure

@@ -17,11 +17,13 @@ from slash80.agent.serve.resources import HostPool
 from slash80.cluster.api import Api
 from slash80.cluster.credentials import ClientConfig
 from slash80.desired.problems import Reason
+from slash80.firewall.records import Ruleset
 from slash80.host.context import Host
 from slash80.settings.cluster import ClusterSettings
 from slash80.settings.network import RemovalConf
 from unit.agent.reconcilers.fakes import V4, V6, FakeHost, Setting
 from unit.clocks import ManualClock
+from unit.host.tables import FakeTable
 
 NODES, CIDRS = "/api/v1/nodes", "/apis/networking.k8s.io/v1/servicecidrs"
 PARTS = ("node", "firewall", "routes", "conflist", "status", "report")
@@ -142,7 +144,7 @@ def test_the_conflist_is_written_last(setting: Setting, server: FakeApi, monkeyp
     there: list[tuple[bool, bool]] = []
     ensure = setting.host.ensure_firewall
 
-    def watched(ruleset: object, network: str) -> bool:
+    def watched(ruleset: Ruleset, network: str) -> bool:
         there.append((node_file.exists(), conflist.exists()))
         return ensure(ruleset, network)
 
@@ -240,6 +242,7 @@ def test_store_and_sockets_are_opened_once(setting: Setting, server: FakeApi, mo
     """Each look works with what the agent keeps open for the thread, as calls do."""
     opened = mocker.patch("slash80.agent.serve.resources.netns.socket_here", return_value=setting.kernel)
     stores = mocker.patch("slash80.agent.serve.resources.store_in", return_value=setting.host.store)
+    mocker.patch("slash80.agent.serve.resources.InstalledTable", return_value=FakeTable())
     mocker.patch.object(Host, "ensure_firewall", FakeHost.ensure_firewall)
     mocker.patch.multiple(Host, create=True, failure=None, ensured=[])
     pool = HostPool(setting.state_dir, mocker.Mock())

@@ -8,7 +8,10 @@ from slash80.agent.reconcilers.firewall import Firewall
 from slash80.agent.reconcilers.part import attempt
 from slash80.desired.problems import Problem, Reason
 from slash80.errors import FirewallUnusable
+from slash80.firewall.elements import of_attachments
 from unit.agent.reconcilers.fakes import V4, V6, Setting
+from unit.builders import attachment
+from unit.host.tables import FakeTable
 
 
 def _write(setting: Setting, **keys: Any) -> None:  # noqa: ANN401 -- any key
@@ -32,6 +35,17 @@ def test_the_table_is_ensured_at_each_look(setting: Setting) -> None:
         assert attempt(Firewall(setting.around), setting.around)
     assert 2 == len(setting.host.ensured)
     assert Outcome(in_force=True) == setting.board.outcome("firewall")
+
+
+def test_elements_of_pods_are_reconciled_at_each_look(setting: Setting) -> None:
+    """What somebody has deleted from the sets is there again within ten seconds, and what nobody remembers is gone."""
+    _write(setting)
+    setting.host.store.keep(attachment(1))
+    table = setting.host.table
+    assert isinstance(table, FakeTable)
+    table.found = of_attachments([attachment(2)])
+    assert attempt(Firewall(setting.around), setting.around)
+    assert [(of_attachments([attachment(1)]), of_attachments([attachment(2)]))] == table.changes
 
 
 def test_the_table_follows_node_json(setting: Setting) -> None:

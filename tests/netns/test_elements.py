@@ -1,0 +1,131 @@
+"""The firewall's elements of pods: there before the pod's link is, in force, and not lost by repairs."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from lab.namespaces import Namespace
+from lab.probes import ping
+from lab.rig import Attachment, Rig
+from lab.topology import INTERNET4, INTERNET6
+from lab.waiting import wait_until
+
+# an agent has more than one process that changes the table
+pytestmark = pytest.mark.every_shape
+SETS = {"ipv6": "pods6", "ipv4": "pods4"}
+SPOILS: dict[str, Callable[[Namespace], object]] = {
+    "everything flushed": lambda host: host.nft("flush ruleset"),
+    "table deleted": lambda host: host.nft("delete table inet slash80"),
+    "chain flushed": lambda host: host.nft("flush chain inet slash80 source"),
+}
+
+
+def elements(host: Namespace) -> set[tuple[str, str]]:
+    """Return host ends and addresses of both sets."""
+    found = set()
+    for name in SETS.values():
+        (listed,) = (
+            one["set"]
+            for one in json.loads(host.command("nft", "-j", "list", "set", "inet", "slash80", name))["nftables"]
+            if "set" in one
+        )
+        found |= {tuple(one["concat"]) for one in listed.get("elem", [])}
+    return found
+
+
+def of(*attachments: Attachment) -> set[tuple[str, str]]:
+    """Return what there must be of attachments."""
+    return {(one.host_ifname, address) for one in attachments for address in one.addresses}
+
+
+def works(attachment: Attachment) -> bool:
+    """Whether the pod's packets get to the Internet in both families, and the answers back."""
+    return all(ping(attachment.pod, to) for to in (INTERNET6, INTERNET4))
+
+
+def only_elements_count(host: Namespace) -> None:
+    """Put a rule that drops in the place of the one that asks for the route back."""
+    rules = host.command("nft", "-a", "list", "chain", "inet", "slash80", "source")
+    found = re.search(r"fib saddr .* # handle (\d+)", rules)
+    assert found
+    host.nft(f"replace rule inet slash80 source handle {found[1]} counter drop")
+
+
+def test_a_pod_has_its_elements_from_add_to_del(rig: Rig) -> None:
+    """One for each address; with an agent they go with the link, together with others'."""
+    one, two = rig.attach(), rig.attach()
+    assert of(one, two) == elements(rig.host)
+    rig.detach(one)
+
+    wait_until(lambda: of(two) == elements(rig.host), seconds=20)
+    rig.detach(two)
+    wait_until(lambda: not elements(rig.host), seconds=20)
+
+
+def test_a_pods_packets_pass_by_its_elements(rig: Rig) -> None:
+    """So no route has to be looked up for them; a pod whose elements are missing passes by the route."""
+    pod = rig.attach()
+    rig.host.nft("flush set inet slash80 pods4\nflush set inet slash80 pods6")
+    assert works(pod)
+
+    only_elements_count(rig.host)
+    assert not works(pod)
+    other = rig.attach()
+    assert works(other)
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_a_repair_keeps_all_pods_elements(rig: Rig, spoil: str) -> None:
+    """The ADD that finds the table damaged writes it with the elements of the pods that were there before."""
+    before = [rig.attach(), rig.attach()]
+    SPOILS[spoil](rig.host)
+    new = rig.attach()
+
+    assert of(*before, new) == elements(rig.host)
+    only_elements_count(rig.host)
+    assert [True] * 3 == [works(one) for one in (*before, new)]
+
+
+def test_a_changed_setting_keeps_all_pods_elements(rig: Rig) -> None:
+    """The table with the new settings has the elements of the pods that were attached with the old ones."""
+    before = rig.attach()
+    new = rig.having(firewall={"echo": "drop"}).attach()
+
+    assert "update @echo4" not in rig.host.command("nft", "list", "chain", "inet", "slash80", "pings")
+    assert of(before, new) == elements(rig.host)
+    only_elements_count(rig.host)
+    assert works(before)
+
+
+def test_a_check_puts_elements_back(rig: Rig) -> None:
+    """As it does with all that is the node's."""
+    pod = rig.attach()
+    rig.host.nft("flush set inet slash80 pods6")
+    rig.plugin.check(pod.pod, rig.conf, pod.result)
+
+    assert of(pod) == elements(rig.host)
+
+
+def test_an_add_that_fails_leaves_no_element(rig: Rig) -> None:
+    """Its addresses may be another pod's next."""
+    pod = rig.site.pod()
+    pod.ip("link add eth0 type veth peer name eth1")
+    rig.plugin.refuses("ADD", rig.conf, netns=pod)
+
+    assert set() == elements(rig.host)
+
+
+def test_gc_removes_elements_that_nobody_remembers(rig: Rig) -> None:
+    """After the state was lost with a pod whose link is gone; the elements of the others are put back."""
+    rig = rig.having(cniVersion="1.1.0")
+    gone, lives = rig.attach(), rig.attach()
+    rig.host.ip(f"link del {gone.host_ifname}")
+    shutil.rmtree(rig.state_dir)
+    rig.host.nft("flush set inet slash80 pods6")
+    listed = [{"containerID": lives.pod.name, "ifname": lives.ifname}]
+    rig.plugin.gc(rig.conf | {"cni.dev/valid-attachments": listed})
+
+    assert of(lives) == elements(rig.host)

@@ -1,0 +1,33 @@
+"""A stand-in for the firewall's table that keeps no rules, for tests of what is asked of it."""
+
+from collections.abc import Collection
+
+from slash80.errors import FirewallUnusable
+from slash80.firewall.installed import InstalledTable
+from slash80.firewall.records import Element, Ruleset
+
+Change = tuple[frozenset[Element], frozenset[Element]]
+
+
+class FakeTable(InstalledTable):
+    """Has elements, and records what is added and deleted."""
+
+    def __init__(self, *, refusal: str = "") -> None:
+        super().__init__()
+        self.found: frozenset[Element] | None = frozenset()
+        self.changes: list[Change] = []
+        self._refusal = refusal
+
+    def is_whole(self, ruleset: Ruleset) -> bool:
+        """Be whole."""
+        return True
+
+    def elements(self) -> frozenset[Element] | None:
+        """Return what is there."""
+        return self.found
+
+    def change(self, add: Collection[Element] = (), delete: Collection[Element] = ()) -> None:
+        """Record the change, or fail."""
+        if self._refusal:
+            raise FirewallUnusable(self._refusal)
+        self.changes.append((frozenset(add), frozenset(delete)))

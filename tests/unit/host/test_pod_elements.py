@@ -1,0 +1,126 @@
+"""The firewall's elements of pods and the records: which goes first, and what is repaired."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pytest_mock import MockerFixture
+
+from slash80.errors import FirewallUnusable, IoFailure
+from slash80.firewall.elements import of_attachments
+from slash80.firewall.ruleset import build
+from slash80.host import pod_elements, removal
+from slash80.host.cache import TtlCache
+from slash80.host.context import Host
+from slash80.store.locks import AttachmentLocks
+from slash80.store.sqlite import SqliteStore
+from unit.builders import attachment
+from unit.firewall.test_ruleset import CLOSED
+from unit.host.tables import FakeTable
+from unit.kernels import Kernel
+from unit.wiring.plans import link
+
+POD = attachment()
+
+
+def _reap(host: Host, host_ifname: str) -> None:
+    host.store.mark_terminating(host_ifname)
+    removal.reap(host)
+
+
+REMOVALS: dict[str, Callable[[Host, str], None]] = {
+    "released": removal.release,
+    "never linked": removal.unreserve,
+    "reaped": _reap,
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_conntrack(mocker: MockerFixture) -> None:
+    mocker.patch("slash80.host.removal.conntrack.forget")
+
+
+def _host(tmp_path: Path, table: FakeTable, links: dict[str, int | list[bytes]] | None = None) -> Host:
+    store = SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=lambda: 2000.0)
+    locks = AttachmentLocks(tmp_path / "state", 5)
+    return Host(Kernel(links or {}), table, store=store, locks=locks, cache=TtlCache())
+
+
+@pytest.mark.parametrize("remove", REMOVALS.values(), ids=REMOVALS.keys())
+def test_elements_are_deleted_with_the_record(tmp_path: Path, remove: Callable[[Host, str], None]) -> None:
+    """However an attachment goes, its addresses may be another pod's next, so its elements go too."""
+    table = FakeTable()
+    host = _host(tmp_path, table)
+    host.store.keep(POD)
+    remove(host, POD.host_ifname)
+
+    assert [(frozenset(), of_attachments([POD]))] == table.changes
+    assert [] == host.store.attachments()
+
+
+@pytest.mark.parametrize("remove", REMOVALS.values(), ids=REMOVALS.keys())
+def test_a_record_stays_while_its_elements_cannot_be_deleted(
+    tmp_path: Path, remove: Callable[[Host, str], None]
+) -> None:
+    """Its addresses are given to no other pod; the next removal, GC or exhausted pool tries again."""
+    host = _host(tmp_path, FakeTable(refusal="no"))
+    host.store.keep(POD)
+    with pytest.raises(FirewallUnusable, match="no"):
+        remove(host, POD.host_ifname)
+
+    assert [POD.key] == [left.key for left in host.store.attachments()]
+
+
+def test_elements_are_deleted_though_the_store_cannot_be_read(tmp_path: Path, mocker: MockerFixture) -> None:
+    """They are found by the host end's name; the record stays, which the next GC finds without its link."""
+    table = FakeTable()
+    host = _host(tmp_path, table)
+    table.found = of_attachments([POD, attachment(2)])
+    host.store.keep(POD)
+    mocker.patch.object(host.store, "get", side_effect=IoFailure("read-only"))
+    removal.release(host, POD.host_ifname)
+
+    assert [(frozenset(), of_attachments([POD]))] == table.changes
+    assert [POD.key] == [left.key for left in host.store.attachments()]
+
+
+def test_an_element_of_a_recreated_attachment_stays(tmp_path: Path) -> None:
+    """A record that was read before its successor came has the same host end, and may have one of its addresses."""
+    table = FakeTable()
+    host = _host(tmp_path, table)
+    host.store.keep(replace(POD, assignment=replace(POD.assignment, ipv4=None)))
+    pod_elements.delete_with_records(host, [POD], lambda: None)
+
+    expected = frozenset(one for one in of_attachments([POD]) if one.set_name == "pods4")
+    assert [(frozenset(), expected)] == table.changes
+
+
+def test_a_check_of_the_firewall_takes_no_lock(tmp_path: Path) -> None:
+    """The controller checks every ten seconds; nothing is made in the state directory for that."""
+    assert not _host(tmp_path, FakeTable()).ensure_firewall(build(CLOSED), "net")
+    assert not (tmp_path / "state").exists()
+
+
+def test_elements_are_reconciled_with_the_records(tmp_path: Path) -> None:
+    """What is missing is added. What has no record goes, unless another state directory's link exists with it."""
+    lost, others = attachment(2), attachment(3)
+    moved = replace(POD, assignment=replace(POD.assignment, ipv6=None, ipv4=lost.assignment.ipv4))
+    table = FakeTable()
+    host = _host(tmp_path, table, {f"ip link show {others.host_ifname}": [link(others.host_ifname)]})
+    host.store.keep(POD)
+    table.found = of_attachments([moved, lost, others])
+
+    assert 5 == pod_elements.reconcile(host)
+    assert [(of_attachments([POD]), of_attachments([moved, lost]))] == table.changes
+
+
+def test_without_a_table_nothing_is_reconciled(tmp_path: Path) -> None:
+    """The next ADD installs it with the elements of all pods."""
+    table = FakeTable()
+    table.found = None
+    host = _host(tmp_path, table)
+    host.store.keep(POD)
+
+    assert 0 == pod_elements.reconcile(host)
+    assert [] == table.changes
