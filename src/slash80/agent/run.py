@@ -23,6 +23,7 @@ from slash80 import __version__, engine, failpoints
 from slash80.addressing.attachment import Attachment
 from slash80.agent.files import LOCK
 from slash80.agent.serve.reaper import Reaper
+from slash80.agent.serve.rehearsal import rehearse
 from slash80.agent.serve.resources import HostPool
 from slash80.agent.serve.server import Reply, Server
 from slash80.agent.serve.spool import Spool
@@ -67,9 +68,10 @@ class Agent:
         self._conf = configuration.parse(RemovalConf, {"stateDir": str(state_dir)})
         self._reaper = Reaper(self._reap)
         self._node = HostPool(state_dir, self._reaper)
-        self._server = Server(state_dir, self._handle)
+        self._server = Server(state_dir, self._handle, prepare=self._prepare)
         self._notes = Spool(state_dir, handle=self._handle, known=self._known)
         self._patience = 0.0
+        self._ready = -1  # in a process that answers calls: what it closes when it can
 
     def serve(self) -> int:
         """Have calls answered until SIGTERM or SIGINT, then have those finished that came; give the exit code.
@@ -79,7 +81,8 @@ class Agent:
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, {*_ENDING, signal.SIGCHLD})  # in the processes to come as well
         self._server.open()
-        workers = [self._fork(self._work) for _ in range(min(_PROCESSES, len(os.sched_getaffinity(0))))]
+        workers = self._start_workers(min(_PROCESSES, len(os.sched_getaffinity(0))))
+        self._server.publish()
         # not in a process of its own, which would take another 15 MiB; it shares this one with hardly anything
         controller = self._make_controller(self._node.opened) if self._make_controller else None
         if controller:
@@ -103,6 +106,15 @@ class Agent:
             _log.warning("a part of the controller is still at work; it ends with this process")
         _log.info("stopped, and every call was finished")
         return 0
+
+    def _start_workers(self, count: int) -> list[int]:
+        """Start the processes that answer calls, and return their numbers when each has all open that a call needs."""
+        ready, self._ready = os.pipe()
+        workers = [self._fork(self._work) for _ in range(count)]
+        os.close(self._ready)
+        os.read(ready, 1)  # its end comes when the last of them has closed the other end, or died
+        os.close(ready)
+        return workers
 
     def _told_to_end(self) -> bool:
         """Wait for a signal, or until it is time to look for notes; the first time at once."""
@@ -141,6 +153,19 @@ class Agent:
         self._server.work()
         self._reaper.stop()
 
+    def _prepare(self) -> None:
+        """Open what a call needs, in a thread that is going to take calls; each call reports what cannot be opened."""
+        try:
+            with self._node.opened(self._conf) as host:
+                host.store.attachments()
+                host.table.open()
+        except (CniError, OSError) as error:
+            _log.warning("%s", error)
+        finally:
+            ready, self._ready = self._ready, -1
+            if ready >= 0:
+                os.close(ready)
+
     def _handle(self, environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, sandbox: int | None) -> None:
         def logged(code: int, text: bytes) -> None:
             if code:
@@ -164,12 +189,13 @@ def run(state_dir: Path, controller: MakeController | None = None) -> int:
     """Run the agent to its end and give the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     os.umask(0o077)
-    failpoints.watch_from_environment(os.environ)
     try:
         private(state_dir).chmod(0o700)  # the program that mounted it may have created it, readable for all
         with FileLock(state_dir / LOCK).held(_PREDECESSOR):
             agent = Agent(state_dir, controller)
             _give_memory_back()
+            rehearse(state_dir)
+            failpoints.watch_from_environment(os.environ)  # in real calls only
             # what was loaded stays to the end: the collector need not walk over it again
             gc.collect()
             gc.freeze()

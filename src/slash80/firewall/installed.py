@@ -83,6 +83,10 @@ class InstalledTable:
         self._socket: Socket | None = None
         self._verified = verified or VerifiedGeneration()
 
+    def open(self) -> None:
+        """Open the socket that the first question would open; raise FirewallUnusable where the kernel has none."""
+        self._ask([])
+
     def close(self) -> None:
         """Close the socket; the next question opens another."""
         if self._socket:

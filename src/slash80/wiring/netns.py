@@ -90,6 +90,21 @@ def socket_inside(netns_fd: int) -> Socket:
     return inside(netns_fd, Socket)
 
 
+def new() -> int:
+    """Return the descriptor of a new network namespace, which ends with its last descriptor or socket."""
+    own = os.open(OWN, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _LIBC.unshare(_CLONE_NEWNET):
+            code = ctypes.get_errno()
+            raise OSError(code, f"no network namespace can be made: {os.strerror(code)}")
+        try:
+            return os.open(OWN, os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            _come_back(own)
+    finally:
+        os.close(own)
+
+
 def inside(netns_fd: int, action: Callable[[], T]) -> T:
     """Run an action inside the namespace and come back."""
     own = os.open(OWN, os.O_RDONLY | os.O_CLOEXEC)

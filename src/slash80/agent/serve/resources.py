@@ -44,6 +44,13 @@ class HostPool:
                 netlink, table, store=store, locks=locks, cache=self._cache, deferred_deletion=self._deferred_deletion
             )
 
+    def close(self) -> None:
+        """Close the store, and this thread's sockets."""
+        self._thread.close()
+        for store, _ in self._by_timeout.values():
+            store.close()
+        self._by_timeout.clear()
+
     def _waiting(self, timeout: float) -> tuple[SqliteStore, AttachmentLocks]:
         """Return store and locks that wait so long; there are as many as networks differ in it, and few."""
         found = self._by_timeout.get(timeout)

@@ -48,14 +48,14 @@ class Server:
     that a killed agent left, runs the engine.
     """
 
-    def __init__(self, folder: Path, handle: Handle) -> None:
-        """Name the folder of the socket; nothing is opened yet."""
-        self._folder, self._handle = folder, handle
+    def __init__(self, folder: Path, handle: Handle, *, prepare: Callable[[], None] = lambda: None) -> None:
+        """Name the folder of the socket; nothing is opened yet. Each thread that takes calls prepares itself first."""
+        self._folder, self._handle, self._prepare = folder, handle, prepare
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._inode, self._ended = 0, threading.Event()
 
     def open(self) -> None:
-        """Listen, and let the path appear: calls that come wait for `work`. Raise OSError when that cannot be."""
+        """Listen, under a name that no launcher knows yet. Raise OSError when that cannot be."""
         folder = os.open(self._folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             new = f"{ipc.SOCKET_NAME}.new"
@@ -65,10 +65,14 @@ class Server:
             self._listener.bind(f"/proc/self/fd/{folder}/{new}")
             os.chmod(new, 0o600, dir_fd=folder)
             self._listener.listen(ipc.BACKLOG)
-            os.rename(new, ipc.SOCKET_NAME, src_dir_fd=folder, dst_dir_fd=folder)
-            self._inode = os.stat(ipc.SOCKET_NAME, dir_fd=folder).st_ino
         finally:
             os.close(folder)
+
+    def publish(self) -> None:
+        """Let the path appear: from now on calls come, and wait for `work`. Raise OSError when that cannot be."""
+        path = self._folder / ipc.SOCKET_NAME
+        path.with_name(f"{path.name}.new").rename(path)
+        self._inode = path.stat().st_ino
 
     def close(self) -> None:
         """Let no further calls come, in whatever process they are answered; those that came are still."""
@@ -107,6 +111,7 @@ class Server:
 
     def _take(self, listener: socket.socket, calls: select.epoll, stint: _Stint) -> None:
         """Take calls until one took too long, or the server was closed."""
+        self._prepare()
         closed = False
         while not stint.over:
             try:

@@ -61,6 +61,7 @@ class Running(Server):
     def __init__(self, folder: Path, calls: Calls) -> None:
         super().__init__(folder, calls.handle)
         self.open()
+        self.publish()
         self._thread = threading.Thread(target=self.work)
         before = _takers()
         self._thread.start()
@@ -187,6 +188,7 @@ def test_a_caller_right_before_the_end_is_answered(
     """A caller that connects after a process found nobody waiting, and before the server closes, is answered."""
     server = Server(tmp_path, calls.handle)
     server.open()
+    server.publish()
 
     def nobody_waits(_: socket.socket) -> tuple[socket.socket, str]:
         monkeypatch.undo()
