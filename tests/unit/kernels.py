@@ -17,6 +17,11 @@ def packet(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     return HEADER.pack(HEADER.size + len(body), kind, flags, sequence, 77) + body + bytes(-len(body) % 4)
 
 
+def subsystem(step: Step) -> int:
+    """Return the subsystem of nfnetlink that a message is for: the upper byte of its type."""
+    return HEADER.unpack_from(step.message)[1] >> 8
+
+
 class Wire:
     """Takes the place of the operating system's socket: records what is sent, and answers each send with datagrams."""
 

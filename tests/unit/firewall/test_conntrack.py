@@ -12,7 +12,7 @@ from slash80.addressing.family import Address
 from slash80.errors import FirewallUnusable
 from slash80.firewall import conntrack
 from slash80.netlink.codec import Message, Response, Step, attribute, attributes
-from unit.kernels import Kernel
+from unit.kernels import Kernel, subsystem
 
 ORIGINAL, REPLY, ZONE = 1, 2, 18
 MINE, OTHER = ip_address("10.80.1.5"), ip_address("10.80.1.6")
@@ -34,6 +34,7 @@ class Connections(Kernel):
     ) -> list[Message]:
         """Return them as the kernel does."""
         self.asked += 1
+        assert 1 == subsystem(step)  # NFNL_SUBSYS_CTNETLINK
         bodies = [
             bytes(4) + _tuple(ORIGINAL, one) + _tuple(REPLY, two) + _zone(zone) for one, two, zone in self._connections
         ]
@@ -41,6 +42,7 @@ class Connections(Kernel):
 
     def exchange(self, steps: Sequence[Step]) -> list[Response]:
         """Note what is to be deleted."""
+        assert all(subsystem(step) == 1 for step in steps)
         self.deleted += [attributes(step.message, 20) for step in steps]
         return [Response(self._code) for _ in steps]
 
