@@ -40,7 +40,7 @@ def report(extent: Extent, chosen: list[str], results: Results) -> Iterator[str]
 
 
 def starts(root: Path) -> Iterator[str]:
-    """Say what the two programs weigh and take to start."""
+    """Yield what the two programs weigh and take to start."""
     yield "\n## Start-up\n\nVERSION, the whole process, p50 of 50.\n"
     rows = []
     for name, program in (("launcher", "slash80"), ("frozen engine", ".slash80/engine")):
@@ -56,7 +56,7 @@ def starts(root: Path) -> Iterator[str]:
 
 
 def panels(results: Results) -> dict[str, list[tuple[str, float]]]:
-    """Give what the chart shows."""
+    """Return what the chart shows."""
     found: dict[str, list[tuple[str, float]]] = {}
     for verb in ("ADD", "DEL"):
         found[f"{verb} alone, ms, p50"] = [

@@ -38,7 +38,7 @@ def _rows(panels: Mapping[str, Sequence[tuple[str, float]]]) -> Iterator[tuple[f
 
 
 def _length(value: float, values: Sequence[float]) -> float:
-    """Give a bar's length: the logarithm of its figure, over half a decade below the smallest."""
+    """Return a bar's length: the logarithm of its figure, over half a decade below the smallest."""
     low, high = math.log10(min(values)) - 0.5, math.log10(max(values))
     return (math.log10(value) - low) / (high - low) * (_WIDTH - _LEFT - 90)
 

@@ -52,7 +52,7 @@ class Contender:
     serial: Iterator[int] = field(default_factory=lambda: iter(range(10**9)))
 
     def containers(self, pods: Sequence[Namespace]) -> list[tuple[str, Namespace]]:
-        """Give each pod a container ID that was never used before."""
+        """Return each pod a container ID that was never used before."""
         return [(f"{next(self.serial):064x}", pod) for pod in pods]
 
     def call(self, verb: str, pods: Sequence[tuple[str, Namespace]], *, callers: int = 1) -> Sample:
@@ -66,11 +66,11 @@ class Contender:
         return Sample(sample.took, tuple(cpu + share for cpu in sample.cpu), sample.span)
 
     def memory(self) -> int:
-        """Give the agent's memory in KiB, 0 without one."""
+        """Return the agent's memory in KiB, 0 without one."""
         return self.agent.memory() if self.agent else 0
 
     def _agent_cpu(self) -> int:
-        """Give the microseconds of CPU that the agent has used."""
+        """Return the microseconds of CPU that the agent has used."""
         fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self._pids()]
         return sum(int(field[11]) + int(field[12]) for field in fields) * 1_000_000 // _TICK
 

@@ -20,7 +20,7 @@ class Sample:
         return cls(tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs), int(span))
 
     def milliseconds(self, share: float) -> float:
-        """Give the time under which this share of the calls stayed."""
+        """Return the time under which this share of the calls stayed."""
         return percentile(self.took, share) / 1e6
 
     @property
@@ -35,13 +35,13 @@ class Sample:
 
 
 def percentile(values: Iterable[int], share: float) -> float:
-    """Give the smallest value that at least this share of the values does not exceed (nearest rank)."""
+    """Return the smallest value that at least this share of the values does not exceed (nearest rank)."""
     ordered = sorted(values)
     return ordered[max(0, -int(-len(ordered) * share // 1) - 1)]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """Give a Markdown table, with the first column to the left and the others to the right."""
+    """Yield a Markdown table, with the first column to the left and the others to the right."""
     cells = [list(head), *([shown(value) for value in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]

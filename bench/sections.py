@@ -147,7 +147,7 @@ def _cycles(site: Site, rival: Contender, count: int) -> dict[str, Sample]:
 
 
 def moments(extent: Extent, folder: Path, results: Results) -> Iterator[str]:
-    """Tell where the milliseconds of ADD and DEL go: the engine in this process, with all open as in the agent."""
+    """Return where the milliseconds of ADD and DEL go: the engine in this process, with all open as in the agent."""
     with Site() as site:
         found = site.node.namespace.run(
             _watched, site.node, folder / "moments", [site.pod() for _ in range(extent.rounds)]

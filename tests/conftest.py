@@ -35,7 +35,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test the limit of its tier, unless it has one of its own."""
+    """Return each test the limit of its tier, unless it has one of its own."""
     here = Path(__file__).parent
     for item in items:
         tier = item.path.relative_to(here).parts[0] if item.path.is_relative_to(here) else ""

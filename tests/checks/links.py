@@ -25,7 +25,7 @@ INVENTED = "tests/unit/checks/"  # the tests of the checks name documents that e
 
 
 def broken(root: Path, files: list[str]) -> list[str]:
-    """Return a sentence for every reference of these files that leads nowhere, and for every page that nobody finds."""
+    """Return a sentence for every reference of these files that leads nowhere, and every page without a link to it."""
     pages = sorted(name for name in files if name.endswith(".md"))
     sources = sorted(name for name in files if name.endswith(SOURCES) and not name.startswith(INVENTED))
     return [
@@ -51,7 +51,7 @@ def _prose(text: str) -> str:
 
 
 def _targets(root: Path, page: str) -> Iterator[tuple[int, str, Path, str]]:
-    """Return line, text, file and anchor of each relative link of a page; a link may run over the end of a line."""
+    """Yield line, text, file and anchor of each relative link of a page; a link may run over the end of a line."""
     prose = _prose((root / page).read_text(encoding="utf-8"))
     for link in LINK.finditer(prose):
         if re.match(r"[a-z]+:", link[1]) is None:

@@ -52,11 +52,11 @@ class Module:
         return module
 
     def functions(self) -> Iterator[Function]:
-        """Give every function and method."""
+        """Return every function and method."""
         return (node for node in ast.walk(self.tree) if isinstance(node, Function))
 
     def at(self, node: ast.stmt | ast.ExceptHandler) -> str:
-        """Say where a node is, so that an editor finds it."""
+        """Return where a node is, so that an editor finds it."""
         return f"{self.path.relative_to(ROOT)}:{node.lineno}"
 
 
@@ -86,24 +86,24 @@ class Table:
 
 
 def lines_of(node: ast.stmt) -> range:
-    """Give the lines from a statement's first to its last."""
+    """Return the lines from a statement's first to its last."""
     return range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 
 def spread(values: list[int]) -> str:
-    """Give median, 90th percentile and maximum."""
+    """Return median, 90th percentile and maximum."""
     ordered = sorted(values) or [0]
     p90 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.9))]
     return f"{statistics.median(ordered):g} / {p90} / {ordered[-1]}"
 
 
 def percent(part: int, whole: int) -> str:
-    """Give a share."""
+    """Return a share."""
     return f"{100 * part / whole if whole else 100:.0f} %"
 
 
 def nesting(node: ast.AST, *, chained: bool = False) -> int:
-    """Count how deep statements nest; an `elif` stands beside its `if`, a nested function starts anew."""
+    """Count how deep statements nest; an `elif` stands beside its `if`, a nested function starts again at zero."""
     deepest = 0
     for child in ast.iter_child_nodes(node):
         if not isinstance(child, ast.ClassDef | Function | ast.Lambda):
@@ -121,7 +121,7 @@ def parameters(function: Function) -> tuple[int, int]:
 
 
 def is_typed(function: Function) -> bool:
-    """Tell whether every parameter and the result have a type."""
+    """Report whether every parameter and the result have a type."""
     arguments = function.args
     named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
     named += [extra for extra in (arguments.vararg, arguments.kwarg) if extra]
@@ -129,13 +129,13 @@ def is_typed(function: Function) -> bool:
 
 
 def is_broad(handler: ast.ExceptHandler) -> bool:
-    """Tell whether a handler catches everything."""
+    """Report whether a handler catches everything."""
     kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
     return any(kind is None or (isinstance(kind, ast.Name) and kind.id in BROAD) for kind in kinds)
 
 
 def publics(body: list[ast.stmt]) -> Iterator[ast.ClassDef | Function]:
-    """Give the classes, functions and methods that others see."""
+    """Yield the classes, functions and methods that others see."""
     for node in body:
         if isinstance(node, ast.ClassDef | Function) and not node.name.startswith("_"):
             yield node

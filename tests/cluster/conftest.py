@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """Give a place where podman and kind may work, with the node image; SIGTERM ends it like ctrl-C."""
+    """Provide a place where podman and kind may work, with the node image; SIGTERM ends it like ctrl-C."""
     if request.config.getoption("--running"):
         yield Sandbox(kind.FOLDER, "kind")
         return
@@ -68,7 +68,7 @@ def install(cluster: Cluster, overlay: Path) -> float:
 
 @pytest.fixture(scope="session", params=["dual", "dual-v6"])
 def cluster(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Cluster]:
-    """Give a dual-stack cluster with slash80: IPv4 first with kube-proxy on iptables, IPv6 first on nftables."""
+    """Provide a dual-stack cluster with slash80: IPv4 first with kube-proxy on iptables, IPv6 first on nftables."""
     if request.config.getoption("--running"):
         if request.param != "dual":
             pytest.skip("the running cluster is another")
@@ -85,14 +85,14 @@ def cluster(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Cluste
 
 @pytest.fixture(scope="session")
 def before(cluster: Cluster, primary: int) -> dict[str, set[str]]:
-    """Give what was on the cluster's nodes before slash80 came."""
+    """Return what was on the cluster's nodes before slash80 came."""
     found = _BEFORE.get("dual" if primary == 4 else "dual-v6")
-    return found if found is not None else pytest.skip("nobody looked before this cluster was made")
+    return found if found is not None else pytest.skip("no snapshot was taken before this cluster was created")
 
 
 @pytest.fixture(scope="session")
 def primary(cluster: Cluster) -> int:
-    """Give the version of the family that the cluster has first."""
+    """Return the version of the family that the cluster has first."""
     return 6 if ":" in cluster.get("service", "kubernetes")["spec"]["clusterIP"] else 4
 
 
@@ -107,6 +107,6 @@ def pods(cluster: Cluster) -> Iterator[Pods]:
 
 @pytest.fixture(scope="session")
 def outside(cluster: Cluster) -> Iterator[Outside]:
-    """Give a host outside of the cluster, which routes every node's prefixes to it."""
+    """Provide a host outside of the cluster, which routes every node's prefixes to it."""
     with Outside(cluster) as found:
         yield found

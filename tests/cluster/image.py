@@ -42,7 +42,7 @@ class Contents:
 
 def _opened(archive: tarfile.TarFile, name: str | tarfile.TarInfo) -> Any:  # noqa: ANN401 -- tarfile's own
     found = archive.extractfile(name)
-    assert found, f"{name} is no file"
+    assert found, f"{name} is not a file"
     return found
 
 
@@ -61,7 +61,7 @@ class Podman:
     """podman; a container of the image has no network, no capability and a root that is read-only."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        """Know where it runs."""
+        """Store where it runs."""
         self._sandbox = sandbox
 
     def call(self, *words: str, stdin: str = "") -> CompletedProcess[str]:

@@ -18,10 +18,10 @@ PORT = 8090
 
 
 class Outside:
-    """It routes each node's prefixes to the node, as a provider does, and serves a page that tells who asks."""
+    """It routes each node's prefixes to the node, as a provider does, and serves a page with the client's address."""
 
     def __init__(self, cluster: Cluster) -> None:
-        """Know the cluster; nothing is made."""
+        """Store the cluster; nothing is created."""
         self._cluster = cluster
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -63,7 +63,7 @@ class Outside:
         return self._cluster.sandbox.run(command, check=check)
 
     def ask(self, page: str) -> str:
-        """Fetch a page; empty when nobody answers."""
+        """Fetch a page; empty without an answer."""
         bound = ["--interface", ADDRESS[6 if "[" in page else 4]] if "127.0.0.1" not in page else []
         return self.run("curl", "-sgm", "3", *bound, page, check=False)
 
@@ -72,6 +72,6 @@ class Outside:
         return client_of(self.ask(url(address, "clientip", port)))
 
     def refused(self, page: str) -> bool:
-        """Tell whether nobody answers, now and a moment later."""
+        """Report whether there is no answer, now and a moment later."""
         time.sleep(0.1)
         return not self.ask(page) and not self.ask(page)

@@ -1,4 +1,4 @@
-"""Pods with a web server that tells who asks, one on every node."""
+"""Pods with a web server that shows the client's address, one on every node."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Pod:
         return [str(one["ip"]) for one in self.document["status"].get("podIPs", [])]
 
     def address(self, version: int) -> str:
-        """Give its address of a family."""
+        """Return its address of a family."""
         return next(one for one in self.addresses if ip_address(one).version == version)
 
     def run(self, *command: str, check: bool = True) -> str:
@@ -83,25 +83,25 @@ class Pods:
         self._cluster.kubectl("delete", "ds", "web", "--ignore-not-found")
 
     def all(self) -> list[Pod]:
-        """Give them, in the order of their nodes' names."""
+        """Return them, in the order of their nodes' names."""
         found = [Pod(self._cluster, one) for one in self._cluster.items("pods", "-l", "app=web")]
         living = [one for one in found if "deletionTimestamp" not in one.document["metadata"] and one.addresses]
         return sorted(living, key=lambda pod: pod.node)
 
     def two(self) -> tuple[Pod, Pod]:
-        """Give two on different nodes."""
+        """Return two on different nodes."""
         first, second, *_ = self.all()
         return first, second
 
 
 def url(address: str, path: str = "", port: int = PORT) -> str:
-    """Give the URL of a page at an address."""
+    """Return the URL of a page at an address."""
     host = f"[{address}]" if ":" in address else address
     return f"http://{host}:{port}/{path}"
 
 
 def client_of(answer: str) -> str:
-    """Give the address in an answer to /clientip."""
+    """Return the address in an answer to /clientip."""
     return answer.rpartition(":")[0].strip("[]").removeprefix("::ffff:")
 
 

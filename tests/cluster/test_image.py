@@ -50,7 +50,7 @@ def test_programs(contents: Contents) -> None:
 
 
 def test_nobody_else_can_write(contents: Contents) -> None:
-    """All files are root's, nobody else can write them, and none gives whoever runs it more rights."""
+    """All files are root's and writable for root only, and none is setuid or has capabilities."""
     for name, file in contents.files.items():
         assert (0, 0) == (file.uid, file.gid), name
         assert file.issym() or not file.mode & 0o6022, f"{name} has mode {file.mode:o}"

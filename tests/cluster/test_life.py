@@ -71,7 +71,7 @@ def _settle(cluster: Cluster, node: str) -> None:
 
 
 def _talk(pods: Pods) -> bool:
-    """Tell whether a pod of one node reaches one of the other, by both families."""
+    """Report whether a pod of one node reaches one of the other, by both families."""
     one, other = pods.two()
     return all(one.ask(url(other.address(v), "hostname"), check=False) == other.name for v in (4, 6))
 
@@ -83,7 +83,7 @@ def _failed_sandboxes(cluster: Cluster) -> list[str]:
 
 @contextmanager
 def _churning(cluster: Cluster, node: str) -> Iterator[None]:
-    """Let a Deployment's pods be made anew all the time meanwhile."""
+    """Keep a Deployment's pods being recreated meanwhile."""
     cluster.apply(_many("churn", 4, node))
     ended = threading.Event()
 
@@ -191,7 +191,7 @@ def test_while_the_api_is_away_a_node_looks_after_itself(cluster: Cluster, worke
 def test_a_node_that_reboots_while_the_api_is_away(
     cluster: Cluster, worker: str, pods: Pods, outside: Outside, primary: int
 ) -> None:
-    """State, links and rules are gone with the boot, its address is another: all is made anew, nothing is left."""
+    """A reboot removes state, links and rules and changes the address: all is created again, nothing is left."""
     control = next(name for name in cluster.nodes() if name != worker)
     cluster.podman("pause", control)
     try:
@@ -212,7 +212,7 @@ def test_a_node_that_reboots_while_the_api_is_away(
 def test_a_node_that_is_deleted_and_comes_back(cluster: Cluster, worker: str, pods: Pods) -> None:
     """The other node's routes to it go and come with it, with whatever prefixes it has then.
 
-    Pods of before keep their addresses, and the Node says that those drain, until they are made anew.
+    Pods of before keep their addresses, and the Node says that those drain, until they are recreated.
     """
     control = next(name for name in cluster.nodes() if name != worker)
 

@@ -15,7 +15,7 @@ def _versions(pods: Pods) -> list[list[int]]:
 
 
 def _annotated(cluster: Cluster, node: str) -> bool:
-    """Tell whether a node has a prefix of its annotation."""
+    """Report whether a node has a prefix of its annotation."""
     return "annotation" in cluster.on(node, "/opt/cni/bin/slash80", "prefixes")
 
 
@@ -25,7 +25,7 @@ def _talk(pods: Pods, version: int) -> None:
 
 
 def _anew(cluster: Cluster, pods: Pods) -> None:
-    """Have the pods made anew."""
+    """Recreate the pods."""
     cluster.kubectl("rollout", "restart", "ds/web")
     cluster.kubectl("rollout", "status", "ds/web", "--timeout=180s")
     assert len(pods.all()) == 2

@@ -28,7 +28,7 @@ _SHORT = ("demo", "unit", "netns")
 
 
 def main() -> int:
-    """Try the targets; the exit code tells whether all of them did."""
+    """Try the targets; the exit code says whether all of them worked."""
     parser = argparse.ArgumentParser(prog="make fresh ARGS=...", description=__doc__)
     parser.add_argument("--short", action="store_true", help=f"only {', '.join(_SHORT)}")
     parser.add_argument("targets", nargs="*", choices=[[], *_TRIALS], metavar="TARGET", help="only these")
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _try(machine: Machine, target: str, expected: set[str]) -> str:
-    """Try one target, and tell how it went; return what is wrong, or nothing."""
+    """Try one target, and print how it went; return what is wrong, or nothing."""
     begun, complaint = time.monotonic(), ""
     with machine.root(target) as root:
         before = machine.packages(root)

@@ -23,7 +23,7 @@ from lab.cgroups import Cgroups, cgroups, hierarchies, joining
 _SOURCE = "/src"
 _LIMIT = 3600.0  # seconds for one command: a cold build of Kubernetes takes half of it
 _NAMESPACES = ("--mount", "--pid", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child", "--propagation", "private")
-# What was built before is seen as it is; the roots of clusters, our image and its packages of Python are made anew.
+# What was built before is seen as it is; the roots of clusters, our image and its packages of Python are built again.
 _BUILT = ("cluster-*", "fuzz-*", "go-*", "tools-*")
 _INSIDE = """
 root=$1; shift
@@ -61,7 +61,7 @@ class Machine:
 
     @contextmanager
     def root(self, name: str) -> Iterator[Path]:
-        """Give a root that is as bare as the first, for the time of the block."""
+        """Yield a root that is as bare as the first, for the time of the block."""
         upper, work, root = (self.folder / name / part for part in ("upper", "work", "root"))
         for path in (upper, work, root):
             path.mkdir(parents=True)
@@ -85,7 +85,7 @@ class Machine:
             programs.fail(subprocess.CompletedProcess([command], done.returncode, done.stdout, done.stderr))
 
     def packages(self, root: Path) -> set[str]:
-        """Return the Debian packages that somebody asked for by name."""
+        """Return the Debian packages that were installed by name."""
         return set(programs.run(["chroot", root, "apt-mark", "showmanual"]).split())
 
     def _script(self, root: Path, groups: Cgroups) -> str:
@@ -96,7 +96,7 @@ class Machine:
         return _INSIDE.format(source=_SOURCE, **{name: "\n".join(lines) for name, lines in parts.items()})
 
     def _shared(self) -> Iterator[tuple[Path, Path]]:
-        """Give what is seen inside, as pairs of a directory here and its place there."""
+        """Yield what is seen inside, as pairs of a directory here and its place there."""
         cache = self.home / ".cache/slash80"
         yield self.folder / "src", Path(_SOURCE)
         yield self.folder / "cache", cache

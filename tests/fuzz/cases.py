@@ -19,7 +19,7 @@ class Case:
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
-        """Read a case; bytes that are none are a call of ADD with them as standard input."""
+        """Read a case; any other bytes are a call of ADD with them as standard input."""
         head, end, stdin = data.partition(b"\0\0")
         magic, *pairs = head.split(b"\0")
         if magic != _MAGIC or not end:
@@ -36,7 +36,7 @@ class Case:
         return b"\0".join([_MAGIC, *pairs]) + b"\0\0" + self.stdin
 
     def placed(self, pod: str, state: str) -> Self:
-        """Give the case with a real sandbox and state directory."""
+        """Return the case with a real sandbox and state directory."""
         environ = {name: value.replace("@POD@", pod) for name, value in self.environ.items()}
         stdin = self.stdin.replace(b"@POD@", pod.encode()).replace(b"@STATE@", state.encode())
         return type(self)(environ, stdin)

@@ -14,7 +14,7 @@ from fuzz.oracle import VERBS, VERSIONS
 Json = dict[str, Any]
 Path = tuple[str | int, ...]
 
-# A byte of the environment that is no UTF-8 comes to Python as one of these; a NUL cannot be in an environment.
+# A byte of the environment that is not UTF-8 comes to Python as one of these; a NUL cannot be in an environment.
 # \x1c to \x1f are white space to Python and not to Go.
 _UNDECODABLE = st.integers(0xDC80, 0xDCFF).map(chr)
 TEXT = st.text(
@@ -109,7 +109,7 @@ _NAMES = sorted({part for path in KEYS for part in path if isinstance(part, str)
 
 
 def objects(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Json]:
-    """Give objects whose keys are often those that the plugin reads."""
+    """Return objects whose keys are often those that the plugin reads."""
     return st.dictionaries(st.sampled_from(_NAMES) | TEXT, values, max_size=4)
 
 
@@ -120,7 +120,7 @@ _EVERYBODYS: list[Path] = [("cniVersion",), ("name",), ("type",), ("ipam",), ("u
 
 
 def recased(name: str) -> st.SearchStrategy[str]:
-    """Give a key in another case, as Go programs may write it."""
+    """Return a key in another case, as Go programs may write it."""
     return st.sampled_from([name.upper(), name.lower(), name.title(), name.swapcase()])
 
 
@@ -129,7 +129,7 @@ SPECIAL_NAMES = ["eth%d", "%d", "%", "a%%d", "%s", "lo", "all", "default", "eth\
 
 
 def environments(command: st.SearchStrategy[str], netns: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, str]]:
-    """Give environments with good, bad, empty and missing variables."""
+    """Return environments with good, bad, empty and missing variables."""
     return st.fixed_dictionaries(
         {"CNI_COMMAND": command, "CNI_NETNS": netns},
         optional={
@@ -159,7 +159,7 @@ ARGUMENTS = st.lists(SEGMENT | TEXT, max_size=4).map(";".join)
 
 @st.composite
 def damaged(draw: st.DrawFn, conf: Json) -> Json:
-    """Give a configuration with up to three of its keys, or unknown ones, replaced, renamed or taken away."""
+    """Return a configuration with up to three of its keys, or unknown ones, replaced, renamed or taken away."""
     new: Json = json.loads(json.dumps(conf))
     for _ in range(draw(st.integers(1, 3))):
         path = draw(st.sampled_from(_EVERYBODYS) | st.sampled_from([*KEYS]))
@@ -175,14 +175,14 @@ def damaged(draw: st.DrawFn, conf: Json) -> Json:
 
 
 def rename(conf: Json, name: str, other: str) -> None:
-    """Give a key another name, keeping its place."""
+    """Return a key another name, keeping its place."""
     items = [(other if key == name else key, value) for key, value in conf.items()]
     conf.clear()
     conf.update(items)
 
 
 def put(conf: Any, path: Path, value: object) -> Any:  # noqa: ANN401 -- any JSON value
-    """Give a copy with the value at the path; what is not there on the way is made."""
+    """Return a copy with the value at the path; what is not there on the way is made."""
     if not path:
         return value
     step, rest = path[0], path[1:]
@@ -194,7 +194,7 @@ def put(conf: Any, path: Path, value: object) -> Any:  # noqa: ANN401 -- any JSO
 
 
 def documents(conf: Json) -> st.SearchStrategy[bytes]:
-    """Give standard inputs: damaged configurations, whole or cut off, other JSON, and no JSON at all."""
+    """Return standard inputs: damaged configurations, whole or cut off, other JSON, and no JSON at all."""
     encoded = damaged(conf).map(lambda document: json.dumps(document).encode())
     cut = st.tuples(encoded, st.integers(0, 300)).map(lambda pair: pair[0][: pair[1]])
     other = VALUES.map(lambda value: json.dumps(value).encode())

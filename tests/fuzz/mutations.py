@@ -42,7 +42,7 @@ ABRUPT = [b"1e999", b"NaN", b"9" * 5000, b"[" * 2000, b'{"a":' * 800, b"\xff", b
 
 
 def mutate(data: bytes, seed: int, bytewise: Bytes) -> bytes:
-    """Give another case near this one; the same seed gives the same, as far as `bytewise` does."""
+    """Return another case near this one; the same seed gives the same, as far as `bytewise` does."""
     rng, case = Random(seed), Case.unpack(data)
     for _ in range(rng.choice([1, 1, 2, 4])):
         case = rng.choice(_STEPS)(case, rng, bytewise)
@@ -83,7 +83,7 @@ def _value(case: Case, rng: Random, bytewise: Bytes) -> Case:
 
 
 def _places(value: Any) -> list[Place]:  # noqa: ANN401 -- any JSON value
-    """Give all the places of a document, without recursion: it may be deep."""
+    """Return all the places of a document, without recursion: it may be deep."""
     found: list[Place] = []
     waiting = [value]
     while waiting:

@@ -27,7 +27,7 @@ _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 
 
 def judge(verb: str, exit_code: int, stdout: bytes) -> Json:
-    """Demand that an answer is one of those that the verb may give; give its document, empty when there is none."""
+    """Demand that an answer is one of those that the verb may return; return its document, or an empty one."""
     said = stdout[:600]
     assert exit_code in {0, 1}, (exit_code, said)
     assert stdout.isascii(), said
@@ -58,16 +58,16 @@ def _judge_error(verb: str, error: Json) -> None:
 
 
 def strict(text: bytes | str) -> Any:  # noqa: ANN401 -- any JSON value
-    """Read JSON as everybody else does: Python's NaN and Infinity are none."""
+    """Read strict JSON, without Python's NaN and Infinity."""
     return json.loads(text, parse_constant=_refuse)
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def first_mistake(environ: Mapping[str, str], stdin: bytes) -> int | None:
-    """Give the code of the first mistake in the order of the Go library; None when it is later than the version."""
+    """Return the code of the first mistake in the order of the Go library; None when it is later than the version."""
     verb = environ.get("CNI_COMMAND", "")
     if _environment_is_wrong(verb, environ):
         return 4

@@ -42,7 +42,7 @@ class World:
         self.pod = _sandbox()
 
     def place(self, case: Case) -> Case:
-        """Give the case with this world's sandbox and state directory."""
+        """Return the case with this world's sandbox and state directory."""
         return case.placed(self.pod, str(self.state))
 
     def assert_empty(self) -> None:
@@ -53,7 +53,7 @@ class World:
 
 
 def _sandbox() -> str:
-    """Give the path of a namespace that lives as long as this process, in the hands of a thread."""
+    """Return the path of a namespace that lives as long as this process, in the hands of a thread."""
     ready = threading.Event()
     found: list[str] = []
 

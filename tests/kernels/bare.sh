@@ -1,4 +1,4 @@
-# What a node does that has a kernel, busybox and the plugin: one pod comes and goes. Each step is told as a line of JSON.
+# On a node with a kernel, busybox and the plugin only, one pod is added and removed. Each step prints a line of JSON.
 tell() { echo "$1" > /dev/ttyS1; }
 
 call() { # VERB DOCUMENT: the plugin's exit code and what it said, in $said

@@ -36,13 +36,13 @@ def _is_chosen(item: pytest.Item, chosen: list[str]) -> bool:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Tell how a test came out: of one that passed that is its call, of others whatever failed or was skipped."""
+    """Print how a test ended: its call if it passed, otherwise the phase that failed or was skipped."""
     if report.when == "call" or report.outcome != "passed":
         _tell(test=report.nodeid, outcome=report.outcome, text=report.longreprtext, seconds=round(report.duration, 1))
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
-    """Tell what could not be read."""
+    """Print what could not be read."""
     if report.failed:
         _tell(test=report.nodeid, outcome=report.outcome, text=report.longreprtext)
 

@@ -1,6 +1,6 @@
 """Which tests of the netns tier are run on every kernel, and in which shapes of the plugin.
 
-In an emulated machine Python is fifty times as slow. So most stories are told by the engine inside the test's process,
+In an emulated machine Python is fifty times as slow. So most stories run with the engine inside the test's process,
 which asks the kernel the same; what ships, the launcher and the agent, has those of a pod's whole life.
 """
 
@@ -27,25 +27,25 @@ STORIES: dict[str, tuple[str, ...]] = {
     "test_reach.py::test_internet_does_not_reach_a_pod": _ENGINE,
     "test_reach.py::test_large_transfer_over_a_narrow_path": _ENGINE,
     "test_reach.py::test_first_packet_while_namespaces_go_away": _ENGINE,
-    "test_closed.py::test_closed_before_during_and_after": _BOTH,
-    "test_closed.py::test_next_add_closes_again": _ENGINE,
-    "test_closed.py::test_friends_reach_pods": _ENGINE,
-    "test_closed.py::test_pod_cannot_send_under_a_strange_address": _ENGINE,
-    "test_replay.py::test_a_default_route_is_replayed_without_flags": _ENGINE,
-    "test_replay.py::test_interfaces_come_and_go": _ENGINE,
-    "test_services.py::test_who_reaches_a_pod_of_this_node": _ENGINE,
+    "test_closed.py::test_pod_is_closed_before_during_and_after_its_life": _BOTH,
+    "test_closed.py::test_next_add_restores_a_damaged_firewall": _ENGINE,
+    "test_closed.py::test_trusted_prefixes_reach_pods": _ENGINE,
+    "test_closed.py::test_pod_cannot_send_from_a_foreign_address": _ENGINE,
+    "test_replay.py::test_default_route_can_be_replayed_without_flags": _ENGINE,
+    "test_replay.py::test_interfaces_of_a_pod_come_and_go": _ENGINE,
+    "test_services.py::test_nodeport_is_open_and_clusterip_closed_on_this_node": _ENGINE,
     "test_node.py::test_advertised_default_route_survives_forwarding": _ENGINE,
-    "test_node.py::test_later_advertisements_count_too": _ENGINE,
-    "test_node.py::test_pod_with_ipv6_switched_off": _ENGINE,
+    "test_node.py::test_forwarding_node_still_follows_its_router": _ENGINE,
+    "test_node.py::test_pod_with_ipv6_disabled_gets_ipv6": _ENGINE,
     "test_node.py::test_host_end_has_no_address_but_the_gateways": _ENGINE,
-    "test_node.py::test_whole_prefixes_are_unreachable": _ENGINE,
+    "test_node.py::test_discard_route_covers_each_prefix": _ENGINE,
     "test_kernel.py::test_each_end_has_one_queue": _ENGINE,
     "test_kernel.py::test_ends_have_different_indexes": _ENGINE,
     "test_kernel.py::test_next_holder_of_an_address_inherits_no_connection": _ENGINE,
     "test_foreign.py::test_interface_name_taken_in_the_pod": _ENGINE,
     "test_foreign.py::test_foreign_route_to_a_requested_address": _ENGINE,
     "test_disk.py::test_damaged_store_is_read_back_from_the_kernel": _ENGINE,
-    "test_collect.py::test_collected_node_is_clean": _ENGINE,
+    "test_collect.py::test_gc_of_everything_leaves_a_clean_node": _ENGINE,
     "test_storm.py::test_many_pods_at_once": ("served",),
 }
 

@@ -44,18 +44,18 @@ class Cluster:
         return self.sandbox.run(command, stdin=stdin, environ=self._environ, check=check)
 
     def with_token(self, token: str, *words: str) -> str:
-        """Run kubectl as whoever a token is for, and give what it prints."""
+        """Run kubectl with a token, and return what it prints."""
         server = self.kubectl("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
         who = ["--kubeconfig=/dev/null", f"--server={server}", "--insecure-skip-tls-verify", f"--token={token}"]
         return self.sandbox.run(["kubectl", *who, *words], environ=self._environ)
 
     def get(self, *words: str) -> dict[str, Any]:
-        """Give what `kubectl get` shows, as a document."""
+        """Return what `kubectl get` shows, as a document."""
         found: dict[str, Any] = json.loads(self.kubectl("get", *words, "-o", "json"))
         return found
 
     def items(self, *words: str) -> list[dict[str, Any]]:
-        """Give the objects of a list."""
+        """Return the objects of a list."""
         found: list[dict[str, Any]] = self.get(*words)["items"]
         return found
 

@@ -14,7 +14,7 @@ _WASTE = ("doc", "info", "locale", "man")
 
 
 def sources() -> list[Path]:
-    """Give the file that names this machine's package archives, if it has one."""
+    """Return the file that names this machine's package archives, if it has one."""
     return [path for path in map(Path, _SOURCES) if path.exists()][:1]
 
 

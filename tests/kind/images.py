@@ -16,7 +16,7 @@ _BUSYBOX = ("cat", "grep", "id", "ip", "ls", "ping", "ps", "sleep", "sh", "wget"
 
 
 def of_kubernetes(tools: Path, root: Path, version: str) -> Iterator[Image]:
-    """Give them all under the names that kubeadm of this version asks for; `root` is a Debian system."""
+    """Yield them all under the names that kubeadm of this version asks for; `root` is a Debian system."""
     for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler"):
         yield Image([f"registry.k8s.io/{name}:{version}"], {f"/usr/local/bin/{name}": tools / name})
     yield Image(
@@ -38,7 +38,7 @@ def of_kubernetes(tools: Path, root: Path, version: str) -> Iterator[Image]:
 
 
 def _network_programs(root: Path) -> dict[str, Path]:
-    """Give what kube-proxy runs; the modules of xtables are loaded by name, and need libraries of their own."""
+    """Return what kube-proxy runs; the modules of xtables are loaded by name, and need libraries of their own."""
     modules = sorted((root / "usr/lib/x86_64-linux-gnu/xtables").glob("*.so"))
     inside = [f"/{path.relative_to(root)}" for path in modules]
     return with_libraries(root, [_XTABLES, "/usr/sbin/nft", "/usr/sbin/conntrack", "/usr/sbin/ipset", *inside])
@@ -49,7 +49,7 @@ def _shell(root: Path) -> dict[str, Path]:
 
 
 def with_libraries(root: Path, programs: Iterable[str]) -> dict[str, Path]:
-    """Give programs of a root, and all shared libraries that they need, by their paths in it."""
+    """Return programs of a root, and all shared libraries that they need, by their paths in it."""
     found: dict[str, Path] = {}
     waiting = [*programs]
     while waiting:

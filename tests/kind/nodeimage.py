@@ -77,7 +77,7 @@ address = "{state}/ttrpc"
 
 
 def ensure(tools: Path, cluster_tools: Path, cache: Path) -> Path:
-    """Give the compressed root of the node image, made if it is not there yet."""
+    """Return the compressed root of the node image, made if it is not there yet."""
     path = cache / f"node-{_key(tools, cluster_tools)}.tar.zst"
     if path.exists():
         return path

@@ -1,7 +1,7 @@
 """Our own image, from the Dockerfile that ships, where no registry has the base image that its FROM lines name.
 
 That base is then made with mmdebstrap and given the same name. What this machine needs to reach package archives is
-mounted while it builds, and is no part of the image.
+mounted while it builds, and is not part of the image.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _INPUTS = ("Dockerfile", "LICENSE", "Makefile", "requirements.txt", "tests/tools
 
 @functools.cache
 def ensure(cache: Path) -> Path:
-    """Give the image's archive, built if it is not there yet."""
+    """Return the image's archive, built if it is not there yet."""
     path = cache / f"image-{_key()}.tar"
     if path.exists():
         return path

@@ -54,7 +54,7 @@ mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
 umount /run/netns 2> /dev/null || true
 mount -t tmpfs tmpfs /run
 mkdir -p /run/netns /run/lock
-# nobody answers here, and whoever asks is to hear that at once
+# there is no server here, and clients are to learn that at once
 echo nameserver 127.0.0.1 > /run/resolv.conf
 mount --bind /run/resolv.conf /etc/resolv.conf
 # kind shows its nodes the kernel's modules, of which there may be none
@@ -141,7 +141,7 @@ class Sandbox:
         return done.stdout
 
     def entering(self, command: Sequence[str | Path], environ: Mapping[str, str] | None = None) -> list[str]:
-        """Give the command line that runs a command inside."""
+        """Return the command line that runs a command inside."""
         variables = {
             "HOME": f"{self.folder}/home",
             "KUBECONFIG": f"{self.folder}/kubeconfig",
@@ -170,7 +170,7 @@ class Sandbox:
         return _INSIDE.format(cgroups=cgroups, folder=self.folder, name=self.name)
 
     def _joining(self) -> list[str]:
-        """Give the beginning of a command line that is run in the sandbox's cgroups."""
+        """Return the beginning of a command line that is run in the sandbox's cgroups."""
         return joining(self._cgroups.roots)
 
 

@@ -55,16 +55,16 @@ class Agent:
             os.kill(pid, signal.SIGCONT)
 
     def is_stopped(self) -> bool:
-        """Tell whether one of its processes stands still."""
+        """Report whether one of its processes stands still."""
         return any(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T" for pid in self.pids)
 
     def memory(self) -> int:
-        """Give its memory in KiB: what is shared between its processes, and with others, counts in parts (PSS)."""
+        """Return its memory in KiB: what is shared between its processes, and with others, counts in parts (PSS)."""
         rolls = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids)
         return sum(int(roll.partition("\nPss:")[2].split()[0]) for roll in rolls)
 
     def own_memory(self) -> int:
-        """Give what it has for itself in KiB, whatever it shares with whom."""
+        """Return what it has for itself in KiB, whatever it shares with whom."""
         rolls = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids)
         return sum(int(roll.partition("\nPrivate_Dirty:")[2].split()[0]) for roll in rolls)
 
@@ -117,7 +117,7 @@ class Agent:
 
 
 def _lives(pid: int) -> bool:
-    """Tell whether a process is there and more than a zombie, with all its threads: they hold its files to the last."""
+    """Report whether a process exists and is not a zombie, with all its threads, which keep its files to the last."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         return state not in "ZX" or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1

@@ -55,7 +55,7 @@ class Sniffer:
             sniffing.close()
 
     def packets(self, *, quiet: float = 0.2) -> list[Packet]:
-        """Give what has arrived, until nothing comes for `quiet` seconds, 3 seconds at most."""
+        """Return what has arrived, until nothing comes for `quiet` seconds, 3 seconds at most."""
         found = []
         deadline = time.monotonic() + 3
         while time.monotonic() < deadline and (ready := select.select(self._sockets, [], [], quiet)[0]):
@@ -90,7 +90,7 @@ class Attacker:
         self.close()
 
     def close(self) -> None:
-        """Give up."""
+        """Return up."""
         self._sniffer.close()
         for opened in (*self._raw.values(), *self._udp.values()):
             opened.close()
@@ -106,7 +106,7 @@ class Attacker:
                     self._udp[family_of(target)].sendto(b"?", (target, port))
 
     def answers(self, *targets: str) -> list[Packet]:
-        """Give every TCP or UDP packet that came from these addresses, or any, since the last time."""
+        """Return every TCP or UDP packet that came from these addresses, or any, since the last time."""
         wanted = {str(ipaddress.ip_address(target)) for target in targets}
         came = [p for p in self._sniffer.packets() if p.protocol in (socket.IPPROTO_TCP, socket.IPPROTO_UDP)]
         return [packet for packet in came if not wanted or packet.source in wanted]

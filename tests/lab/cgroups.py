@@ -26,7 +26,7 @@ class Hierarchy:
 
     @property
     def is_unified(self) -> bool:
-        """Tell whether it is the one of version 2."""
+        """Report whether it is the one of version 2."""
         return self.fstype == "cgroup2"
 
     @property
@@ -126,7 +126,7 @@ class Cgroups:
 
 
 def joining(files: Sequence[Path], command: Sequence[str] = ()) -> list[str]:
-    """Give a command line, or its beginning, that enters cgroups by these files and then becomes the command."""
+    """Return a command line, or its beginning, that enters cgroups by these files and then becomes the command."""
     groups = " ".join(shlex.quote(str(file)) for file in files)
     return ["sh", "-ec", f'for group in {groups}; do echo $$ > $group; done; exec "$@"', "sh", *command]
 

@@ -72,7 +72,7 @@ def _seen(what: str, client: Namespace, target: str, expected: str) -> Iterator[
 
 
 def show(rig: Rig) -> bool:
-    """Tell the whole story; give whether all of it went as it should."""
+    """Run the whole demonstration; return whether all of it went as it should."""
     times: list[float] = []
     rig.detach(attach(rig, times))  # the first pod of a node brings what stays: firewall, forwarding, prefix routes
     before = snapshot.take(rig.host)

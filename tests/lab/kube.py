@@ -57,7 +57,7 @@ class FakeApi:
         self._tell("", {"type": "END"})
 
     def put(self, path: str, document: Document) -> None:
-        """Make an object, or change it, and tell who watches."""
+        """Make an object, or change it, and notify the watches."""
         with self._lock:
             name, self.version = document["metadata"]["name"], self.version + 1
             document["metadata"]["resourceVersion"] = str(self.version)
@@ -66,7 +66,7 @@ class FakeApi:
             self._happen(path, {"type": kind, "object": document})
 
     def remove(self, path: str, name: str) -> None:
-        """Delete an object, and tell who watches."""
+        """Delete an object, and notify the watches."""
         with self._lock:
             self.version += 1
             gone = self.objects[path].pop(name)
@@ -93,7 +93,7 @@ class FakeApi:
                 events.put(event)
 
     def listed(self, path: str, query: dict[str, str]) -> Document:
-        """Give a page of a list."""
+        """Return a page of a list."""
         with self._lock:
             name = query.get("fieldSelector", "").removeprefix("metadata.name=")
             found = [one for key, one in sorted(self.objects[path].items()) if not name or key == name]
@@ -200,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 def _patch_taints(document: Document, operations: list[Document]) -> None:

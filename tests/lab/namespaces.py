@@ -57,7 +57,7 @@ def _prepare_directory() -> None:
 
 
 def unique_name() -> str:
-    """Give the beginning of the names of one test's namespaces; the number is this process's."""
+    """Return the beginning of the names of one test's namespaces; the number is this process's."""
     return f"s80t-{os.getpid()}-{secrets.token_hex(3)}"
 
 
@@ -87,7 +87,7 @@ class Namespace:
         return DIRECTORY / self.name
 
     def delete(self) -> None:
-        """Remove the name; the namespace ends with its last user. Repeating it is no error."""
+        """Remove the name; the namespace ends with its last user. Repeating it is fine."""
         with contextlib.suppress(OSError):
             _call("umount2", str(self.path).encode(), MNT_DETACH)
         self.path.unlink(missing_ok=True)
@@ -133,11 +133,11 @@ class Namespace:
         return self.command("nft", "-f", "-", stdin=script)
 
     def has_link(self, name: str) -> bool:
-        """Tell whether a link of this name is there."""
+        """Report whether a link of this name is there."""
         return any(name == link["ifname"] for link in self.query("link show"))
 
     def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
-        """Open a socket that stays in this namespace whoever uses it."""
+        """Open a socket that stays in this namespace in any process."""
         return self.run(socket.socket, family, kind, protocol)
 
     def sysctl(self, key: str, value: str | int | None = None) -> str:

@@ -179,7 +179,7 @@ class Served(Frozen):
 
 
 def reap(conf: Json) -> int:
-    """Delete what was put aside, as a GC of the engine does; tell how many links that were."""
+    """Delete deferred links, as a GC of the engine does; return their number."""
     from slash80.host import context, removal  # noqa: PLC0415 - the laboratory works without the plugin
     from slash80.settings.network import RemovalConf, parse  # noqa: PLC0415 - the same
 

@@ -21,7 +21,7 @@ _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
 def family_of(address: str) -> socket.AddressFamily:
-    """Tell the family of a literal address."""
+    """Return the family of a literal address."""
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 

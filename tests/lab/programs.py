@@ -1,4 +1,4 @@
-"""Running other programs, for all that is built, tested and measured here: one that fails is told in its own words."""
+"""Running other programs, for all that is built, tested and measured here; a failure is reported with its output."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from lab.waiting import PATIENCE
 
 
 def configuration(node: Node, state_dir: Path, **changes: object) -> Json:
-    """Give the configuration of a node, changed as `changed` does it."""
+    """Return the configuration of a node, changed as `changed` does it."""
     conf: Json = {
         "cniVersion": "1.0.0",
         "name": "slash80",
@@ -27,7 +27,7 @@ def configuration(node: Node, state_dir: Path, **changes: object) -> Json:
 
 
 def changed(conf: Json, **changes: object) -> Json:
-    """Give a copy with these keys replaced; objects are merged one level deep, None removes a key."""
+    """Return a copy with these keys replaced; objects are merged one level deep, None removes a key."""
     new = dict(conf)
     for key, value in changes.items():
         new[key] = {**conf.get(key, {}), **value} if isinstance(value, dict) else value
@@ -35,7 +35,7 @@ def changed(conf: Json, **changes: object) -> Json:
 
 
 def requesting(conf: Json, *addresses: str) -> Json:
-    """Give a copy that asks for these addresses through the `ips` capability."""
+    """Return a copy that asks for these addresses through the `ips` capability."""
     return changed(conf, runtimeConfig={"ips": list(addresses)})
 
 
@@ -88,12 +88,12 @@ class Rig:
         return self.node.namespace
 
     def on(self, node: Node) -> "Rig":
-        """Give a rig on another node of the same site, with a state of its own."""
+        """Return a rig on another node of the same site, with a state of its own."""
         state_dir = self.state_dir.with_name(f"state{node.number}")
         return Rig(self.site, node, replace(self.plugin, host=node.namespace), configuration(node, state_dir))
 
     def having(self, **changes: object) -> "Rig":
-        """Give the same rig with a changed configuration, as `changed` does it."""
+        """Return the same rig with a changed configuration, as `changed` does it."""
         return replace(self, conf=changed(self.conf, **changes))
 
     @property

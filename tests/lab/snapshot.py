@@ -64,12 +64,12 @@ def take(namespace: Namespace, *, sysctls: bool = True) -> Snapshot:
 
 
 def difference(before: Snapshot, after: Snapshot) -> list[str]:
-    """Give what is gone (-) and what is new (+); an empty list means that nothing changed."""
+    """Return what is gone (-) and what is new (+); an empty list means that nothing changed."""
     return [f"- {line}" for line in sorted(before - after)] + [f"+ {line}" for line in sorted(after - before)]
 
 
 def ruleset(namespace: Namespace) -> str:
-    """Give the nft ruleset without counters, and without the elements of sets that packets fill."""
+    """Return the nft ruleset without counters, and without the elements of sets that packets fill."""
     text = namespace.command("nft", "-s", "list", "ruleset")
     sets = re.compile(r"^\t(?:set|map) [^{]*\{\n(?:\t\t.*\n|\t\t\t.*\n)*?\t\}\n", re.MULTILINE)
     return sets.sub(_without_dynamic_elements, text)
@@ -101,7 +101,7 @@ def _static_neighbours(namespace: Namespace) -> Iterable[Mapping[str, Any]]:
 
 
 def _rules(namespace: Namespace) -> Iterable[str]:
-    """Give each rule with the table and chain it stands in, numbered, so that order and repetition count."""
+    """Yield each rule with the table and chain it stands in, numbered, so that order and repetition count."""
     table = chain = ""
     for number, line in enumerate(ruleset(namespace).splitlines()):
         if line.startswith("table"):

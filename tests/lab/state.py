@@ -16,12 +16,12 @@ def living(state_dir: Path) -> int:
 
 
 def held_addresses(state_dir: Path) -> int:
-    """Count the addresses that somebody holds."""
+    """Count the addresses that are held."""
     return _count(state_dir, "address WHERE holder IS NOT NULL")
 
 
 def early_reuse(state_dir: Path) -> int:
-    """Tell how many addresses were given before they had rested as long as they should."""
+    """Return how many addresses were reused before their cooldown."""
     with contextlib.closing(sqlite3.connect(f"file:{state_dir / 'state.db'}?mode=ro", uri=True)) as database:
         (count,) = database.execute("SELECT value FROM setting WHERE name = 'early_reuse'").fetchone()
         return int(count)

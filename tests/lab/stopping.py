@@ -46,6 +46,6 @@ def stopped(rig: Rig, verb: str, pod: Namespace, moment: Failpoint) -> Iterator[
 
 
 def is_waited_for(lock: Path) -> bool:
-    """Tell whether somebody waits for a lock on that file."""
+    """Report whether a process waits for a lock on that file."""
     waiting = [line for line in Path("/proc/locks").read_text().splitlines() if "->" in line]
     return any(f":{lock.stat().st_ino} " in line for line in waiting)

@@ -61,11 +61,11 @@ class Node:
         return f"10.80.{self.number}.0/24"
 
     def pod6(self, suffix: str) -> str:
-        """Give an address of the node's prefix, for requests by address."""
+        """Return an address of the node's prefix, for requests by address."""
         return self.prefix6.removesuffix("::/80") + "::" + suffix
 
     def pod4(self, suffix: int) -> str:
-        """Give an address of the node's IPv4 range, for requests by address."""
+        """Return an address of the node's IPv4 range, for requests by address."""
         return f"10.80.{self.number}.{suffix}"
 
 
@@ -118,7 +118,7 @@ class Site:
         return self._namespace(f"pod{self._pods}")
 
     def close(self) -> None:
-        """Remove every namespace of this site; repeating it is no error."""
+        """Remove every namespace of this site; repeating it is fine."""
         while self._namespaces:
             self._namespaces.pop().delete()
 
@@ -189,6 +189,6 @@ def _cables_up(namespace: Namespace) -> bool:
 
 
 def _address(namespace: Namespace, link: str, *addresses: str) -> None:
-    """Give a link its addresses and raise it."""
+    """Return a link its addresses and raise it."""
     lines = [f"addr add {address} dev {link}" + (" nodad" if ":" in address else "") for address in addresses]
     namespace.ip(*lines, f"link set {link} up")

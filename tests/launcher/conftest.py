@@ -20,7 +20,7 @@ def build(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def launcher(build: Path, tmp_path: Path) -> Launcher:
-    """Give a launcher with neither agent nor engine."""
+    """Return a launcher with neither agent nor engine."""
     program = tmp_path / "bin/slash80"
     program.parent.mkdir()
     shutil.copy(build, program)

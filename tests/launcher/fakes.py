@@ -43,7 +43,7 @@ class Call:
 
 
 def receive(connection: socket.socket, call: Call, size: int = 1 << 16) -> bool:
-    """Receive once; tell whether there may be more."""
+    """Receive once; return whether there may be more."""
     data, messages, _, _ = connection.recvmsg(size, 64)
     for _, _, raw in messages:
         call.descriptors += array.array("i", raw)
@@ -52,7 +52,7 @@ def receive(connection: socket.socket, call: Call, size: int = 1 << 16) -> bool:
 
 
 def answering(answer: bytes, *, early: bool = False) -> Behaviour:
-    """Give an agent that takes the whole request, or nothing of it, and answers with these bytes."""
+    """Return an agent that takes the whole request, or nothing of it, and answers with these bytes."""
 
     def behave(connection: socket.socket, call: Call) -> None:
         while not early and receive(connection, call):
@@ -64,7 +64,7 @@ def answering(answer: bytes, *, early: bool = False) -> Behaviour:
 
 @contextmanager
 def agent(path: Path, behave: Behaviour) -> Iterator[list[Call]]:
-    """Listen at the path and behave to whoever comes; the block gets the calls."""
+    """Listen at the path and behave that way to each caller; the block gets the calls."""
     calls: list[Call] = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, reachable(path) as address:
         listener.bind(address)
@@ -97,7 +97,7 @@ def agent(path: Path, behave: Behaviour) -> Iterator[list[Call]]:
 
 @contextmanager
 def reachable(path: Path) -> Iterator[str]:
-    """Give the path in a form that fits into a socket's address, however long it is."""
+    """Yield the path in a form that fits into a socket's address, however long it is."""
     folder = os.open(path.parent, os.O_PATH)
     try:
         yield f"/proc/self/fd/{folder}/{path.name}"
@@ -118,7 +118,7 @@ class Launcher:
         return self.state_dir / ipc.SOCKET_NAME
 
     def conf(self, **changes: object) -> dict[str, object]:
-        """Give a configuration that names the state directory."""
+        """Return a configuration that names the state directory."""
         return {"cniVersion": "1.0.0", "name": "net", "type": "slash80", "stateDir": str(self.state_dir), **changes}
 
     def run(

@@ -121,7 +121,7 @@ def test_a_policy_that_keeps_from_the_agent_is_told(launcher: Launcher) -> None:
 
 
 def notes(state_dir: Path) -> list[Path]:
-    """Give the notes that are there."""
+    """Return the notes that are there."""
     return list((state_dir / ipc.NOTES).iterdir())
 
 

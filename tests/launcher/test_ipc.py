@@ -50,7 +50,7 @@ def test_the_agent_gets_the_whole_call(launcher: Launcher) -> None:
     ],
 )
 def test_the_namespace_goes_along_where_there_is_one(launcher: Launcher, verb: str, netns: str, count: int) -> None:
-    """A removal comes through without it, and what is none is not even opened."""
+    """A DEL passes without a namespace, and a path that is not one is not opened."""
     environ = {**ENVIRON, "CNI_COMMAND": verb, "CNI_NETNS": netns}
     text = RESULT if verb == "ADD" else b""
     with agent(launcher.socket, answering(ipc.answer(0, text))) as calls:
@@ -189,7 +189,7 @@ def test_a_hung_agent_is_given_up(launcher: Launcher) -> None:
 
 
 def test_a_full_backlog_is_waited_for_in_bounds(launcher: Launcher) -> None:
-    """Nobody accepts, and there is no more room to wait in: not the engine's turn, since the agent is there."""
+    """If the backlog is full the engine is not run, since an agent exists."""
     launcher.have_engine(ENGINE_RAN)
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as other:
         with reachable(launcher.socket) as address:

@@ -107,7 +107,7 @@ def test_a_note_is_readable_for_root_whatever_the_file_mode_mask(launcher: Launc
 
 
 def test_ignored_and_blocked_signals_change_nothing(launcher: Launcher) -> None:
-    """They are inherited from whoever starts it."""
+    """They are inherited from the program that starts the launcher."""
     every = set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}
 
     def deafen() -> None:

@@ -1,6 +1,6 @@
 """`make mutants`: put random small faults into the source, one at a time, and see whether a test fails for each.
 
-Those that no test noticed are printed, with what ran in vain; the source of this tree is not touched.
+Those that no test noticed are printed, with the tests that ran; the source of this tree is not touched.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Verdict:
     reaching: int = 0
 
     def sentence(self) -> str:
-        """Say it, in one line or, for one that survived, in several."""
+        """Return the verdict in one line, or in several for one that survived."""
         place = f"{self.mutation.path}:{self.mutation.first}: {self.mutation.operator}"
         if self.killed_by:
             return f"killed    {place}: {self.killed_by}"

@@ -102,7 +102,7 @@ def mutations(path: str, text: str) -> list[Mutation]:
 
 
 def _found(tree: ast.AST, name: str = "", *, code: bool = False) -> Iterator[tuple[_Where, str, str, tuple[str, bool]]]:
-    """Give each node that can be changed, with the operator's name, the new text and where it stands.
+    """Yield each node that can be changed, with the operator's name, the new text and where it stands.
 
     What stands outside of the `code` of any function is run when the module is imported: a statement that is dropped
     there shows at once, and says nothing about the tests.
@@ -116,7 +116,7 @@ def _found(tree: ast.AST, name: str = "", *, code: bool = False) -> Iterator[tup
 
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:
-    """Give the parts of a node that may be changed."""
+    """Yield the parts of a node that may be changed."""
     if isinstance(node, ast.JoinedStr | ast.Import | ast.ImportFrom):
         return
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -134,7 +134,7 @@ def _is_docstring(node: ast.AST) -> bool:
 
 
 def _part(node: ast.AST) -> Iterator[tuple[str, _Where, str]]:
-    """Give the changes of a node that is no statement: the operator's name, what is replaced, and by what."""
+    """Yield the changes of a node that is not a statement: the operator's name, what is replaced, and by what."""
     yield from _condition(node)
     match node:
         case ast.With():

@@ -66,7 +66,7 @@ class Reach:
 
 
 def _reached(test: Traced, path: str, lines: set[int] | None) -> bool:
-    """Tell whether a test ran one of these lines of a file, or any of it."""
+    """Report whether a test ran one of these lines of a file, or any of it."""
     ran = test.lines.get(path, set())
     return bool(ran if lines is None else ran & lines)
 

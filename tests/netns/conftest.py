@@ -49,7 +49,7 @@ def shape(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def make_rig(shape: str, tmp_path: Path) -> Iterator[MakeRig]:
-    """Give a function that builds a site from `Site`'s arguments with the plugin on it."""
+    """Provide a function that builds a site from `Site`'s arguments with the plugin on it."""
     with ExitStack() as stack:
 
         def make(**site: Any) -> Rig:  # noqa: ANN401 - handed on to Site as they are
@@ -88,14 +88,14 @@ def attacker(routed: Rig) -> Iterator[Attacker]:
 
 
 def plugin_of(shape: str, host: Namespace) -> Plugin:
-    """Give the plugin in one shape; the frozen ones are what is laid out below $SLASH80_ROOT."""
+    """Return the plugin in one shape; the frozen ones are what is laid out below $SLASH80_ROOT."""
     if shape == "inprocess":
         return InProcess(host)
     return Served(host, root=root()) if shape == "served" else Frozen(host, root=root())
 
 
 def root() -> Path:
-    """Give the folder below which the plugin is laid out."""
+    """Return the folder below which the plugin is laid out."""
     if found := os.environ.get("SLASH80_ROOT"):
         return Path(found)
     if "MAKELEVEL" in os.environ:

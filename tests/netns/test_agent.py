@@ -38,7 +38,7 @@ def shape() -> str:
 
 @pytest.fixture
 def node(make_rig: MakeRig) -> Iterator[Rig]:
-    """Give a node that has had a pod before, and see that the test leaves it exactly as it was."""
+    """Provide a node that has had a pod before, and see that the test leaves it exactly as it was."""
     rig = make_rig()
     rig.cycle()
     before = snapshot.take(rig.host)
@@ -50,7 +50,7 @@ def node(make_rig: MakeRig) -> Iterator[Rig]:
 
 @pytest.fixture
 def agent(node: Rig) -> Iterator[Agent]:
-    """Give the node's agent, not started; whatever becomes of the test, it does not outlive it."""
+    """Provide the node's agent, not started; whatever becomes of the test, it does not outlive it."""
     agent = Agent(node.host, root(), node.state_dir)
     yield agent
     agent.end()
@@ -70,7 +70,7 @@ def add_again(rig: Rig, pod: Namespace) -> None:
 
 
 def listed(rig: Rig) -> list[dict[str, object]]:
-    """Give what `slash80 attachments` shows."""
+    """Return what `slash80 attachments` shows."""
     program = root() / "opt/cni/bin/slash80"
     words: list[str | Path] = [program, "attachments", "-o", "json", "--state-dir", rig.state_dir]
     found: list[dict[str, object]] = json.loads(programs.run(words))
@@ -80,10 +80,10 @@ def listed(rig: Rig) -> list[dict[str, object]]:
 @pytest.mark.parametrize("restarted", [True, False])
 @pytest.mark.parametrize("then", [delete, add_again])
 @pytest.mark.parametrize("moment", ADDING)
-def test_the_agent_is_killed_in_an_add(
+def test_agent_killed_in_an_add(
     node: Rig, agent: Agent, *, moment: Failpoint, then: Callable[[Rig, Namespace], None], restarted: bool
 ) -> None:
-    """The caller is told to try again; whoever goes on, the next agent or the engine, mends it."""
+    """The caller is told to try again, and the next agent or the engine cleans up and succeeds."""
     pod = node.site.pod()
     agent.start(SLASH80_FAILPOINT=f"{moment}:KILL")
     outcome = node.plugin.call("ADD", node.conf, netns=pod)
@@ -98,10 +98,10 @@ def test_the_agent_is_killed_in_an_add(
 @pytest.mark.parametrize("restarted", [True, False])
 @pytest.mark.parametrize("then", [delete, add_again])
 @pytest.mark.parametrize("moment", REMOVING)
-def test_the_agent_is_killed_in_a_removal(
+def test_agent_killed_in_a_del(
     node: Rig, agent: Agent, *, moment: Failpoint, then: Callable[[Rig, Namespace], None], restarted: bool
 ) -> None:
-    """The caller is told to try again; a removal that had come far stays one."""
+    """The caller is told to try again, and a DEL that had got far is finished."""
     attachment = node.attach()
     agent.start(SLASH80_FAILPOINT=f"{moment}:KILL")
     outcome = node.plugin.call("DEL", node.conf, netns=attachment.pod)
@@ -118,8 +118,8 @@ def test_the_agent_is_killed_in_a_removal(
     [*(("ADD", moment) for moment in ADDING), *(("DEL", moment) for moment in REMOVING)],
 )
 @pytest.mark.parametrize("both", [False, True])
-def test_the_launcher_is_killed(node: Rig, agent: Agent, *, moment: Failpoint, verb: str, both: bool) -> None:
-    """An ADD that nobody hears of is taken back, a removal is finished; if the agent is killed too, by the next DEL."""
+def test_launcher_killed_in_a_call(node: Rig, agent: Agent, *, moment: Failpoint, verb: str, both: bool) -> None:
+    """An ADD without a caller is rolled back, a DEL is finished; if the agent is killed too, by the next DEL."""
     pod = node.attach().pod if verb == "DEL" else node.site.pod()
     agent.start(SLASH80_FAILPOINT=f"{moment}:STOP")
     with agent.running():
@@ -151,8 +151,8 @@ def test_the_launcher_is_killed(node: Rig, agent: Agent, *, moment: Failpoint, v
     delete(node, pod)
 
 
-def test_the_agent_is_killed_with_fifty_calls_in_flight(node: Rig, agent: Agent) -> None:
-    """After its restart and the runtime's retries every pod has its own addresses, and can be removed."""
+def test_agent_killed_with_fifty_calls_in_flight(node: Rig, agent: Agent) -> None:
+    """After its restart and the runtime's retries every pod has its own addresses and can be removed."""
     pods = [node.site.pod() for _ in range(50)]
     rig = node.having(cniVersion="1.1.0")
     with agent, ThreadPoolExecutor(50) as pool:
@@ -178,8 +178,8 @@ def test_the_agent_is_killed_with_fifty_calls_in_flight(node: Rig, agent: Agent)
         list(pool.map(rig.detach, attachments))
 
 
-def test_a_stopping_agent_finishes_what_has_come(node: Rig, agent: Agent) -> None:
-    """No call fails while agents come and go: each is answered by one of them, or by the engine."""
+def test_calls_succeed_while_agents_stop_and_start(node: Rig, agent: Agent) -> None:
+    """Each call is answered by one of the agents or by the engine, and none fails."""
     pods = [node.site.pod() for _ in range(24)]
     with agent, ThreadPoolExecutor(12) as pool:
         calls = [pool.submit(lambda pod=pod: node.detach(node.attach(pod))) for pod in pods]  # type: ignore[misc]
@@ -190,8 +190,8 @@ def test_a_stopping_agent_finishes_what_has_come(node: Rig, agent: Agent) -> Non
             call.result()
 
 
-def test_what_dies_is_shown_and_closed_and_goes(node: Rig, agent: Agent) -> None:
-    """A removed pod has neither interface nor address, its host end is down, and both end with the reaper."""
+def test_removed_pod_has_no_interface_until_its_link_is_reaped(node: Rig, agent: Agent) -> None:
+    """It has neither interface nor address, its host end is down, and both ends go with the reaper."""
     with agent:
         attachment = node.attach()
         node.detach(attachment)
@@ -210,8 +210,8 @@ def test_what_dies_is_shown_and_closed_and_goes(node: Rig, agent: Agent) -> None
 
 
 @pytest.mark.parametrize("netns", [None, ""])
-def test_a_repeated_removal_leaves_the_dying_to_the_reaper(node: Rig, agent: Agent, netns: str | None) -> None:
-    """As a runtime sends it when the sandbox is gone: it does not wait for the link either, and revives nothing."""
+def test_repeated_del_leaves_the_deferred_link_to_the_reaper(node: Rig, agent: Agent, netns: str | None) -> None:
+    """A runtime repeats DEL when the sandbox is gone: it does not wait for the link, and restores nothing."""
     with agent:
         attachment = node.attach()
         node.detach(attachment)
@@ -223,8 +223,8 @@ def test_a_repeated_removal_leaves_the_dying_to_the_reaper(node: Rig, agent: Age
         wait_until(lambda: listed(node) == [], seconds=20)
 
 
-def test_a_removal_that_names_another_namespace_spares_it(node: Rig, agent: Agent) -> None:
-    """The attachment is removed, though the other pod's interface has the same name and may have the same index."""
+def test_del_with_another_namespace_spares_the_pod_in_it(node: Rig, agent: Agent) -> None:
+    """The attachment is removed, and the other pod's interface of the same name, perhaps the same index, stays."""
     with agent:
         first, second = node.attach(), node.attach()
         node.plugin.delete(second.pod, node.conf, container=first.pod.name)
@@ -235,8 +235,8 @@ def test_a_removal_that_names_another_namespace_spares_it(node: Rig, agent: Agen
         node.detach(second)
 
 
-def test_a_restarted_agent_finishes_what_was_dying(node: Rig, agent: Agent) -> None:
-    """Whoever put it aside."""
+def test_restarted_agent_reaps_deferred_links(node: Rig, agent: Agent) -> None:
+    """It deletes the links that any earlier agent deferred."""
     with agent:
         attachment = node.attach()
         node.detach(attachment)
@@ -248,8 +248,8 @@ def test_a_restarted_agent_finishes_what_was_dying(node: Rig, agent: Agent) -> N
         assert not node.host.has_link(attachment.host_ifname.replace("s80", "x80"))
 
 
-def test_an_add_that_meets_its_own_dying_link_works(node: Rig, agent: Agent) -> None:
-    """The same container and interface, removed a moment ago."""
+def test_add_succeeds_beside_its_own_deferred_link(node: Rig, agent: Agent) -> None:
+    """The same container and interface can be added again just after DEL."""
     with agent:
         attachment = node.attach()
         node.detach(attachment)
@@ -260,13 +260,13 @@ def test_an_add_that_meets_its_own_dying_link_works(node: Rig, agent: Agent) -> 
         node.detach(again)
 
 
-@pytest.mark.parametrize("wish", ["ips", "mac"])
-def test_what_a_removed_pod_had_can_be_asked_for_at_once(node: Rig, agent: Agent, wish: str) -> None:
-    """Though its link still waits to be deleted, as the engine would have deleted it; others that wait go with it."""
+@pytest.mark.parametrize("requested", ["ips", "mac"])
+def test_address_and_mac_of_a_removed_pod_can_be_requested(node: Rig, agent: Agent, requested: str) -> None:
+    """Its deferred link is deleted at once, as the engine would have done; other deferred links go with it."""
     rig = node.having(ipv6={"suffix": "mac"}, runtimeConfig={"mac": "02:00:5e:00:53:99"})
     with agent:
         first = rig.attach()
-        if wish == "ips":
+        if requested == "ips":
             rig = node.having(runtimeConfig={"ips": list(first.addresses)})
         other = node.attach()
         node.detach(other)
@@ -278,8 +278,8 @@ def test_what_a_removed_pod_had_can_be_asked_for_at_once(node: Rig, agent: Agent
         node.detach(again)
 
 
-def test_one_agent_serves_a_state_directory(node: Rig, agent: Agent) -> None:
-    """A second one waits for the first, then takes over; until then it takes nothing away."""
+def test_second_agent_waits_for_the_first(node: Rig, agent: Agent) -> None:
+    """It takes over when the first one ends, and removes nothing until then."""
     other = Agent(node.host, root(), node.state_dir)
     with agent, ThreadPoolExecutor(1) as pool:
         starting = pool.submit(other.start)
@@ -292,8 +292,8 @@ def test_one_agent_serves_a_state_directory(node: Rig, agent: Agent) -> None:
         node.detach(node.attach())
 
 
-def test_another_state_directory_is_refused(node: Rig, agent: Agent) -> None:
-    """A configuration whose socket is one agent's and whose stateDir is another's is code 7 with both."""
+def test_state_dir_of_another_agent_is_code_7(node: Rig, agent: Agent) -> None:
+    """A configuration whose socket and stateDir belong to two agents is refused with both names."""
     rig = node.having(stateDir=str(node.state_dir.with_name("elsewhere")), socket=str(node.state_dir / "cni.sock"))
     with agent:
         error = rig.plugin.refuses("ADD", rig.conf, netns=node.site.pod())
@@ -302,8 +302,8 @@ def test_another_state_directory_is_refused(node: Rig, agent: Agent) -> None:
     assert str(node.state_dir) in error["msg"]
 
 
-def test_only_root_is_answered(node: Rig, agent: Agent) -> None:
-    """Even one who can open the socket."""
+def test_agent_answers_only_root(node: Rig, agent: Agent) -> None:
+    """A user who can open the socket gets no answer."""
     with agent:
         path = node.state_dir / "cni.sock"
         assert 0o600 == path.stat().st_mode & 0o777
@@ -313,7 +313,7 @@ def test_only_root_is_answered(node: Rig, agent: Agent) -> None:
 
 
 def _in_child(action: Callable[[], int]) -> int:
-    """Give what the action gives in a process of its own."""
+    """Return what the action gives in a process of its own."""
     child = os.fork()
     if not child:
         code = 2
@@ -345,8 +345,8 @@ def _asked(caller: socket.socket) -> int:
 
 
 @pytest.mark.parametrize("since", ["before", "after"])
-def test_a_noted_removal_is_done_by_the_next_agent(node: Rig, agent: Agent, tmp_path: Path, since: str) -> None:
-    """Unless the attachment was made anew since then: then the note means the one before."""
+def test_noted_del_is_done_by_the_next_agent(node: Rig, agent: Agent, tmp_path: Path, since: str) -> None:
+    """If the attachment was created again since then, the note is about the earlier one and is dropped."""
     bare = tmp_path / "bare/slash80"
     bare.parent.mkdir()
     shutil.copy(agent.program, bare)
@@ -371,7 +371,7 @@ CALLS = int(os.environ.get("SLASH80_CALLS", "2000"))
 
 
 def test_no_call_leaks_a_descriptor(node: Rig, agent: Agent) -> None:
-    """Good or bad, hung up or with too many descriptors: the agent holds what it held before."""
+    """Good and bad calls, calls that hang up or pass too many descriptors leave the agent's descriptors unchanged."""
     request = ipc.write(
         {"CNI_COMMAND": "CHECK", "CNI_CONTAINERID": "c", "CNI_NETNS": "x", "CNI_IFNAME": "e", "CNI_PATH": "/"},
         json.dumps(node.conf).encode(),
@@ -395,7 +395,7 @@ def test_no_call_leaks_a_descriptor(node: Rig, agent: Agent) -> None:
 
 
 def test_memory_stays_what_it_was(node: Rig, agent: Agent) -> None:
-    """However many pods come and go: once each process has reaped its first hundreds, the agent grows no more."""
+    """Once each process has reaped its first hundreds of pods, the agent grows no more."""
     rig = node.having(ipv4={"prefixes": ["10.96.0.0/16"]})
     pods = [node.site.pod() for _ in range(4)]
 
@@ -413,8 +413,8 @@ def test_memory_stays_what_it_was(node: Rig, agent: Agent) -> None:
     node.detach(node.attach())  # the network has its old prefixes again, and its covers follow
 
 
-def test_callers_under_limits_do_no_harm(node: Rig, agent: Agent) -> None:
-    """Each is served by the agent, or told; the next one is served as ever."""
+def test_callers_under_resource_limits_are_served_or_refused(node: Rig, agent: Agent) -> None:
+    """Each is served by the agent or refused by name, and the next call is served as usual."""
     values = {"NOFILE": 8, "FSIZE": 0, "AS": 8 << 20, "DATA": 8 << 20, "STACK": 256 << 10, "CPU": 1}
     stdin = json.dumps(node.conf).encode()
     environ = {"CNI_COMMAND": "DEL", "CNI_CONTAINERID": "c", "CNI_IFNAME": "e", "CNI_PATH": "/"}
@@ -431,8 +431,8 @@ def test_callers_under_limits_do_no_harm(node: Rig, agent: Agent) -> None:
         node.detach(node.attach())
 
 
-def test_large_calls_leave_no_memory_behind(node: Rig, agent: Agent) -> None:
-    """What 3 MiB of annotations took is given back by each process and each of its threads."""
+def test_large_calls_release_their_memory(node: Rig, agent: Agent) -> None:
+    """Each process and thread returns the memory of 3 MiB of annotations."""
     annotations = {"io.kubernetes.cri.pod-annotations": {"a": "<" * (1 << 19)}}
     rig = node.having(runtimeConfig=annotations)
     escaped = json.dumps(rig.conf).replace("<", "\\u003c").encode()

@@ -90,7 +90,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 
 def damaged(conf: Json) -> st.SearchStrategy[Json]:
-    """Give damaged configurations whose state directory is the test's own, or one that cannot be."""
+    """Return damaged configurations whose state directory is the test's own, or one that cannot be."""
     folders = st.just(conf["stateDir"]) | st.sampled_from(NO_FOLDERS)
     return st.builds(_in_folder, inputs.damaged(conf), folders)
 
@@ -102,7 +102,7 @@ def _in_folder(conf: Json, folder: str) -> Json:
 @EXAMPLES
 @given(data=st.data())
 def test_add_with_a_damaged_configuration(node: Node, data: st.DataObject) -> None:
-    """It is refused, or it works and is taken back; either way nothing is left."""
+    """A damaged configuration is refused, or it works and is removed; either way nothing is left."""
     node.add(data.draw(damaged(node.conf)))
 
 
@@ -115,8 +115,8 @@ def test_add_with_any_previous_result(node: Node, previous: Json, version: str) 
 
 @EXAMPLES
 @given(pod_options=inputs.objects(inputs.VALUES), arguments=inputs.ARGUMENTS)
-def test_add_with_any_wishes(node: Node, pod_options: Json, arguments: str) -> None:
-    """Wishes from all sources are fulfilled or refused."""
+def test_add_with_any_runtime_requests(node: Node, pod_options: Json, arguments: str) -> None:
+    """Requests from all sources are satisfied or refused."""
     node.add(node.conf | {"runtimeConfig": pod_options, "args": {"cni": pod_options}}, CNI_ARGS=arguments)
 
 
@@ -142,7 +142,7 @@ def test_add_with_any_interface_name(node: Node, name: str, container: str) -> N
 @EXAMPLES
 @given(data=st.data(), verb=st.sampled_from(["DEL", "CHECK", "GC", "STATUS", "VERSION", "HUGO"]))
 def test_other_verbs_with_a_damaged_configuration(node: Node, verb: str, data: st.DataObject) -> None:
-    """Where nothing is attached they change nothing."""
+    """Without an attachment the other verbs change nothing."""
     valid = {"cni.dev/valid-attachments": data.draw(inputs.VALUES)} if verb == "GC" else {}
     node.call(verb, data.draw(damaged(node.conf)) | valid, CNI_ARGS=data.draw(inputs.ARGUMENTS))
 
@@ -151,8 +151,8 @@ def test_other_verbs_with_a_damaged_configuration(node: Node, verb: str, data: s
 
 @EXAMPLES
 @given(data=st.data())
-def test_check_with_any_previous_result(node: Node, data: st.DataObject) -> None:
-    """It finds fault with what a previous result claims, and changes nothing."""
+def test_check_with_any_prevresult(node: Node, data: st.DataObject) -> None:
+    """CHECK reports what differs from the result, and changes nothing."""
     ours = {"name": "eth0", "sandbox": str(node.pod.path), "mac": data.draw(inputs.SCALARS)}
     previous = data.draw(inputs.objects(inputs.VALUES)) | {"interfaces": [ours]}
     for key in ("ips", "routes"):
@@ -164,8 +164,8 @@ def test_check_with_any_previous_result(node: Node, data: st.DataObject) -> None
 
 @EXAMPLES
 @given(data=st.data())
-def test_what_is_attached_outlives_bad_calls(node: Node, data: st.DataObject) -> None:
-    """A second ADD and a CHECK, however damaged, leave an attachment whole; DEL without a sandbox removes it."""
+def test_attachment_survives_bad_calls(node: Node, data: st.DataObject) -> None:
+    """A second ADD and a CHECK with any damage leave an attachment whole; DEL without a sandbox removes it."""
     result = node.call("ADD", node.conf).json
     try:
         for verb in ("ADD", "CHECK"):
@@ -178,8 +178,8 @@ def test_what_is_attached_outlives_bad_calls(node: Node, data: st.DataObject) ->
 
 @pytest.mark.parametrize("depth", DEEP)
 @pytest.mark.parametrize("shape", ["[{}]", '{{"a":{}}}'])
-def test_previous_results_of_any_depth(node: Node, depth: int, shape: str) -> None:
-    """One that was read can be written again, or it is refused before the pod is wired."""
+def test_prevresult_of_any_depth_is_written_or_refused(node: Node, depth: int, shape: str) -> None:
+    """A result that was read can be written again, or it is refused before the pod is wired."""
     inner = "1"
     for _ in range(depth):
         inner = shape.format(inner)
@@ -187,8 +187,8 @@ def test_previous_results_of_any_depth(node: Node, depth: int, shape: str) -> No
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "9" * 4000])
-def test_numbers_that_no_runtime_could_read_again(node: Node, number: str) -> None:
-    """They are not handed on in a result; a large integer is one."""
+def test_nan_and_infinity_do_not_reach_a_result(node: Node, number: str) -> None:
+    """A result holds no number that a runtime could not parse; a large integer is allowed."""
     code = node.add(f'{json.dumps(node.conf)[:-1]}, "prevResult": {{"x": {number}}}}}'.encode())
 
     assert code == (0 if number.isdigit() else 6)
@@ -196,8 +196,8 @@ def test_numbers_that_no_runtime_could_read_again(node: Node, number: str) -> No
 
 @pytest.mark.parametrize("folder", NO_FOLDERS)
 @pytest.mark.parametrize("verb", ["ADD", "CHECK", "GC"])
-def test_state_directories_that_cannot_be(node: Node, verb: str, folder: str) -> None:
-    """A path that is none is code 7, one that cannot be made is code 5."""
+def test_impossible_state_dir_is_code_5_or_7(node: Node, verb: str, folder: str) -> None:
+    """A value that is not a path is code 7, one that cannot be created is code 5."""
     interface = {"name": "eth0", "sandbox": str(node.pod.path)}
     conf = node.conf | {"stateDir": folder, "cni.dev/attachments": [], "prevResult": {"interfaces": [interface]}}
 
@@ -206,13 +206,13 @@ def test_state_directories_that_cannot_be(node: Node, verb: str, folder: str) ->
 
 
 @pytest.mark.parametrize(("folder", "code"), [("/dev/null", 50), ("/etc/passwd/x", 50), ("relative", 7)])
-def test_status_of_a_state_directory_that_cannot_be(node: Node, folder: str, code: int) -> None:
-    """STATUS says so as far as looking can tell: it makes nothing to try."""
+def test_status_of_an_impossible_state_dir(node: Node, folder: str, code: int) -> None:
+    """STATUS reports what can be seen, and creates nothing to find out."""
     assert node.call("STATUS", node.conf | {"stateDir": folder}).json["code"] == code
 
 
-def test_removal_needs_no_state_directory(node: Node) -> None:
-    """DEL succeeds wherever the state should be, as long as that is a path."""
+def test_del_needs_no_state_directory(node: Node) -> None:
+    """DEL succeeds with any path as stateDir."""
     for folder in NO_FOLDERS[:-2]:
         assert node.call("DEL", node.conf | {"stateDir": folder}).code == 0
 
@@ -224,13 +224,13 @@ MANY: Mapping[str, Json] = {
     "30000 prefixes": {"ipv4": {"prefixes": [f"10.{n // 256}.{n % 256}.0/24" for n in range(30000)]}},
     "40000 trusted": {"firewall": {"trusted": [f"2001:db8:{n:x}::/48" for n in range(40000)]}},
     "40000 excluded": {"ipv4": {"exclude": [f"10.80.{n % 256}.{n // 256}" for n in range(40000)]}},
-    "40000 wishes": {"runtimeConfig": {"ips": [f"10.80.{n % 256}.{n // 256}" for n in range(40000)]}},
+    "40000 requests": {"runtimeConfig": {"ips": [f"10.80.{n % 256}.{n // 256}" for n in range(40000)]}},
     "the same route twice": {"routes": [{"dst": "10.9.0.0/16"}] * 2},
 }
 
 
 @pytest.mark.parametrize("many", MANY.values(), ids=MANY.keys())
-def test_lists_as_long_as_a_document_can_hold(node: Node, many: Json) -> None:
+def test_longest_lists_of_a_document_are_accepted_or_refused(node: Node, many: Json) -> None:
     """They work or are refused with the key, in half of the time that an ADD may take."""
     conf = changed(node.conf, **many)
     outcome = node.call("ADD", conf)
@@ -241,19 +241,19 @@ def test_lists_as_long_as_a_document_can_hold(node: Node, many: Json) -> None:
     node.assert_empty()
 
 
-@pytest.mark.parametrize("wish", ["\ud800", "zz", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00"])
-def test_macs_that_no_interface_can_have(node: Node, wish: str) -> None:
-    """They are code 7."""
-    assert node.add(node.conf | {"runtimeConfig": {"mac": wish}}) == 7
+@pytest.mark.parametrize("requested", ["\ud800", "zz", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00"])
+def test_impossible_mac_is_code_7(node: Node, requested: str) -> None:
+    """A MAC that no interface can have is refused."""
+    assert node.add(node.conf | {"runtimeConfig": {"mac": requested}}) == 7
 
 
-def test_documents_of_ten_megabytes(node: Node) -> None:
-    """They are refused by their size, not by what is in them."""
+def test_document_of_ten_megabytes_is_refused_for_its_size(node: Node) -> None:
+    """It is refused for its size, whatever it contains."""
     assert node.add(node.conf | {"unknown": "x" * 10_000_000}) == 6
 
 
-def test_state_files_are_not_replaced_by_directories(node: Node, tmp_path: Path) -> None:
-    """A state directory that is a file is code 5, and the file is untouched."""
+def test_state_dir_that_is_a_file_is_code_5(node: Node, tmp_path: Path) -> None:
+    """The file is untouched."""
     file = tmp_path / "file"
     file.write_text("mine")
 

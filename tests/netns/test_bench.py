@@ -29,8 +29,8 @@ def pod() -> Iterator[Namespace]:
         namespace.delete()
 
 
-def test_a_round_trip_is_timed_between_two_pinned_ends(pod: Namespace, program: Path) -> None:
-    """Both ends of a measured connection run on the CPUs that they were told, so the scheduler decides nothing."""
+def test_round_trip_is_timed_between_two_pinned_ends(pod: Namespace, program: Path) -> None:
+    """Both ends run on the CPUs that they were given, so the scheduler decides nothing."""
     cpu = str(max(os.sched_getaffinity(0)))
     words: list[str | Path] = [program, "rr", pod.path, "::1", "4242", "1000000000", "block", cpu, cpu]
     process = pod.run(lambda: subprocess.Popen(words, stdout=subprocess.DEVNULL))
@@ -42,8 +42,8 @@ def test_a_round_trip_is_timed_between_two_pinned_ends(pod: Namespace, program: 
 
 
 @pytest.mark.parametrize("reads", ["block", "poll"])
-def test_a_measurement_prints_each_round_trip_and_then_the_cpu_time(pod: Namespace, program: Path, reads: str) -> None:
-    """So many round trips as were asked for are printed, then the CPU time of both ends, which both used some of."""
+def test_measurement_prints_round_trips_and_cpu_time(pod: Namespace, program: Path, reads: str) -> None:
+    """It prints as many round trips as requested, then the CPU time of both ends, which both used some."""
     addresses_ready = sorted(os.sched_getaffinity(0))
     cpus = [str(addresses_ready[0]), str(addresses_ready[-1])]
     printed = pod.command(str(program), "rr", str(pod.path), "::1", "4242", "50", reads, *cpus).split()

@@ -49,7 +49,7 @@ DAMAGES: dict[str, Callable[[Attachment], Damage]] = {
     "host route removed, IPv4": lambda a: ("host", [f"route del {a.ipv4} dev {a.host_ifname}"], f"{a.ipv4}/32"),
     "host route changed, IPv6": lambda a: ("host", [f"route change {a.ipv6} dev eth0"], f"{a.ipv6}/128"),
     "host route changed, IPv4": lambda a: ("host", [f"route change blackhole {a.ipv4}"], f"{a.ipv4}/32"),
-    "host route of somebody else": lambda a: (
+    "host route of another program": lambda a: (
         "host",
         [f"route change {a.ipv4} dev {a.host_ifname} proto static"],
         "has protocol 4 instead of 180",
@@ -142,7 +142,7 @@ def test_check_finds(rig: Rig, damage: str) -> None:
     assert words in error["msg"]
 
 
-# What is the node's, and how somebody takes it away.
+# What belongs to the node, and how it is removed.
 NODES: dict[str, Callable[[Rig], object]] = {
     "cover, IPv6": lambda rig: rig.host.ip(f"route del unreachable {rig.node.prefix6} metric 4294967295"),
     "cover, IPv4": lambda rig: rig.host.ip(f"route del unreachable {rig.node.prefix4} metric 4294967295"),
@@ -155,8 +155,8 @@ NODES: dict[str, Callable[[Rig], object]] = {
 
 
 @pytest.mark.parametrize("what", NODES)
-def test_check_puts_right_what_is_the_nodes(rig: Rig, what: str) -> None:
-    """Nothing of it is the pod's fault, or would be better with another pod: CHECK passes, and all is as after ADD."""
+def test_check_repairs_what_belongs_to_the_node(rig: Rig, what: str) -> None:
+    """A new pod would fare no better, so CHECK passes, and the node is as after ADD."""
     attachment = rig.attach()
     before = snapshot.take(rig.host)
     NODES[what](rig)
@@ -167,8 +167,8 @@ def test_check_puts_right_what_is_the_nodes(rig: Rig, what: str) -> None:
     assert [] == snapshot.difference(before, snapshot.take(rig.host))
 
 
-def test_check_of_an_unknown_pod_puts_nothing_right(rig: Rig) -> None:
-    """As one that comes after the node was cleaned up."""
+def test_check_of_an_unknown_pod_repairs_nothing(rig: Rig) -> None:
+    """Such a CHECK may come after the node was cleaned up."""
     attachment = rig.attach()
     rig.detach(attachment)
     rig.host.nft("flush ruleset")
@@ -180,7 +180,7 @@ def test_check_of_an_unknown_pod_puts_nothing_right(rig: Rig) -> None:
 
 
 def test_check_finds_a_lost_record(rig: Rig) -> None:
-    """CHECK fails when the attachment is not recorded any more, for then its addresses are free for others."""
+    """CHECK fails when the attachment is no longer recorded, since its addresses are free for others then."""
     attachment = rig.attach()
     with contextlib.closing(sqlite3.connect(rig.state_dir / "state.db", isolation_level=None)) as database:
         database.execute("DELETE FROM attachment")
@@ -191,8 +191,8 @@ def test_check_finds_a_lost_record(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_check_tolerates(rig: Rig, change: str) -> None:
-    """CHECK is silent about what is none of our business."""
+def test_check_tolerates_foreign_changes(rig: Rig, change: str) -> None:
+    """CHECK ignores what does not concern the attachment."""
     attachment = rig.attach()
     happens(rig, attachment, *CHANGES[change](attachment))
 
@@ -200,7 +200,7 @@ def test_check_tolerates(rig: Rig, change: str) -> None:
 
 
 def test_check_tolerates_a_tuned_mac(rig: Rig) -> None:
-    """A chained plugin may change the pod's MAC, by which the kernel forgets the neighbours."""
+    """A chained plugin may change the pod's MAC, which makes the kernel forget its neighbours."""
     attachment = rig.attach()
     mac = "02:11:22:33:44:55"
     attachment.pod.ip(f"link set eth0 address {mac}")
@@ -221,8 +221,8 @@ def test_check_needs_the_right_previous_result(rig: Rig, previous: dict[str, obj
     rig.plugin.refuses("CHECK", changed(rig.conf, prevResult=result), netns=attachment.pod)
 
 
-def test_check_of_what_was_deleted(rig: Rig) -> None:
-    """CHECK fails after DEL."""
+def test_check_fails_after_del(rig: Rig) -> None:
+    """CHECK of a deleted attachment fails."""
     attachment = rig.attach()
     rig.detach(attachment)
 

@@ -24,11 +24,11 @@ def soak(module: str, *arguments: str, seconds: float) -> None:
     assert process.returncode == 0, said
 
 
-def test_churn() -> None:
-    """Several processes that are killed now and then do 10,000 calls; kernel, store and every answer agree."""
+def test_churn_under_kills_agrees_with_the_model() -> None:
+    """Several processes, killed now and then, do 10,000 calls; kernel, store and every answer agree."""
     soak("soak", "--operations", "10000", "--losing", "0.1", seconds=600)
 
 
-def test_random_instants() -> None:
-    """The frozen plugin is killed 150 times at random instants; whatever comes next leaves nothing behind."""
+def test_plugin_killed_at_random_instants_leaves_nothing() -> None:
+    """The frozen plugin is killed 150 times at random instants, and the following calls leave nothing behind."""
     soak("soak.instants", "--runs", "150", seconds=600)

@@ -35,7 +35,7 @@ def assert_closed(attacker: Attacker, *attachments: Attachment) -> None:
 
 
 @pytest.mark.every_shape
-def test_closed_before_during_and_after(routed: Rig, attacker: Attacker) -> None:
+def test_pod_is_closed_before_during_and_after_its_life(routed: Rig, attacker: Attacker) -> None:
     """Under a flood from before ADD until after DEL no answer gets out, while the pod's own traffic works."""
     pod = routed.site.pod()
     targets = routed.node.pod6("42"), routed.node.pod4(42)
@@ -75,8 +75,8 @@ BREAKAGES: dict[str, Callable[[Namespace], object]] = {
 
 
 @pytest.mark.parametrize("breakage", BREAKAGES)
-def test_next_add_closes_again(routed: Rig, attacker: Attacker, breakage: str) -> None:
-    """After somebody damaged our rules, the next ADD closes the new pod from the start, and the old one."""
+def test_next_add_restores_a_damaged_firewall(routed: Rig, attacker: Attacker, breakage: str) -> None:
+    """After any damage to the rules, the next ADD closes the new pod from the start, and the old one too."""
     old, pod = routed.attach(), routed.site.pod()
     BREAKAGES[breakage](routed.host)
     targets = routed.node.pod6("42"), routed.node.pod4(42)
@@ -91,7 +91,7 @@ def test_next_add_closes_again(routed: Rig, attacker: Attacker, breakage: str) -
 
 
 @pytest.mark.every_shape
-def test_first_add_after_a_reboot_closes(routed: Rig, attacker: Attacker) -> None:
+def test_first_add_after_a_reboot_closes_the_pod(routed: Rig, attacker: Attacker) -> None:
     """With state, rules and pods gone as after a reboot, the first pod is closed and works."""
     routed.attach().pod.delete()
     shutil.rmtree(routed.state_dir)
@@ -104,8 +104,8 @@ def test_first_add_after_a_reboot_closes(routed: Rig, attacker: Attacker) -> Non
     assert_outside_reached(routed, attachment.pod)
 
 
-def test_foreign_tables_stay(routed: Rig) -> None:
-    """Putting our table in place leaves everybody else's alone."""
+def test_foreign_nft_tables_stay(routed: Rig) -> None:
+    """Putting slash80's table in place leaves other tables alone."""
     routed.host.nft("add table inet other\nadd chain inet other c\nadd rule inet other c counter")
     before = routed.host.command("nft", "list", "table", "inet", "other")
 
@@ -115,8 +115,8 @@ def test_foreign_tables_stay(routed: Rig) -> None:
 
 
 @pytest.mark.parametrize("key", ["trusted", "clusterPrefixes", "nodePrefixes"])
-def test_friends_reach_pods(routed: Rig, attacker: Attacker, family: str, key: str) -> None:
-    """A trusted prefix, and the cluster's own pods and nodes, reach the pod; the attacker still does not."""
+def test_trusted_prefixes_reach_pods(routed: Rig, attacker: Attacker, family: str, key: str) -> None:
+    """A trusted prefix and the cluster's own pods and nodes reach the pod, and the attacker still does not."""
     rig = routed.having(firewall={key: ["2001:db8:ffff::/64", "198.51.100.0/24"]})
     server = rig.attach()
     with Server(server.pod):
@@ -126,7 +126,7 @@ def test_friends_reach_pods(routed: Rig, attacker: Attacker, family: str, key: s
         assert_closed(attacker, server)
 
 
-def test_open_mode_lets_everybody_in(routed: Rig, attacker: Attacker) -> None:
+def test_open_mode_admits_everyone(routed: Rig, attacker: Attacker) -> None:
     """With mode `open` the attacker gets its answers in both families."""
     server = routed.having(firewall={"mode": "open"}).attach()
     with Server(server.pod):
@@ -135,8 +135,8 @@ def test_open_mode_lets_everybody_in(routed: Rig, attacker: Attacker) -> None:
         assert set(server.addresses) == {packet.source for packet in attacker.answers(*server.addresses)}
 
 
-def test_second_network_with_other_settings_is_refused(routed: Rig, attacker: Attacker) -> None:
-    """Firewall settings are the node's: a network that wants others cannot open what another one closed."""
+def test_second_network_with_other_firewall_settings_is_refused(routed: Rig, attacker: Attacker) -> None:
+    """Firewall settings are the node's: a second network cannot open what another one closed."""
     first, pod = routed.attach(), routed.site.pod()
 
     routed.plugin.refuses("ADD", routed.having(name="other", firewall={"mode": "open"}).conf, netns=pod)
@@ -147,7 +147,7 @@ def test_second_network_with_other_settings_is_refused(routed: Rig, attacker: At
 
 
 def test_echo_from_outside_is_limited_by_source(routed: Rig, family: str) -> None:
-    """One host gets about ten echo replies a second and no more; another host is not hurt by that."""
+    """One host gets about ten echo replies a second, and another host is not affected."""
     server = routed.attach()
     begun = time.monotonic()
     answered = ping(routed.site.internet, getattr(server, family), count=100)
@@ -157,7 +157,7 @@ def test_echo_from_outside_is_limited_by_source(routed: Rig, family: str) -> Non
 
 
 @pytest.mark.parametrize(("echo", "expected"), [("drop", 0), ("open", 60)])
-def test_echo_modes(routed: Rig, family: str, echo: str, expected: int) -> None:
+def test_echo_modes_drop_and_open(routed: Rig, family: str, echo: str, expected: int) -> None:
     """`drop` answers no ping from outside, `open` every one."""
     server = routed.having(firewall={"echo": echo}).attach()
 
@@ -165,8 +165,8 @@ def test_echo_modes(routed: Rig, family: str, echo: str, expected: int) -> None:
 
 
 @pytest.mark.parametrize("spoofed", [ATTACKER6, ATTACKER4, "node", "pod"])
-def test_pod_cannot_send_under_a_strange_address(routed: Rig, spoofed: str) -> None:
-    """Packets under a stranger's, the node's or another pod's address get nowhere."""
+def test_pod_cannot_send_from_a_foreign_address(routed: Rig, spoofed: str) -> None:
+    """Packets from a foreign, the node's or another pod's address are dropped."""
     rig = routed.having(ipv4={"masquerade": False})  # which would hide a strange IPv4 source
     pod, other = rig.attach(), rig.attach()
     source = {"node": routed.node.ipv6, "pod": other.ipv6}.get(spoofed, spoofed)
@@ -177,8 +177,8 @@ def test_pod_cannot_send_under_a_strange_address(routed: Rig, spoofed: str) -> N
         assert source not in {packet.source for packet in observer.packets()}
 
 
-def test_bystander_on_another_node_is_closed_too(make_rig: MakeRig) -> None:
-    """Another node of the same site, not named in nodePrefixes, is outside."""
+def test_node_outside_node_prefixes_is_closed_out(make_rig: MakeRig) -> None:
+    """Another node of the same site that is not in nodePrefixes is outside."""
     rig = make_rig(nodes=2, route_ipv4_pods=True)
     server = rig.attach()
     stranger = rig.site.nodes[1]

@@ -43,13 +43,13 @@ def population(rig: Rig) -> Population:
 
 
 def named(attachment: Attachment) -> dict[str, str]:
-    """Give an attachment as the runtime lists it."""
+    """Return an attachment as the runtime lists it."""
     return {"containerID": attachment.pod.name, "ifname": attachment.ifname}
 
 
 @KEYS
-def test_unlisted_attachment_goes(population: Population, key: str) -> None:
-    """What is listed stays, what is not goes though its pod is alive; another network's stays."""
+def test_gc_removes_unlisted_attachments(population: Population, key: str) -> None:
+    """Listed attachments and those of another network stay; an unlisted one is removed though its pod is alive."""
     population.collect(**{key: [named(population.pods[0])]})
 
     assert population.alive() == [True, False, True]
@@ -57,21 +57,21 @@ def test_unlisted_attachment_goes(population: Population, key: str) -> None:
 
 @KEYS
 @pytest.mark.parametrize("none", [None, []])
-def test_nothing_listed(population: Population, key: str, none: list[object] | None) -> None:
+def test_gc_with_an_empty_list_removes_everything(population: Population, key: str, none: list[object] | None) -> None:
     """`null` and the empty list both mean that no attachment of this network is valid."""
     population.collect(**{key: none})
 
     assert population.alive() == [False, False, True]
 
 
-def test_no_list_at_all(population: Population) -> None:
-    """Without the key nothing is removed."""
+def test_gc_without_a_list_removes_nothing(population: Population) -> None:
+    """Without the key no attachment is removed."""
     population.collect()
 
     assert population.alive() == [True, True, True]
 
 
-def test_new_key_wins(population: Population) -> None:
+def test_current_key_of_the_gc_list_wins(population: Population) -> None:
     """When a runtime sends both keys, the one of the current specification counts."""
     population.collect(
         **{"cni.dev/valid-attachments": [named(pod) for pod in population.pods], "cni.dev/attachments": []}
@@ -81,8 +81,8 @@ def test_new_key_wins(population: Population) -> None:
 
 
 @pytest.mark.parametrize("listed", ["eth0", "net1", "eth9"])
-def test_a_listed_container_keeps_all_its_interfaces(rig: Rig, listed: str) -> None:
-    """Multus attaches a pod twice to one network, and the runtime's list names one of the two, or one of another's."""
+def test_gc_keeps_all_interfaces_of_a_listed_container(rig: Rig, listed: str) -> None:
+    """Multus attaches a pod twice to one network, and the list may name one of the two, or one of another network."""
     rig = rig.having(cniVersion="1.1.0")
     first = rig.attach()
     second = rig.attach(first.pod, ifname="net1")
@@ -97,8 +97,8 @@ def test_a_listed_container_keeps_all_its_interfaces(rig: Rig, listed: str) -> N
 
 
 @pytest.mark.parametrize("container", ["c0ffee", "c" * 300])
-def test_a_listed_container_keeps_a_host_end_without_record(rig: Rig, container: str) -> None:
-    """Whose it is its alias tells, which has a hash in the place of an ID that is too long for it."""
+def test_gc_keeps_an_unrecorded_host_end_of_a_listed_container(rig: Rig, container: str) -> None:
+    """The alias identifies its container, by a hash where the ID is too long."""
     rig = rig.having(cniVersion="1.1.0")
     kept = rig.attach(container=container)
     second = rig.attach(kept.pod, ifname="net1", container=container)
@@ -113,8 +113,8 @@ def test_a_listed_container_keeps_a_host_end_without_record(rig: Rig, container:
     rig.plugin.check(kept.pod, rig.conf, kept.result, container=container)
 
 
-def test_what_is_dead_goes_though_its_container_is_listed(rig: Rig) -> None:
-    """An interface that somebody deleted keeps no address, and the pod's other one stays."""
+def test_gc_removes_a_deleted_interface_of_a_listed_container(rig: Rig) -> None:
+    """A deleted interface keeps no address, and the pod's other interface stays."""
     rig = rig.having(cniVersion="1.1.0")
     first = rig.attach()
     second = rig.attach(first.pod, ifname="net1")
@@ -126,8 +126,8 @@ def test_what_is_dead_goes_though_its_container_is_listed(rig: Rig) -> None:
     assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (1, 2)
 
 
-def test_collected_node_is_clean(rig: Rig) -> None:
-    """After GC of everything the node is as before the ADD, also of a pod whose namespace is gone."""
+def test_gc_of_everything_leaves_a_clean_node(rig: Rig) -> None:
+    """The node is as before the ADD, also after a pod whose namespace is gone."""
     rig = rig.having(cniVersion="1.1.0")
     rig.cycle()
     before = snapshot.take(rig.host)
@@ -141,6 +141,6 @@ def test_collected_node_is_clean(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("verb", ["GC", "STATUS"])
-def test_verbs_need_version_1_1(rig: Rig, verb: str) -> None:
+def test_gc_and_status_need_version_1_1_0(rig: Rig, verb: str) -> None:
     """GC and STATUS in an older version are code 1."""
     assert rig.plugin.refuses(verb, rig.conf)["code"] == 1

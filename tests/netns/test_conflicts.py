@@ -15,7 +15,7 @@ from slash80.host.cache import FACTS_TTL
 
 
 def bridge(host: Namespace, *addresses: str) -> None:
-    """Give the node a bridge with these addresses, as another container engine does."""
+    """Return the node a bridge with these addresses, as another container engine does."""
     host.ip("link add br0 type bridge", "link add br0p type veth peer name br0q", "link set br0p master br0")
     host.ip("link set br0 up", "link set br0p up", "link set br0q up")
     host.ip(*(f"addr add {address} dev br0" for address in addresses))
@@ -43,7 +43,7 @@ def any_ip(rig: Rig, prefix: str) -> tuple[list[str], str]:
 
 
 def equal_subnet(rig: Rig, prefix: str) -> tuple[list[str], str]:
-    """Give another bridge of the node the same subnet."""
+    """Return another bridge of the node the same subnet."""
     bridge(rig.host)
     host = prefix.replace("::/", "::fe/").replace(".0/", ".254/")
     return [f"addr {{}} {host} dev br0"], f"route {prefix} dev br0 proto kernel leads there"
@@ -64,13 +64,13 @@ def two_halves(rig: Rig, prefix: str) -> tuple[list[str], str]:
 
 @pytest.mark.parametrize("cycled", [False, True], ids=["a fresh node", "a node that had pods"])
 @pytest.mark.parametrize("lead", [any_ip, equal_subnet, another_route, two_halves])
-def test_a_prefix_that_leads_elsewhere_is_refused(
+def test_prefix_routed_elsewhere_is_code_102(
     rig: Rig,
     family: str,
     lead: Callable[[Rig, str], tuple[list[str], str]],
     cycled: bool,  # noqa: FBT001
 ) -> None:
-    """By one error that names prefix, route and key, also by STATUS; when the route has gone, pods come again."""
+    """ADD and STATUS name prefix, route and key; when the route is gone, pods can be added again."""
     prefix = getattr(rig.node, f"prefix{family[-1]}")
     if cycled:
         rig.cycle()
@@ -88,15 +88,15 @@ def test_a_prefix_that_leads_elsewhere_is_refused(
 
 
 @pytest.mark.parametrize("prefix", ["192.0.2.0/28", "192.0.2.0/29", "192.0.2.8/30"])
-def test_the_uplinks_own_subnet_is_refused(rig: Rig, prefix: str) -> None:
-    """All of it, or a part: the first pod would have the router's address, and any other a neighbour's."""
+def test_prefix_in_the_subnet_of_the_uplink_is_refused(rig: Rig, prefix: str) -> None:
+    """The first pod would get the router's address, and the others a neighbour's."""
     error = refused(rig, changed(rig.conf, ipv4={"prefixes": [prefix]}))
 
     assert "route 192.0.2.0/28 dev eth0 proto kernel leads there" in error["msg"]
 
 
-def test_a_subnet_that_comes_later_is_refused_too(rig: Rig) -> None:
-    """Though by then the prefix has a narrower route of its own, which hides it; pods that are there stay."""
+def test_subnet_that_appears_later_is_refused(rig: Rig) -> None:
+    """The prefix's own, more specific route hides the subnet by then; existing pods stay."""
     first = rig.attach()
     bridge(rig.host, "10.80.77.1/16")
     time.sleep(2 * FACTS_TTL)  # for so long pods that come close after each other share one look at the links
@@ -105,8 +105,8 @@ def test_a_subnet_that_comes_later_is_refused_too(rig: Rig) -> None:
     rig.plugin.check(first.pod, rig.conf, first.result)
 
 
-def test_a_part_that_leads_elsewhere_is_left_out(rig: Rig) -> None:
-    """Pods get the rest, and reach who has that part; when the rest is used up the error names the route too."""
+def test_part_of_the_prefix_routed_elsewhere_is_excluded(rig: Rig) -> None:
+    """Pods get the rest and reach hosts in that part; the error of an exhausted pool names the route."""
     bridge(rig.host, "10.80.1.1/25")
     small = rig.having(ipv4={"prefixes": ["10.80.1.0/24"], "exclude": ["10.80.1.130-10.80.1.254"]})
     small.plugin.status(changed(small.conf, cniVersion="1.1.0"))
@@ -118,8 +118,8 @@ def test_a_part_that_leads_elsewhere_is_left_out(rig: Rig) -> None:
     assert "besides, route 10.80.1.0/25 dev br0 proto kernel leads there" in error["msg"]
 
 
-def test_addresses_of_others_are_passed_over(rig: Rig) -> None:
-    """Routes of another plugin to single pods; with too many in a row ADD gives up, for all other calls wait."""
+def test_addresses_of_another_plugin_are_skipped(rig: Rig) -> None:
+    """With too many of its routes in a row ADD gives up, since all other calls wait meanwhile."""
     wide = rig.having(ipv4={"prefixes": ["10.80.0.0/22"]})
     rig.host.ip(*(f"route add 10.80.0.{n} dev eth0 proto 80" for n in range(1, 41)))
     assert "10.80.0.41" == wide.attach().ipv4
@@ -130,8 +130,8 @@ def test_addresses_of_others_are_passed_over(rig: Rig) -> None:
     assert "128 addresses in a row lead elsewhere" in error["msg"]
 
 
-def test_another_prefix_serves_where_one_leads_elsewhere(rig: Rig) -> None:
-    """A list of prefixes is used as far as it leads nowhere yet."""
+def test_second_prefix_is_used_if_the_first_is_routed_elsewhere(rig: Rig) -> None:
+    """A list of prefixes is used as far as it is not routed elsewhere."""
     bridge(rig.host, "10.80.1.254/24")
     both = rig.having(ipv4={"prefixes": ["10.80.1.0/24", "10.80.7.0/24"]})
 
@@ -147,8 +147,8 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("routes", HARMLESS.values(), ids=HARMLESS.keys())
-def test_routes_that_lead_to_nobody_do_no_harm(rig: Rig, routes: list[str]) -> None:
-    """Those of a router's software, of a DHCPv6 client, of a private network."""
+def test_discarding_routes_exclude_nothing(rig: Rig, routes: list[str]) -> None:
+    """Routing software, DHCPv6 clients and private networks add such routes."""
     rig.host.ip(*(f"route add {route}" for route in routes))
     attachment = rig.attach()
 
@@ -158,7 +158,7 @@ def test_routes_that_lead_to_nobody_do_no_harm(rig: Rig, routes: list[str]) -> N
 
 
 def test_hosts_on_the_link_keep_their_addresses(rig: Rig) -> None:
-    """In a prefix that is carved out of the link's /64: the router, a neighbour, and the node itself."""
+    """In a prefix carved out of the link's /64 the router, a neighbour and the node keep theirs."""
     router, neighbour, own = (rig.node.pod6(suffix) for suffix in ("1", "2", "3"))
     rig.host.ip(
         f"route add 2001:db8:99::/48 via {router}",
@@ -178,8 +178,8 @@ def test_hosts_on_the_link_keep_their_addresses(rig: Rig) -> None:
         assert ask(attachment.pod, own) is not None
 
 
-def test_an_on_link_64_serves_only_in_parts(rig: Rig) -> None:
-    """The whole would hold the router and all hosts of the link."""
+def test_on_link_64_is_usable_only_in_parts(rig: Rig) -> None:
+    """The whole /64 would contain the router and all hosts of the link."""
     error = refused(rig, changed(rig.conf, ipv6={"prefixes": ["2001:db8:0:1::/64"]}))
 
     assert "route 2001:db8:0:1::/64 dev eth0 proto kernel leads there" in error["msg"]

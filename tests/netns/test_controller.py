@@ -66,12 +66,12 @@ class Started:
         return self.look()
 
     def report(self) -> dict[str, Any]:
-        """Give what it has left for `status`."""
+        """Return what it has left for `status`."""
         found: dict[str, Any] = json.loads((self.state_dir / "agent.json").read_text())
         return found
 
     def node_file(self) -> dict[str, Any]:
-        """Give its `node.json`."""
+        """Return its `node.json`."""
         found: dict[str, Any] = json.loads((self.state_dir / "node.json").read_text())
         return found
 
@@ -114,8 +114,8 @@ def _routes(host: Namespace) -> set[str]:
     return {" ".join(line.split()[:4]) for line in lines}
 
 
-def test_a_node_gets_all_that_it_needs(started: Started) -> None:
-    """Prefixes, routes to the neighbour, covers, forwarding, the firewall, the conflist; and Kubernetes hears of it."""
+def test_controller_sets_up_a_node(started: Started) -> None:
+    """It sets prefixes, node routes, discard routes, forwarding, firewall and conflist, and updates the Node."""
     report = started.settle()
 
     assert [] == report["problems"]
@@ -141,8 +141,8 @@ def test_a_node_gets_all_that_it_needs(started: Started) -> None:
     assert started.rig().attach().ipv4.startswith("10.80.1.")
 
 
-def test_what_is_wrong_is_put_right(started: Started) -> None:
-    """Routes of ours that lead astray go, those that were deleted come back, and so does a flushed firewall."""
+def test_controller_repairs_routes_and_firewall(started: Started) -> None:
+    """Wrong routes of slash80 are deleted, deleted ones come back, and so does a flushed firewall."""
     started.settle()
     wanted, host = _routes(started.host), started.host
     host.command("ip", "-6", "route", "del", "2001:db8:0:9:1::/80", "proto", "180")
@@ -156,8 +156,8 @@ def test_what_is_wrong_is_put_right(started: Started) -> None:
     assert "chain edge" in host.command("nft", "list", "table", "inet", "slash80")
 
 
-def test_a_route_of_somebody_else_is_left_alone(started: Started) -> None:
-    """It is named with the next step; the other family's is made."""
+def test_controller_leaves_a_foreign_route_alone(started: Started) -> None:
+    """The route is named with the next step, and the other family's is added."""
     host = started.host
     host.command("ip", "route", "add", "10.80.9.0/24", "via", started.site.node.router4, "proto", "77")
     report = started.settle()
@@ -167,8 +167,8 @@ def test_a_route_of_somebody_else_is_left_alone(started: Started) -> None:
     assert any("2001:db8:0:9:1::/80" in route for route in _routes(host))
 
 
-def test_nodes_come_and_go(started: Started) -> None:
-    """A node's route and its trust go with it; a prefix that comes back at another address leads there."""
+def test_node_routes_follow_the_nodes(started: Started) -> None:
+    """A node's route and trust go with it; a prefix that returns at another address is routed there."""
     started.settle()
     started.api.remove(NODES, "b")
     wait_until(lambda: not any("10.80.9.0" in r for r in (started.look() and _routes(started.host))), seconds=20)
@@ -179,8 +179,8 @@ def test_nodes_come_and_go(started: Started) -> None:
     wait_until(lambda: any(f"via {other}" in r for r in (started.look() and _routes(started.host))), seconds=20)
 
 
-def test_a_node_that_is_not_near_gets_no_route(started: Started) -> None:
-    """Somebody else must know the way; that it is missing for IPv4 is said in a condition."""
+def test_node_on_another_link_gets_no_route(started: Started) -> None:
+    """The network must route to it; a missing IPv4 route is reported in a condition."""
     started.api.put(NODES, node("b", cidrs=["10.80.9.0/24"], addresses=["198.51.100.77"]))
     report = started.settle()
 
@@ -193,8 +193,8 @@ def test_a_node_that_is_not_near_gets_no_route(started: Started) -> None:
     assert "10.80.9.0/24" in routed["message"]
 
 
-def test_without_the_api_everything_stays(started: Started) -> None:
-    """Also over a restart of the agent; what somebody breaks is mended all the same, and the problem is named."""
+def test_node_state_is_kept_without_the_api(started: Started) -> None:
+    """This holds over a restart of the agent; damage is still repaired, and the problem is named."""
     started.settle()
     wanted = _routes(started.host)
     started.api.stop()
@@ -209,8 +209,8 @@ def test_without_the_api_everything_stays(started: Started) -> None:
     assert "chain edge" in started.host.command("nft", "list", "table", "inet", "slash80")
 
 
-def test_a_prefix_that_changes_drains(started: Started) -> None:
-    """The pod of before keeps its address, the next one has the new prefix; without pods the old one is gone."""
+def test_changed_prefix_drains(started: Started) -> None:
+    """Existing pods keep their addresses, the next one gets the new prefix; without pods the old one is gone."""
     started.settle()
     rig = started.rig()
     old, new = started.site.node.prefix6, "2001:db8:0:1:2::/80"
@@ -229,8 +229,8 @@ def test_a_prefix_that_changes_drains(started: Started) -> None:
     assert not any(old in route for route in _routes(started.host))
 
 
-def test_bad_settings_change_nothing(started: Started) -> None:
-    """The sentence names file, key and value; what was in force stays."""
+def test_invalid_cluster_settings_change_nothing(started: Started) -> None:
+    """The sentence names file, key and value, and the previous settings stay in force."""
     started.settle()
     before = (started.state_dir / "node.json").read_text()
     (started.folder / "config.yaml").write_text("firewall: {trusted: ['::/0']}")
@@ -240,16 +240,16 @@ def test_bad_settings_change_nothing(started: Started) -> None:
     assert before == (started.state_dir / "node.json").read_text()
 
 
-def test_settings_are_taken_up_when_they_change(started: Started) -> None:
-    """Into node.json and into the firewall, without a pod having to come."""
+def test_changed_cluster_settings_take_effect_without_a_pod(started: Started) -> None:
+    """They are written to node.json and to the firewall at once."""
     started.settle()
     (started.folder / "config.yaml").write_text("firewall: {trusted: ['2001:db8:77::/48']}")
     started.look()
     assert "2001:db8:77::/48" in started.host.command("nft", "list", "set", "inet", "slash80", "trusted6")
 
 
-def test_uninstalling_leaves_the_node_as_it_was(started: Started) -> None:
-    """Links, routes, rules, settings and files; with a pod nothing is removed unless it is forced."""
+def test_uninstall_leaves_the_node_as_it_was(started: Started) -> None:
+    """Links, routes, rules, settings and files are as before; with a pod nothing is removed unless forced."""
     before = snapshot.take(started.host)
     started.settle()
     (started.folder / "bin/.slash80").mkdir(parents=True)

@@ -27,7 +27,7 @@ def namespaces(demo: "subprocess.Popen[str]") -> set[str]:
 
 
 def test_demo_shows_what_it_promises() -> None:
-    """It prints both addresses, the refused probes and the times, finds nothing wrong, and leaves no namespace."""
+    """It prints both addresses, the refused probes and the times, reports no failure, and leaves no namespace."""
     with start() as demo:
         said, _ = demo.communicate(timeout=60)
 
@@ -40,7 +40,7 @@ def test_demo_shows_what_it_promises() -> None:
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_demo_leaves_nothing(stop: signal.Signals) -> None:
-    """An interrupt in the middle removes everything too."""
+    """An interrupt in the middle also removes everything."""
     with start() as demo:
         wait_until(lambda: bool(namespaces(demo)), seconds=30)
         demo.send_signal(stop)

@@ -1,4 +1,4 @@
-"""Covers of the node's prefixes: there while a network or a pod needs them, and gone when nobody does."""
+"""Discard routes of the node's prefixes: there while a network or a pod needs them, and deleted afterwards."""
 
 import json
 
@@ -12,7 +12,7 @@ WRONG4, WRONG6 = "10.90.1.0/24", "2001:db8:0:1:90::/80"
 
 
 def wrong(rig: Rig) -> Rig:
-    """Give the rig as somebody configured it by mistake."""
+    """Return the rig with a prefix that was configured by mistake."""
     return rig.having(ipv4={"prefixes": [WRONG4]}, ipv6={"prefixes": [WRONG6]})
 
 
@@ -27,8 +27,8 @@ def right(rig: Rig) -> set[str]:
     return {rig.node.prefix4, rig.node.prefix6}
 
 
-def test_a_prefix_that_was_corrected_is_uncovered_with_the_next_pod(rig: Rig) -> None:
-    """When no pod has an address of it any more; what is right stays."""
+def test_discard_route_of_a_changed_prefix_goes_with_the_next_add(rig: Rig) -> None:
+    """No pod has an address of the old prefix any more; the right discard routes stay."""
     wrong(rig).cycle()
     assert {WRONG4, WRONG6} == covered(rig)
     rig.attach()
@@ -36,8 +36,8 @@ def test_a_prefix_that_was_corrected_is_uncovered_with_the_next_pod(rig: Rig) ->
     assert right(rig) == covered(rig)
 
 
-def test_a_prefix_that_was_corrected_is_uncovered_with_its_last_pod(rig: Rig) -> None:
-    """Pods that have an address of it keep the cover; the DEL may come with either configuration."""
+def test_discard_route_of_a_changed_prefix_goes_with_its_last_pod(rig: Rig) -> None:
+    """Pods with an address of it keep the discard route; the DEL may come with either configuration."""
     first, second = wrong(rig).attach(), wrong(rig).attach()
     rig.attach()
     assert right(rig) | {WRONG4, WRONG6} == covered(rig)
@@ -48,8 +48,8 @@ def test_a_prefix_that_was_corrected_is_uncovered_with_its_last_pod(rig: Rig) ->
     assert right(rig) == covered(rig)
 
 
-def test_another_network_keeps_its_cover(rig: Rig) -> None:
-    """With pods or without: its configuration is still there. One that is renamed leaves nothing for good."""
+def test_discard_route_of_another_network_stays(rig: Rig) -> None:
+    """Its configuration still exists, with pods or without; a renamed network leaves nothing for good."""
     other = wrong(rig).having(name="other")
     pod = other.attach()
     for _ in range(2):
@@ -63,8 +63,8 @@ def test_another_network_keeps_its_cover(rig: Rig) -> None:
     assert right(rig) | {"10.91.1.0/24", "2001:db8:0:1:91::/80"} == covered(rig)
 
 
-def test_draining_prefixes_keep_their_cover(rig: Rig) -> None:
-    """They are the node's until the file says otherwise."""
+def test_draining_prefix_keeps_its_discard_route(rig: Rig) -> None:
+    """It belongs to the node until node.json says otherwise."""
     rig = rig.having(source="node", ipv4=None, ipv6=None)
     drains = {"prefix": WRONG6, "state": "draining"}
     rig.state_dir.mkdir(mode=0o700, exist_ok=True)
@@ -78,8 +78,8 @@ def test_draining_prefixes_keep_their_cover(rig: Rig) -> None:
     assert {rig.node.prefix6} == covered(rig)
 
 
-def test_routes_of_others_that_discard_are_left_alone(rig: Rig) -> None:
-    """Whoever made them, and though they look alike."""
+def test_foreign_discard_routes_are_left_alone(rig: Rig) -> None:
+    """They stay even if they look like slash80's."""
     lines = [f"unreachable {WRONG4} metric 4294967295", f"unreachable {WRONG6} proto 180 metric 7"]
     rig.host.ip(*(f"route add {line}" for line in lines))
     before = snapshot.take(rig.host)
@@ -92,8 +92,8 @@ def test_routes_of_others_that_discard_are_left_alone(rig: Rig) -> None:
 
 
 @pytest.mark.every_shape
-def test_the_first_removal_uncovers_what_a_killed_call_left(rig: Rig) -> None:
-    """Somebody was killed between the correction and its consequence."""
+def test_first_del_deletes_discard_routes_left_by_a_killed_call(rig: Rig) -> None:
+    """A call was killed between the change of the prefix and the deletion of its route."""
     wrong(rig).cycle()
     pod = rig.attach()
     rig.host.ip(f"route add unreachable {WRONG4} proto 180 metric 4294967295")
@@ -102,8 +102,8 @@ def test_the_first_removal_uncovers_what_a_killed_call_left(rig: Rig) -> None:
     assert right(rig) == covered(rig)
 
 
-def test_status_shows_covers(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
-    """With the networks and the pods that need them."""
+def test_status_shows_discard_routes(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is listed with the networks and the pods that need it."""
     wrong(rig).attach()
     rig.attach()
     rig.having(name="other").attach()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.every_shape
 
 
 def overwrite(path: Path, data: bytes) -> None:
-    """Write over a file in place, so that whoever has it open sees it too."""
+    """Write over a file in place, so that a process that has it open sees it too."""
     with path.open("r+b") as file:
         file.write(data)
 
@@ -28,7 +28,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "deleted": lambda path: path.unlink(),
     "emptied": lambda path: path.write_bytes(b""),
     "cut": lambda path: path.write_bytes(path.read_bytes()[:5000]),
-    "replaced by something else": lambda path: path.write_text("this is no database\n" * 500),
+    "replaced by something else": lambda path: path.write_text("this is not a database\n" * 500),
     "overwritten at the start": lambda path: overwrite(path, b"\0" * 100),
     "overwritten in the middle": lambda path: overwrite(path, path.read_bytes()[:4096] + b"\xff" * 9000),
 }
@@ -42,7 +42,7 @@ def checked(rig: Rig, attachment: Attachment) -> None:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_store_is_read_back_from_the_kernel(rig: Rig, damage: str) -> None:
-    """Pods keep their addresses and nobody else gets them; a second ADD is refused; DEL leaves nothing."""
+    """Pods keep their addresses, a second ADD is refused, and DEL leaves nothing."""
     rig.cycle()
     before = snapshot.take(rig.host)
     pods = [rig.attach(), rig.attach()]
@@ -71,8 +71,8 @@ def test_lost_store_keeps_what_gc_needs(rig: Rig) -> None:
     assert state.attachments(rig.state_dir) == 1
 
 
-def test_newer_store(rig: Rig) -> None:
-    """With a store of a newer version ADD says 11, while CHECK and DEL of what is there work."""
+def test_store_of_a_newer_version(rig: Rig) -> None:
+    """With a store of a newer version ADD is code 11, while CHECK and DEL of existing pods work."""
     attachment = rig.attach()
     with contextlib.closing(sqlite3.connect(rig.state_dir / "state.db", isolation_level=None)) as database:
         database.execute("ALTER TABLE attachment ADD COLUMN later TEXT")
@@ -106,8 +106,8 @@ def fill(disk: Path) -> Path:
 
 
 @pytest.mark.parametrize("shape", ["inprocess", "frozen"], indirect=True)  # an agent would hold the disk
-def test_full_disk(rig: Rig, disk: Path) -> None:
-    """On a full disk ADD says 5 and leaves nothing, DEL removes the pod; with space again all is well."""
+def test_add_on_a_full_disk_is_code_5(rig: Rig, disk: Path) -> None:
+    """The ADD leaves nothing, DEL removes the pod, and with space again everything works."""
     rig.cycle()
     before = snapshot.take(rig.host)
     attachment, pod = rig.attach(), rig.site.pod()
@@ -127,8 +127,8 @@ def test_full_disk(rig: Rig, disk: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", ["inprocess", "frozen"], indirect=True)  # as above
-def test_read_only_disk(rig: Rig, disk: Path) -> None:
-    """On a read-only disk ADD says 5 and STATUS 50, DEL removes the pod."""
+def test_add_on_a_read_only_disk_is_code_5(rig: Rig, disk: Path) -> None:
+    """STATUS is code 50, and DEL removes the pod."""
     rig = rig.having(cniVersion="1.1.0")
     rig.cycle()
     before = snapshot.take(rig.host)
@@ -144,14 +144,14 @@ def test_read_only_disk(rig: Rig, disk: Path) -> None:
 
 @contextlib.contextmanager
 def locked(rig: Rig) -> Iterator[None]:
-    """Keep the store locked, as a program does that copies or mends it."""
+    """Keep the store locked, as a program does that copies or repairs it."""
     with contextlib.closing(sqlite3.connect(rig.state_dir / "state.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         yield
 
 
-def test_a_store_that_another_program_has_locked(rig: Rig) -> None:
-    """After lockTimeout it is told, with the file, and the runtime comes again; a DEL removes the pod before that."""
+def test_store_locked_by_another_program_is_code_11(rig: Rig) -> None:
+    """The error comes after lockTimeout and names the file; a DEL removes the pod before that."""
     rig = rig.having(cniVersion="1.1.0", lockTimeout=0.2, **{"cni.dev/valid-attachments": []})
     rig.cycle()
     before = snapshot.take(rig.host)
@@ -175,8 +175,8 @@ def test_a_store_that_another_program_has_locked(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("shape", ["frozen"], indirect=True)  # which has a command line
-def test_a_locked_store_is_not_listed(rig: Rig) -> None:
-    """The command says so in a sentence."""
+def test_attachments_of_a_locked_store_are_not_listed(rig: Rig) -> None:
+    """The command says so in one sentence."""
     rig.attach()
     words: list[str | Path] = [root() / "opt/cni/bin/slash80", "attachments", "--state-dir", rig.state_dir]
     with locked(rig):
@@ -186,7 +186,7 @@ def test_a_locked_store_is_not_listed(rig: Rig) -> None:
     assert done.stderr.startswith("slash80 attachments: another program, such as a backup or sqlite3, has kept ")
 
 
-def test_dels_after_a_reboot(rig: Rig) -> None:
+def test_del_after_a_reboot_succeeds(rig: Rig) -> None:
     """With state, rules, links and namespaces gone, every DEL that the runtime still sends succeeds."""
     attachments = [rig.attach() for _ in range(3)]
     for path in sorted(rig.state_dir.rglob("*"), reverse=True):

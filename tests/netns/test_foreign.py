@@ -14,7 +14,7 @@ from lab.rig import Rig, requesting
 
 
 def host_ifname(container: str, ifname: str = "eth0") -> str:
-    """Give the name of the host end as documented."""
+    """Return the name of the host end as documented."""
     return "s80" + base64.b32encode(hashlib.sha256(f"{container}\0{ifname}".encode()).digest()).decode().lower()[:12]
 
 
@@ -39,14 +39,14 @@ def refused(rig: Rig, pod: Namespace, conf: Json | None = None, **more: str) -> 
 
 
 def test_host_end_has_the_documented_name(rig: Rig) -> None:
-    """The host end is called s80 and 12 characters of the hash of container and interface, as documented."""
+    """The host end is called s80 and 12 characters of the hash of container and interface."""
     attachment = rig.attach()
 
     assert host_ifname(attachment.pod.name) == attachment.host_ifname
 
 
-def test_foreign_link_with_our_name(rig: Rig) -> None:
-    """A link of somebody else that has the name of the host end is named in the error and stays."""
+def test_foreign_link_with_the_host_end_name_is_refused(rig: Rig) -> None:
+    """A foreign link with the name of the host end is named in the error and stays."""
     rig.cycle()
     pod = rig.site.pod()
     rig.host.ip(f"link add {host_ifname(pod.name)} type bridge")
@@ -56,8 +56,8 @@ def test_foreign_link_with_our_name(rig: Rig) -> None:
     assert host_ifname(pod.name) in error["msg"]
 
 
-def test_del_spares_a_foreign_link_with_our_name(rig: Rig) -> None:
-    """DEL of an unknown container leaves a link of somebody else that has the name of its host end."""
+def test_del_spares_a_foreign_link_with_the_host_end_name(rig: Rig) -> None:
+    """DEL of an unknown container leaves a foreign link with the name of its host end."""
     rig.cycle()
     rig.host.ip(f"link add {host_ifname('c')} type bridge")
 
@@ -67,7 +67,7 @@ def test_del_spares_a_foreign_link_with_our_name(rig: Rig) -> None:
 
 
 def test_foreign_route_to_a_requested_address(rig: Rig, family: str) -> None:
-    """A requested address that somebody else routes is refused with 102, naming the route, which stays."""
+    """A requested address with a foreign route is refused with 102, naming the route, which stays."""
     rig.cycle()
     address = rig.node.pod6("42") if family == "ipv6" else rig.node.pod4(42)
     rig.host.ip(f"route add {address} dev eth0 proto static")
@@ -79,7 +79,7 @@ def test_foreign_route_to_a_requested_address(rig: Rig, family: str) -> None:
 
 
 def test_requested_address_of_a_live_pod(rig: Rig, family: str) -> None:
-    """A requested address that another pod has is refused with 102, and that pod stays as it is."""
+    """A requested address of another pod is refused with 102, and that pod stays as it is."""
     first = rig.attach()
 
     error = refused(rig, rig.site.pod(), requesting(rig.conf, getattr(first, family)))
@@ -110,7 +110,7 @@ def test_namespace_of_the_host(rig: Rig, ifname: str) -> None:
 
 
 @pytest.mark.every_shape
-def test_removal_by_the_namespace_of_the_host(rig: Rig) -> None:
+def test_del_with_the_namespace_of_the_host(rig: Rig) -> None:
     """A DEL whose CNI_NETNS has become the host's own removes the pod and its addresses, and no link of the host.
 
     A runtime that names a sandbox by a process ID sends that once the ID was given to another process.
@@ -127,8 +127,8 @@ def test_removal_by_the_namespace_of_the_host(rig: Rig) -> None:
 
 
 @pytest.mark.every_shape
-def test_removal_of_nothing_by_the_namespace_of_the_host(rig: Rig) -> None:
-    """It succeeds, as any removal of what is not there, and the host keeps its link of that name."""
+def test_del_of_nothing_with_the_namespace_of_the_host(rig: Rig) -> None:
+    """It succeeds, like any DEL of an unknown attachment, and a link of that name on the host stays."""
     before = snapshot.take(rig.host)
 
     rig.plugin.delete(rig.host, rig.conf, container="never")
@@ -147,7 +147,7 @@ def test_overridden_guard_spares_default_routes(rig: Rig) -> None:
 
 
 def test_default_routes_of_a_chained_interface_stay(rig: Rig) -> None:
-    """A pod that has a default route from elsewhere gets ours neither added nor in its place."""
+    """In a pod with another plugin's default route none is added or replaced."""
     pod = rig.site.pod()
     pod.ip(
         "link add net1 type bridge",
@@ -163,7 +163,7 @@ def test_default_routes_of_a_chained_interface_stay(rig: Rig) -> None:
 
 
 @pytest.mark.every_shape
-def test_file_as_namespace(rig: Rig) -> None:
+def test_file_as_namespace_is_code_8(rig: Rig) -> None:
     """A path that is a regular file is code 8."""
     path = rig.state_dir.with_name("file")
     path.touch()
@@ -173,14 +173,14 @@ def test_file_as_namespace(rig: Rig) -> None:
 
 
 @pytest.mark.every_shape
-def test_other_kind_of_namespace(rig: Rig) -> None:
-    """A namespace that is no network namespace is code 8."""
+def test_other_kind_of_namespace_is_code_8(rig: Rig) -> None:
+    """A namespace that is not a network namespace is code 8."""
     assert rig.plugin.refuses("ADD", rig.conf, netns="/proc/self/ns/uts", container="c")["code"] == 8
 
 
 @pytest.mark.every_shape
-def test_missing_namespace(rig: Rig) -> None:
-    """A path that does not exist is code 999 and the message names it."""
+def test_missing_namespace_is_code_999(rig: Rig) -> None:
+    """A path that does not exist is code 999, and the message names it."""
     error = rig.plugin.refuses("ADD", rig.conf, netns="/run/netns/s80t-none", container="c")
 
     assert error["code"] == 999
@@ -188,7 +188,7 @@ def test_missing_namespace(rig: Rig) -> None:
 
 
 def test_address_of_a_pod_in_another_store(rig: Rig, family: str, tmp_path: Path) -> None:
-    """A pod that another state directory knows keeps its address: the kernel says so, and another one is chosen."""
+    """A pod in another state directory keeps its address: the kernel refuses it, and another one is chosen."""
     conf = {"ipv6": {"suffix": "ipv4"}}  # both stores would begin with the same addresses
     first = rig.having(**conf).attach()
     second = rig.having(**conf, stateDir=str(tmp_path / "other"), socket=None).attach()
@@ -198,7 +198,7 @@ def test_address_of_a_pod_in_another_store(rig: Rig, family: str, tmp_path: Path
 
 
 def test_requested_address_of_a_pod_in_another_store(rig: Rig, family: str, tmp_path: Path) -> None:
-    """When it was asked for, it is code 102, and the pod that has it keeps it."""
+    """A request for its address is code 102, and the pod keeps it."""
     address = getattr(rig.attach(), family)
     other = rig.having(stateDir=str(tmp_path / "other"), socket=None)
     error = other.plugin.refuses("ADD", requesting(other.conf, address), netns=rig.site.pod())

@@ -21,8 +21,8 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_signal_is_handed_on_and_the_end_is_waited_for(tmp_path: Path, number: signal.Signals) -> None:
-    """What is told to end tells the command inside, and ends after it, with the command's exit code."""
+def test_make_fresh_passes_signals_on_and_waits(tmp_path: Path, number: signal.Signals) -> None:
+    """A signal is passed to the command inside, and the wrapper ends after it, with its exit code."""
     trace = tmp_path / "trace"
     command: list[str | Path] = [_CONTAINED, sys.executable, "-c", _COMMAND, trace]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:

@@ -19,8 +19,8 @@ def python() -> str:
     return found
 
 
-def test_nothing_is_found_in_a_short_run(python: str, tmp_path: Path) -> None:
-    """All seeds, among them what was found before, and some thousand cases near them keep what the oracle demands."""
+def test_short_fuzz_run_finds_nothing(python: str, tmp_path: Path) -> None:
+    """All seeds, among them earlier findings, and some thousand cases near them satisfy the oracle."""
     done = subprocess.run(
         [python, str(TESTS / "fuzz" / "target.py"), str(tmp_path), f"-max_total_time={SECONDS}", "-seed=1"],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{TESTS.parent / 'src'}:{TESTS}"},
@@ -35,5 +35,5 @@ def test_nothing_is_found_in_a_short_run(python: str, tmp_path: Path) -> None:
 
 
 def _told(stderr: bytes) -> str:
-    """Give what libFuzzer said at the end, where the violation is."""
+    """Return what libFuzzer said at the end, where the violation is."""
     return stderr.decode(errors="replace")[-4000:]

@@ -45,8 +45,8 @@ def call_behind(rig: Rig, pod: Namespace, mounts: str, verb: str = "ADD") -> Jso
 
 @pytest.mark.parametrize("shape", ["frozen"], indirect=True)
 @pytest.mark.parametrize(("mounts", "missing"), [(HIDE_IPV6, "IPv6"), (HIDE_IPV4, "IPv4")])
-def test_kernel_without_a_family(rig: Rig, mounts: str, missing: str) -> None:
-    """A family that is configured and that the kernel lacks is named in one sentence, and nothing is left."""
+def test_kernel_without_a_family_is_named(rig: Rig, mounts: str, missing: str) -> None:
+    """A configured family that the kernel lacks is named in one sentence, and nothing is left."""
     before = snapshot.take(rig.host)
     error = call_behind(rig, rig.site.pod(), mounts)
 
@@ -57,7 +57,7 @@ def test_kernel_without_a_family(rig: Rig, mounts: str, missing: str) -> None:
 
 
 @pytest.mark.parametrize("shape", ["frozen"], indirect=True)
-def test_read_only_settings_that_are_wrong(rig: Rig) -> None:
+def test_read_only_sysctl_with_a_wrong_value_is_named(rig: Rig) -> None:
     """Where /proc/sys is read-only and the node does not forward, ADD names the key and leaves no pod."""
     pod = rig.site.pod()
     rig.host.sysctl("ipv4/ip_forward", 0)  # a new namespace has the machine's setting
@@ -70,8 +70,8 @@ def test_read_only_settings_that_are_wrong(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("shape", ["frozen"], indirect=True)
-def test_read_only_settings_without_ipv6_for_new_links(rig: Rig) -> None:
-    """Where IPv6 is off for new links and cannot be switched on, ADD names the setting that new links get."""
+def test_read_only_sysctl_without_ipv6_for_new_links_is_named(rig: Rig) -> None:
+    """Where IPv6 is off for new links and cannot be enabled, ADD names the setting that new links inherit."""
     rig.cycle()
     rig.host.sysctl("ipv6/conf/default/disable_ipv6", 1)
     error = call_behind(rig, pod := rig.site.pod(), READ_ONLY)
@@ -83,16 +83,16 @@ def test_read_only_settings_without_ipv6_for_new_links(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("shape", ["frozen"], indirect=True)
-def test_read_only_settings_that_are_right(rig: Rig) -> None:
-    """Where /proc/sys is read-only and everything is as it must be, ADD works."""
+def test_read_only_sysctl_with_the_right_value_works(rig: Rig) -> None:
+    """Where /proc/sys is read-only and every value is right, ADD works."""
     rig.cycle()
 
     assert call_behind(rig, rig.site.pod(), READ_ONLY)["ips"]
 
 
 @pytest.mark.parametrize("shape", ["frozen"], indirect=True)
-def test_system_without_the_names_of_protocols(rig: Rig) -> None:
-    """A bare system has no /etc/protocols, and the firewall is put in place all the same."""
+def test_system_without_etc_protocols(rig: Rig) -> None:
+    """A bare system has no /etc/protocols, and the firewall is still put in place."""
     hide = "test ! -e /etc/protocols || mount --bind /dev/null /etc/protocols"
 
     assert call_behind(rig, rig.site.pod(), hide)["ips"]
@@ -100,7 +100,7 @@ def test_system_without_the_names_of_protocols(rig: Rig) -> None:
 
 @pytest.mark.parametrize("shape", ["frozen"], indirect=True)
 def test_status_with_an_nft_that_hangs(rig: Rig, tmp_path: Path) -> None:
-    """STATUS does not wait for an nft that never ends, as one that waits for somebody's lock."""
+    """STATUS does not wait for an nft that never ends, for example because of another program's lock."""
     hanging = tmp_path / "nft"
     hanging.write_text("#!/bin/sh\nexec sleep 1000\n")
     hanging.chmod(0o755)
@@ -111,8 +111,8 @@ def test_status_with_an_nft_that_hangs(rig: Rig, tmp_path: Path) -> None:
     assert "nft did not finish" in error["msg"]
 
 
-def test_status_while_the_store_hangs(rig: Rig) -> None:
-    """STATUS does not wait for a store whose lock somebody holds for good; ADD says 11 after `lockTimeout`."""
+def test_status_while_the_store_is_locked(rig: Rig) -> None:
+    """STATUS does not wait for a store whose lock is never released; ADD is code 11 after `lockTimeout`."""
     rig = rig.having(cniVersion="1.1.0", lockTimeout=0.2)
     rig.cycle()
     with (rig.state_dir / "lock").open() as lock:
@@ -123,7 +123,7 @@ def test_status_while_the_store_hangs(rig: Rig) -> None:
 
 
 def test_each_end_has_one_queue(rig: Rig) -> None:
-    """One for each CPU would be made and taken out of use again, and RCU waited for at both ends."""
+    """One for each CPU would be created and disabled again, with a wait for RCU at both ends."""
     made = rig.attach()
     for namespace, name in ((rig.host, made.host_ifname), (made.pod, "eth0")):
         (link,) = namespace.query(f"-details link show {name}")
@@ -131,7 +131,7 @@ def test_each_end_has_one_queue(rig: Rig) -> None:
 
 
 def test_ends_have_different_indexes(rig: Rig) -> None:
-    """Both ends of a pair never have the same index, by which IPv6 would hear of the link up to a second late."""
+    """With equal indexes IPv6 would notice the link up to a second late."""
     pods = [rig.attach().pod for _ in range(3)]
     ends = [pod.query("link show eth0")[0] for pod in pods]
 

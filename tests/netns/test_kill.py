@@ -16,7 +16,7 @@ MOMENTS = 25
 
 
 def killers(rig: Rig, verb: str, conf: Json) -> Iterator[Plugin]:
-    """Give plugins that die at moments spread evenly over the time that this verb takes."""
+    """Yield plugins that die at moments spread evenly over the time that this verb takes."""
     assert isinstance(rig.plugin, Frozen)
     pod = rig.site.pod()
     took = {name: rig.plugin.call(name, conf, netns=pod).seconds for name in ("ADD", "DEL")}[verb]
@@ -53,7 +53,7 @@ def test_add_after_a_killed_add(rig: Rig) -> None:
         first = plugin.call("ADD", rig.conf, netns=pod)
         second = rig.plugin.call("ADD", rig.conf, netns=pod)
 
-        # Killed between the last step and the answer, the first is complete though nobody was told.
+        # Killed between the last step and the answer, the first is complete although its answer was lost.
         if second.code == 0:
             assert first.code == -signal.SIGKILL
             rig.plugin.check(pod, rig.conf, second.json)
@@ -63,7 +63,7 @@ def test_add_after_a_killed_add(rig: Rig) -> None:
 
 
 def test_del_after_a_killed_del(rig: Rig) -> None:
-    """A DEL that is repeated after one that was killed removes what that one left."""
+    """A DEL that is repeated after a killed one removes the rest."""
     rig.cycle()
     before = snapshot.take(rig.host)
     for plugin in killers(rig, "DEL", rig.conf):

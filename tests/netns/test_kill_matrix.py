@@ -1,4 +1,4 @@
-"""SIGKILL at every named moment of ADD, DEL and GC, once and twice: whatever comes next mends it.
+"""SIGKILL at every failpoint of ADD, DEL and GC, once and twice: any call that follows recovers.
 
 After each story the node is as it was before: no link, route, neighbour, rule, row or held address is left or doubled.
 """
@@ -29,7 +29,7 @@ TURNS = [
     Failpoint.LINKED,
     Failpoint.HOST_WIRED,
     Failpoint.KEPT,
-]  # after which others would mend
+]  # after which others would recover
 DONE = {
     Failpoint.POD_WIRED,
     Failpoint.KEPT,
@@ -45,7 +45,7 @@ def shape() -> str:
 
 @pytest.fixture
 def node(rig: Rig) -> Iterator[Rig]:
-    """Give a node that has had a pod before, and see that the story leaves it exactly as it was."""
+    """Provide a node that has had a pod before, and see that the story leaves it exactly as it was."""
     rig.cycle()
     before = snapshot.take(rig.host)
     yield rig
@@ -61,7 +61,7 @@ def killed(rig: Rig, verb: str, pod: Namespace, moment: Failpoint) -> None:
 
 
 def collecting(rig: Rig) -> dict[str, object]:
-    """Give a configuration for a GC that finds nothing valid."""
+    """Return a configuration for a GC that finds nothing valid."""
     return changed(rig.conf, cniVersion="1.1.0", **{"cni.dev/valid-attachments": []})
 
 
@@ -99,7 +99,7 @@ def add_another(rig: Rig, pod: Namespace) -> None:
 
 
 def pod_addresses(pod: Namespace) -> list[str]:
-    """Give the addresses that a pod's interface has, if it is there."""
+    """Return the addresses that a pod's interface has, if it is there."""
     links = [link for link in pod.query("addr show") if link["ifname"] == "eth0"]
     return [str(info["local"]) for link in links for info in link["addr_info"]]
 
@@ -109,8 +109,8 @@ NEXT = [delete, delete_without_namespace, collect, add_again, add_another]
 
 @pytest.mark.parametrize("then", NEXT)
 @pytest.mark.parametrize("moment", ADDING)
-def test_killed_add(node: Rig, moment: Failpoint, then: Story) -> None:
-    """After an ADD that was killed anything may come, and all of it is well."""
+def test_after_a_killed_add_any_call_recovers(node: Rig, moment: Failpoint, then: Story) -> None:
+    """Any call may follow an ADD that was killed, and it succeeds as documented."""
     pod = node.site.pod()
     killed(node, "ADD", pod, moment)
 
@@ -120,8 +120,8 @@ def test_killed_add(node: Rig, moment: Failpoint, then: Story) -> None:
 @pytest.mark.parametrize("then", NEXT)
 @pytest.mark.parametrize("verb", ["DEL", "GC"])
 @pytest.mark.parametrize("moment", REMOVING)
-def test_killed_removal(node: Rig, verb: str, moment: Failpoint, then: Story) -> None:
-    """After a DEL or GC that was killed anything may come, and all of it is well."""
+def test_after_a_killed_del_or_gc_any_call_recovers(node: Rig, verb: str, moment: Failpoint, then: Story) -> None:
+    """Any call may follow a DEL or GC that was killed, and it succeeds as documented."""
     attachment = node.attach()
     killed(node, verb, attachment.pod, moment)
 
@@ -129,8 +129,8 @@ def test_killed_removal(node: Rig, verb: str, moment: Failpoint, then: Story) ->
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.product(ADDING, REMOVING)))
-def test_killed_twice_on_the_way_down(node: Rig, first: Failpoint, second: Failpoint) -> None:
-    """An ADD that was killed and a DEL that was killed are finished by the next DEL."""
+def test_add_and_del_both_killed_are_finished_by_the_next_del(node: Rig, first: Failpoint, second: Failpoint) -> None:
+    """The next DEL finishes a killed ADD whose DEL was killed too."""
     pod = node.site.pod()
     killed(node, "ADD", pod, first)
     killed(node, "DEL", pod, second)
@@ -139,8 +139,8 @@ def test_killed_twice_on_the_way_down(node: Rig, first: Failpoint, second: Failp
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.product([m for m in ADDING if m not in DONE], TURNS)))
-def test_killed_twice_on_the_way_up(node: Rig, first: Failpoint, second: Failpoint) -> None:
-    """An ADD that was killed while it mended one that was killed is mended by a third."""
+def test_add_killed_while_it_recovers_another_is_recovered(node: Rig, first: Failpoint, second: Failpoint) -> None:
+    """A third ADD recovers from an ADD that was killed while it recovered from a killed one."""
     pod = node.site.pod()
     killed(node, "ADD", pod, first)
     killed(node, "ADD", pod, second)
@@ -150,7 +150,7 @@ def test_killed_twice_on_the_way_up(node: Rig, first: Failpoint, second: Failpoi
 
 @pytest.mark.parametrize("moment", ADDING)
 def test_namespace_vanishes_during_add(node: Rig, moment: Failpoint) -> None:
-    """When the namespace goes away in the middle of an ADD, that fails or not, and the DEL after it leaves nothing."""
+    """Whether or not that ADD fails, the DEL after it leaves nothing."""
     pod = node.site.pod()
     with stopped(node, "ADD", pod, moment) as resume:
         pod.delete()
@@ -161,7 +161,7 @@ def test_namespace_vanishes_during_add(node: Rig, moment: Failpoint) -> None:
 
 @pytest.mark.parametrize("moment", REMOVING)
 def test_namespace_vanishes_during_del(node: Rig, moment: Failpoint) -> None:
-    """When the namespace goes away in the middle of a DEL, that succeeds."""
+    """A DEL whose namespace goes away in the middle succeeds."""
     attachment = node.attach()
     with stopped(node, "DEL", attachment.pod, moment) as resume:
         attachment.pod.delete()
@@ -169,8 +169,8 @@ def test_namespace_vanishes_during_del(node: Rig, moment: Failpoint) -> None:
         assert resume() == 0
 
 
-def test_pods_stay_while_another_add_stands_still(node: Rig) -> None:
-    """An ADD that stands still in the middle hinders nobody else, and its addresses go to nobody else."""
+def test_pods_are_served_while_another_add_stands_still(node: Rig) -> None:
+    """An ADD that is stopped in the middle blocks no other call, and its addresses are not handed out."""
     slow = node.site.pod()
     with stopped(node, "ADD", slow, Failpoint.HOST_WIRED) as resume:
         others = [node.attach() for _ in range(3)]
@@ -187,8 +187,8 @@ def test_pods_stay_while_another_add_stands_still(node: Rig) -> None:
     ("moment", "listed"),
     [(Failpoint.RESERVED, True), (Failpoint.RESERVED, False), (Failpoint.LINKED, False), (Failpoint.HOST_WIRED, False)],
 )
-def test_gc_spares_what_is_being_made(node: Rig, moment: Failpoint, *, listed: bool) -> None:
-    """An ADD that is finished while a GC waits for it has made a pod's attachment, whether the runtime knew or not."""
+def test_gc_spares_an_add_in_progress(node: Rig, moment: Failpoint, *, listed: bool) -> None:
+    """An ADD that finishes while a GC waits for it keeps its attachment, listed or not."""
     slow = node.site.pod()
     names = [{"containerID": slow.name, "ifname": "eth0"}] if listed else []
     conf = changed(node.conf, cniVersion="1.1.0", **{"cni.dev/valid-attachments": names})
@@ -204,7 +204,7 @@ def test_gc_spares_what_is_being_made(node: Rig, moment: Failpoint, *, listed: b
 
 
 def test_lost_store_while_an_add_stands_still(node: Rig) -> None:
-    """Even when the store is lost in the middle of an ADD, nobody gets the address that it has chosen."""
+    """If the store is lost in the middle of an ADD, the address that it has chosen is not handed out."""
     slow = node.site.pod()
     with stopped(node, "ADD", slow, Failpoint.HOST_WIRED) as resume:
         (node.state_dir / "state.db").unlink()

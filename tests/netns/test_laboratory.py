@@ -28,7 +28,7 @@ def test_nodes_reach_the_internet_with_the_first_packet(
         assert client == source_seen(site.nodes[1].namespace, server, protocol)
 
 
-def test_attacker_sees_answers(site: Site) -> None:
+def test_attacker_counts_answers(site: Site) -> None:
     """SYN-ACK, RST and UDP answers of an open host are all counted, in both families."""
     with Server(site.internet), Attacker(site.attacker, (ATTACKER6, ATTACKER4)) as attacker:
         # Port 7: SYN-ACK and a datagram; port 22: RST (its datagram is answered by ICMP only).
@@ -62,12 +62,12 @@ def test_narrow_path_is_found_by_a_large_transfer(site: Site, address: str) -> N
 
 @pytest.mark.parametrize("address", [INTERNET6, INTERNET4])
 def test_ping_counts_replies(site: Site, address: str) -> None:
-    """Ping tells how many of its requests were answered."""
+    """Ping returns how many of its requests were answered."""
     assert ping(site.attacker, address, count=5) == 5
 
 
-def test_router_advertisement_gives_a_default_route(site: Site) -> None:
-    """One advertisement from the router makes the kernel of a node take it as default router."""
+def test_router_advertisement_adds_a_default_route(site: Site) -> None:
+    """After one advertisement the kernel of a node uses the router as its default route."""
     node = site.node.namespace
     node.ip("route del default via 2001:db8:0:1::1")
 
@@ -86,7 +86,7 @@ def test_sniffer_sees_arriving_packets_only(site: Site) -> None:
         assert INTERNET6 not in sources
 
 
-def test_snapshot_tells_what_changed(site: Site) -> None:
+def test_snapshot_shows_what_changed(site: Site) -> None:
     """A new route and a new rule appear in the difference; counters and elements set by packets do not."""
     node = site.node.namespace
     node.nft(
@@ -105,7 +105,7 @@ def test_snapshot_tells_what_changed(site: Site) -> None:
     assert any(line.startswith("+ nft table inet t / chain c") and line.endswith("drop") for line in found)
 
 
-def test_nothing_is_left_after_a_site() -> None:
+def test_closed_site_leaves_no_namespace() -> None:
     """Closing a site removes the names of all its namespaces, also after a failure inside."""
     site = Site()
     namespaces = [site.router, site.internet, site.attacker, site.node.namespace, site.pod()]

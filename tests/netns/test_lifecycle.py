@@ -12,7 +12,7 @@ from lab.rig import Attachment, Rig, changed, requesting
 from lab.topology import INTERNET6
 from lab.waiting import wait_until
 
-# a removal is read by the launcher, the agent or the engine, and leaves the link to whoever has time for it
+# a removal is read by the launcher, the agent or the engine, and leaves the link to the reaper
 pytestmark = pytest.mark.every_shape
 
 
@@ -98,14 +98,14 @@ def with_namespace_gone(rig: Rig, attachment: Attachment) -> None:
 
 
 def with_no_namespace(rig: Rig, attachment: Attachment) -> None:
-    """Delete with a file that is no namespace."""
+    """Delete with a file that is not a namespace."""
     path = rig.state_dir.with_name("file")
     path.touch()
     rig.plugin.delete(path, rig.conf, container=attachment.pod.name)
 
 
 def with_link_gone(rig: Rig, attachment: Attachment) -> None:
-    """Delete after somebody removed the interface."""
+    """Delete after the interface was removed."""
     attachment.pod.ip("link del eth0")
     rig.plugin.delete(attachment.pod, rig.conf)
 
@@ -117,7 +117,7 @@ def with_link_renamed(rig: Rig, attachment: Attachment) -> None:
 
 
 def with_routes_gone(rig: Rig, attachment: Attachment) -> None:
-    """Delete after somebody removed the host routes."""
+    """Delete after the host routes were removed."""
     rig.host.ip(*(f"route del {address} dev {attachment.host_ifname}" for address in attachment.addresses))
     rig.plugin.delete(attachment.pod, rig.conf)
 
@@ -136,7 +136,7 @@ def with_state_gone(rig: Rig, attachment: Attachment) -> None:
 
 
 def with_state_and_namespace_unknown(rig: Rig, attachment: Attachment) -> None:
-    """Delete without state and namespace; the host end alone tells who it belongs to."""
+    """Delete without state and namespace; the host end alone identifies its owner."""
     shutil.rmtree(rig.state_dir)
     rig.plugin.delete("", rig.conf, container=attachment.pod.name)
 
@@ -220,8 +220,8 @@ def test_late_del_spares_the_next_holder_of_the_address(rig: Rig) -> None:
         assert rig.node.ipv6 == source_seen(rig.host, new.ipv6)
 
 
-def test_what_a_dead_pod_had_can_be_asked_for(rig: Rig) -> None:
-    """Its namespace is gone with its link, and no DEL came: nobody has the address any more."""
+def test_address_of_a_vanished_pod_can_be_requested(rig: Rig) -> None:
+    """Its namespace is gone with its link, and no DEL came, so its address is free."""
     old = rig.attach()
     old.pod.delete()
     wait_until(lambda: not rig.host.has_link(old.host_ifname))
@@ -244,7 +244,7 @@ def test_del_of_one_pod_leaves_the_others(rig: Rig) -> None:
 
 
 def test_container_can_be_added_again_after_del(rig: Rig) -> None:
-    """The same container and interface can come back, with another IPv6 address than before."""
+    """The same container and interface can be added again, with another IPv6 address than before."""
     first = rig.attach()
     rig.detach(first)
 
@@ -254,8 +254,8 @@ def test_container_can_be_added_again_after_del(rig: Rig) -> None:
     rig.plugin.check(again.pod, rig.conf, again.result)
 
 
-def test_a_previous_result_that_nobody_could_use(rig: Rig) -> None:
-    """ADD is refused before anything is made, with the place and the value; DEL removes the pod whatever it says."""
+def test_invalid_prevresult_is_refused_by_add(rig: Rig) -> None:
+    """ADD is refused before anything is created, with place and value; DEL removes the pod with any prevResult."""
     rig.cycle()
     before, pod = snapshot.take(rig.host), rig.site.pod()
     nonsense = changed(rig.conf, prevResult={"ips": [{"address": "nonsense"}]})
@@ -272,7 +272,7 @@ def test_a_previous_result_that_nobody_could_use(rig: Rig) -> None:
 
 @pytest.mark.parametrize(("size", "code"), [(180 << 10, 0), (256 << 10, 0), (700 << 10, 6)])
 def test_annotations_may_be_as_large_as_kubernetes_allows(rig: Rig, size: int, code: int) -> None:
-    """Go writes each `<` as six bytes, so 256 KiB become 1.5 MiB; of more than any pod can have they are named."""
+    """Go writes each `<` as six bytes, so 256 KiB become 1.5 MiB; an error about more names the annotations."""
     annotations = {"io.kubernetes.cri.pod-annotations": {"a": "<" * size}}
     stdin = json.dumps(changed(rig.conf, runtimeConfig=annotations)).replace("<", "\\u003c").encode()
     pod = rig.site.pod()

@@ -28,7 +28,7 @@ def advertised(make_rig: MakeRig) -> Rig:
 
 
 def test_advertised_default_route_survives_forwarding(advertised: Rig) -> None:
-    """The first ADD switches forwarding on, and the node keeps the default route that it learned."""
+    """The first ADD enables forwarding, and the node keeps the default route that it learned."""
     attachment = advertised.attach()
 
     assert advertised.host.sysctl("ipv6/conf/all/forwarding") == "1"
@@ -38,8 +38,8 @@ def test_advertised_default_route_survives_forwarding(advertised: Rig) -> None:
         assert attachment.ipv6 == source_seen(attachment.pod, INTERNET6)
 
 
-def test_later_advertisements_count_too(advertised: Rig) -> None:
-    """A node that forwards still listens to its router, which says goodbye and comes back."""
+def test_forwarding_node_still_follows_its_router(advertised: Rig) -> None:
+    """A forwarding node notices when its router withdraws and returns."""
     advertised.attach()
     advertise_router(advertised.site.router, "node1", ROUTER_LINK_LOCAL, lifetime=0)
     wait_until(lambda: not advertised.host.query("-6 route show default"))
@@ -62,8 +62,8 @@ def test_pod_cannot_become_the_nodes_router(advertised: Rig) -> None:
     assert [route["gateway"] for route in advertised.host.query("-6 route show default")] == [ROUTER_LINK_LOCAL]
 
 
-def test_static_default_route_needs_no_guard(rig: Rig) -> None:
-    """Where the default route is static, forwarding is switched on and the uplink's accept_ra stays."""
+def test_static_default_route_keeps_accept_ra(rig: Rig) -> None:
+    """Where the default route is static, forwarding is enabled and the uplink's accept_ra stays."""
     rig.attach()
 
     assert [rig.host.sysctl(key) for key in ("ipv4/ip_forward", "ipv6/conf/all/forwarding")] == ["1", "1"]
@@ -81,8 +81,8 @@ def test_sysctls_written_are_only_forwarding(rig: Rig) -> None:
     assert [line for line in changed if "forward" not in line and kernels_own not in line] == []
 
 
-def test_pod_with_ipv6_switched_off(rig: Rig) -> None:
-    """ADD switches IPv6 on in a namespace where it is off."""
+def test_pod_with_ipv6_disabled_gets_ipv6(rig: Rig) -> None:
+    """ADD enables IPv6 in a namespace where it is disabled."""
     pod = rig.site.pod()
     for name in ("all", "default"):
         pod.sysctl(f"ipv6/conf/{name}/disable_ipv6", 1)
@@ -94,14 +94,14 @@ def test_pod_with_ipv6_switched_off(rig: Rig) -> None:
 
 
 def test_host_end_has_no_address_but_the_gateways(rig: Rig) -> None:
-    """No link-local address of its own beside fe80::1, which the kernel would have to prove unique."""
+    """It has no link-local address of its own beside fe80::1, for which the kernel would detect duplicates."""
     (link,) = rig.host.query(f"addr show dev {rig.attach().host_ifname}")
 
     assert {"169.254.1.1", "fe80::1"} == {info["local"] for info in link["addr_info"]}
 
 
-def test_whole_prefixes_are_unreachable(rig: Rig) -> None:
-    """An unreachable route of ours covers each prefix of the node."""
+def test_discard_route_covers_each_prefix(rig: Rig) -> None:
+    """An unreachable route of slash80 covers each prefix of the node."""
     rig.attach()
 
     for words, prefix in (("-6", rig.node.prefix6), ("-4", rig.node.prefix4)):
@@ -109,7 +109,7 @@ def test_whole_prefixes_are_unreachable(rig: Rig) -> None:
         assert [(prefix, "180")] == [(route["dst"], str(route["protocol"])) for route in routes]
 
 
-def test_scan_of_the_prefix_loops_nothing(rig: Rig) -> None:
+def test_scan_of_the_prefix_loops_no_packet(rig: Rig) -> None:
     """A scan of 1000 unassigned addresses sends nothing back and leaves no entry on the node."""
     rig.attach()
     prefix = ipaddress.IPv6Network(rig.node.prefix6)
@@ -126,7 +126,7 @@ def test_scan_of_the_prefix_loops_nothing(rig: Rig) -> None:
 
 
 def without_nft(rig: Rig) -> Rig:
-    """Give the rig where nft cannot be executed: the one that was installed with the plugin, or the node's."""
+    """Return the rig where nft cannot be executed: the one that was installed with the plugin, or the node's."""
     shipped = [str(rig.plugin.root / "opt/cni/bin/.slash80/nft")] if isinstance(rig.plugin, Frozen) else []
     programs = [str(Path(path).resolve()) for path in (*shipped, shutil.which("nft")) if path]
     return dataclasses.replace(rig, plugin=dataclasses.replace(rig.plugin, hidden=programs))
@@ -134,7 +134,7 @@ def without_nft(rig: Rig) -> Rig:
 
 @pytest.mark.parametrize("shape", ["inprocess", "frozen"], indirect=True)  # an agent would find nft all the same
 def test_no_pod_without_a_firewall(rig: Rig) -> None:
-    """Where nft cannot be executed, ADD says 101 and leaves nothing; the same pod is wired once it can."""
+    """Where nft cannot be executed, ADD is code 101 and leaves nothing; the same pod is wired once it can."""
     before, pod = snapshot.take(rig.host), rig.site.pod()
 
     error = without_nft(rig).plugin.refuses("ADD", rig.conf, netns=pod)
@@ -149,7 +149,7 @@ def test_no_pod_without_a_firewall(rig: Rig) -> None:
 
 @pytest.mark.parametrize("shape", ["inprocess", "frozen"], indirect=True)  # as above
 def test_status_without_nft(rig: Rig) -> None:
-    """STATUS says 50 where nft cannot be executed, and nothing where it can; it changes nothing."""
+    """STATUS is 50 where nft cannot be executed, and 0 where it can; it changes nothing."""
     rig = rig.having(cniVersion="1.1.0")
     before = snapshot.take(rig.host)
 

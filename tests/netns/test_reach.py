@@ -15,7 +15,7 @@ PROTOCOLS = pytest.mark.parametrize("protocol", ["udp", "tcp"])
 
 
 def address(owner: Attachment | Node, family: str) -> str:
-    """Give the address of a pod or node in one family."""
+    """Return the address of a pod or node in one family."""
     return str(getattr(owner, family))
 
 
@@ -70,7 +70,7 @@ def test_ipv4_is_not_masqueraded_when_switched_off(routed: Rig) -> None:
         assert client.ipv4 == source_seen(client.pod, INTERNET4)
 
 
-def test_destinations_that_are_never_masqueraded(routed: Rig) -> None:
+def test_no_masquerade_destinations_see_the_pod(routed: Rig) -> None:
     """A destination in ipv4.noMasquerade sees the pod's own IPv4 address."""
     rig = routed.having(ipv4={"noMasquerade": ["198.51.100.0/24"]})
     client = rig.attach()
@@ -90,7 +90,7 @@ def test_node_reaches_its_pod_from_its_own_address(rig: Rig, family: str, protoc
 
 @PROTOCOLS
 def test_pod_reaches_its_node_from_its_own_address(rig: Rig, family: str, protocol: Protocol) -> None:
-    """The node sees the address of its pod in both families; nothing is masqueraded on that way."""
+    """The node sees the address of its pod in both families; nothing is masqueraded between them."""
     with Server(rig.host):
         client = rig.attach()
 
@@ -123,8 +123,8 @@ def test_pods_of_one_cluster_meet_across_nodes(make_rig: MakeRig, family: str, p
         assert address(client, family) == source_seen(client.pod, address(server, family), protocol)
 
 
-def test_pods_of_strange_nodes_do_not_meet(make_rig: MakeRig, family: str) -> None:
-    """Without clusterPrefixes the pods of another node are strangers."""
+def test_pods_of_untrusted_nodes_do_not_meet(make_rig: MakeRig, family: str) -> None:
+    """Without clusterPrefixes the pods of another node are outside."""
     rig = make_rig(nodes=2, route_ipv4_pods=True)
     server, client = rig.attach(), rig.on(rig.site.nodes[1]).attach()
     with Server(server.pod):
@@ -133,7 +133,7 @@ def test_pods_of_strange_nodes_do_not_meet(make_rig: MakeRig, family: str) -> No
 
 @pytest.mark.parametrize(("conf", "expected"), [({}, 1400), ({"mtu": 1300}, 1300)])
 def test_mtu_of_both_ends(make_rig: MakeRig, conf: dict[str, Any], expected: int) -> None:
-    """Both ends have the MTU of the default route's link, or the one that was configured."""
+    """Both ends have the MTU of the default route's link, or the configured one."""
     rig = make_rig(uplink_mtu=1400).having(**conf)
     attachment = rig.attach()
 

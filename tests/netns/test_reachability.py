@@ -39,8 +39,8 @@ ASTRAY = {
 
 
 @pytest.mark.parametrize(("rule", "route", "words"), ASTRAY.values(), ids=ASTRAY.keys())
-def test_a_rule_that_leads_pods_astray_is_named(rig: Rig, family: str, rule: str, route: str, words: str) -> None:
-    """With its number and its route, and never with the advice to delete the pod; ADD works once it is gone."""
+def test_routing_rule_that_diverts_pods_is_named(rig: Rig, family: str, rule: str, route: str, words: str) -> None:
+    """The error has the rule's number and route, and no advice to delete the pod; ADD works once the rule is gone."""
     rig.cycle()
     policy(rig, family, f"rule add priority 7 {rule}", *([f"route add {route} table 52"] if route else []))
     error = add_refused(rig)
@@ -57,15 +57,15 @@ def test_a_rule_that_leads_pods_astray_is_named(rig: Rig, family: str, rule: str
         assert "delete the pod" not in message
 
 
-def test_the_first_pod_of_a_node_is_refused_too(rig: Rig, family: str) -> None:
-    """Though the node does not have a cover for its prefix yet."""
+def test_first_pod_of_a_node_is_refused_for_a_routing_rule(rig: Rig, family: str) -> None:
+    """The node has no discard route for its prefix yet, and the rule is still noticed."""
     policy(rig, family, "rule add priority 7 to PODS lookup 52", "route add default dev eth0 table 52")
 
     assert "rule '7: from all to" in rig.plugin.refuses("ADD", rig.conf, netns=rig.site.pod())["msg"]
 
 
-def test_a_setting_that_holds_a_pod_in_is_named(rig: Rig) -> None:
-    """As it is called."""
+def test_sysctl_that_blocks_a_pods_egress_is_named(rig: Rig) -> None:
+    """The error has the name of the setting."""
     pod = rig.attach()
     rig.host.sysctl(f"ipv4/conf/{pod.host_ifname}/forwarding", 0)
     error = rig.plugin.refuses("CHECK", changed(rig.conf, prevResult=pod.result), netns=pod.pod)
@@ -74,8 +74,8 @@ def test_a_setting_that_holds_a_pod_in_is_named(rig: Rig) -> None:
     assert f"net/ipv4/conf/{pod.host_ifname}/forwarding is 0; set it to 1" in error["msg"]
 
 
-def test_check_tells_what_is_the_pods_beside_what_a_rule_does(rig: Rig, family: str) -> None:
-    """In the details: it is no use to delete the pod while the rule is there."""
+def test_check_reports_the_pod_beside_a_routing_rule(rig: Rig, family: str) -> None:
+    """The pod's own damage is in the details, since deleting the pod does not help while the rule is there."""
     attachment = rig.attach()
     attachment.pod.ip("neigh del fe80::1 dev eth0")
     policy(rig, family, "rule add priority 7 to PODS prohibit")
@@ -101,8 +101,8 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("lines", HARMLESS.values(), ids=HARMLESS.keys())
-def test_rules_that_are_not_in_the_way_are_let_be(rig: Rig, family: str, lines: list[str]) -> None:
-    """Those of tunnels, of proxies, of nodes with several uplinks."""
+def test_harmless_routing_rules_are_ignored(rig: Rig, family: str, lines: list[str]) -> None:
+    """Tunnels, proxies and nodes with several uplinks have such rules."""
     routers = {"ipv6": (rig.node.router6, "2001:db8:5::/48"), "ipv4": (rig.node.router4, "203.0.113.128/25")}
     router, wide = routers[family]
     policy(rig, family, *(line.replace("ROUTER", router).replace("WIDE", wide) for line in lines))
@@ -115,8 +115,8 @@ def test_rules_that_are_not_in_the_way_are_let_be(rig: Rig, family: str, lines: 
         assert (attachment.ipv6 if family == "ipv6" else own) == source_seen(attachment.pod, outside)
 
 
-def test_a_node_without_a_way_out_has_pods_all_the_same(rig: Rig) -> None:
-    """What the node itself does not have is not missed."""
+def test_node_without_a_default_route_has_pods(rig: Rig) -> None:
+    """A default route that the node itself lacks is not demanded for its pods."""
     for version in "46":
         rig.host.command("ip", f"-{version}", "route", "del", "default")
     attachment = rig.attach()

@@ -29,8 +29,8 @@ def do(pod: Namespace, family: str, *lines: str) -> None:
     pod.command("ip", WORDS[family], "-batch", "-", stdin=stdin)
 
 
-def test_a_default_route_is_replayed_without_flags(rig: Rig, family: str) -> None:
-    """What a meta-plugin adds again by the result's gateway and interface alone leads to the Internet."""
+def test_default_route_can_be_replayed_without_flags(rig: Rig, family: str) -> None:
+    """A route that a meta-plugin adds again by the result's gateway and interface alone leads to the Internet."""
     pod = rig.attach().pod
     do(pod, family, "del default")
     assert ping(pod, INTERNET[family]) == 0
@@ -40,8 +40,8 @@ def test_a_default_route_is_replayed_without_flags(rig: Rig, family: str) -> Non
     assert ping(pod, INTERNET[family]) == 1
 
 
-def test_a_default_route_moves_to_another_interface(rig: Rig, family: str) -> None:
-    """As Multus' `default-route` has it: the one interface's is deleted, and the other's address is then the source."""
+def test_default_route_can_move_to_another_interface(rig: Rig, family: str) -> None:
+    """Multus' `default-route` deletes one interface's route, and the other interface's address is then the source."""
     pod = rig.attach().pod
     second = rig.attach(pod, ifname="net1")
     rig.plugin.check(pod, rig.conf, second.result, ifname="net1")
@@ -50,8 +50,8 @@ def test_a_default_route_moves_to_another_interface(rig: Rig, family: str) -> No
         assert source_seen(pod, getattr(rig.node, family)) == getattr(second, family)
 
 
-def test_all_routes_are_replayed_as_they_are_listed(rig: Rig, family: str) -> None:
-    """Of both interfaces of a pod: each line of `ip route` is added again, and the list is the same."""
+def test_all_routes_can_be_replayed_as_listed(rig: Rig, family: str) -> None:
+    """Each line of `ip route` of both interfaces is added again, and the list is the same."""
     conf = rig.having(routes=[{"dst": "198.51.100.0/24", "mtu": 1400}, {"dst": "2001:db8:ffff::/48"}]).conf
     pod = rig.attach(conf=conf).pod
     rig.attach(pod, conf, ifname="net1")
@@ -65,8 +65,8 @@ def test_all_routes_are_replayed_as_they_are_listed(rig: Rig, family: str) -> No
     assert ping(pod, INTERNET[family]) == 1
 
 
-def test_interfaces_come_and_go(rig: Rig) -> None:
-    """A pod whose second interface was removed gets a fourth one: no two interfaces' routes are the same."""
+def test_interfaces_of_a_pod_come_and_go(rig: Rig) -> None:
+    """A pod whose second interface was removed gets a fourth one, and no two interfaces' routes are the same."""
     conf = rig.having(routes=[{"dst": "198.51.100.0/24"}, {"dst": "2001:db8:ffff::/48"}]).conf
     pod = rig.attach(conf=conf).pod
     second, _ = (rig.attach(pod, conf, ifname=name) for name in ("net1", "net2"))
@@ -79,7 +79,7 @@ def test_interfaces_come_and_go(rig: Rig) -> None:
 
 @pytest.mark.parametrize("ours_first", [True, False])
 def test_another_plugin_with_the_same_gateway(rig: Rig, *, ours_first: bool) -> None:
-    """A pod's interface of a plugin that has the gateway 169.254.1.1 too, as Calico's, and ours do not meet."""
+    """An interface of a plugin with the gateway 169.254.1.1, such as Calico's, does not collide with slash80's."""
     pod = rig.site.pod()
     theirs = ["link add cali0 type bridge", "link set cali0 up", "addr add 10.1.1.5/32 dev cali0"]
     theirs += ["route add 169.254.1.1 dev cali0 scope link"]
@@ -95,8 +95,8 @@ def test_another_plugin_with_the_same_gateway(rig: Rig, *, ours_first: bool) -> 
 
 
 @pytest.mark.every_shape
-def test_an_interface_that_goes_down_keeps_its_addresses(rig: Rig) -> None:
-    """Switched off and on, a pod's interface has both, as ptp's have; with its routes added again all is as before."""
+def test_interface_that_goes_down_keeps_its_addresses(rig: Rig) -> None:
+    """It keeps both addresses, as ptp's do; with its routes added again everything is as before."""
     pod = rig.attach()
     # it is set when the answer is out already
     wait_until(lambda: pod.pod.sysctl("ipv6/conf/eth0/keep_addr_on_down") == "1")
@@ -111,8 +111,8 @@ def test_an_interface_that_goes_down_keeps_its_addresses(rig: Rig) -> None:
     assert [ping(pod.pod, address) for address in INTERNET.values()] == [1, 1]
 
 
-def test_settings_of_many_pods_are_written(rig: Rig) -> None:
-    """By a procfs of its own, of which a process takes a new one now and then and keeps none open."""
+def test_sysctl_of_many_pods_is_written_through_procfs_mounts(rig: Rig) -> None:
+    """A process takes a new mount of procfs now and then and keeps none open."""
     with closing(OwnProcfs()) as procfs:
         before = len(list(Path("/proc/self/fd").iterdir()))
         pods = [rig.site.pod() for _ in range(3)]

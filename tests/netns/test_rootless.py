@@ -32,8 +32,8 @@ def run(script: str, program: str, state_dir: Path) -> subprocess.CompletedProce
     return programs.ended([*ALONE, script, "sh", root() / "opt/cni/bin" / program, path])
 
 
-def test_pods_without_root(tmp_path: Path) -> None:
-    """With a state directory of its own a rootless runtime has pods that reach each other, and none of them stays."""
+def test_rootless_runtime_has_pods(tmp_path: Path) -> None:
+    """With a state directory of its own, its pods reach each other, and none is left."""
     script = [
         *(READY, call("ADD", "pod1"), call("ADD", "pod2")),
         "ip netns exec pod2 cat /proc/sys/net/ipv6/conf/eth0/keep_addr_on_down",
@@ -50,8 +50,8 @@ def test_pods_without_root(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("program", ["slash80", ".slash80/engine"])
-def test_a_state_directory_of_another_user(tmp_path: Path, program: str) -> None:
-    """As the default one, which is root's: it is code 5 with what to set, from the launcher and from the engine."""
+def test_state_dir_of_another_user_is_code_5(tmp_path: Path, program: str) -> None:
+    """Launcher and engine say what to set when it is the default one, which is root's."""
     state_dir = tmp_path / "state"
     state_dir.mkdir(mode=0o700)
     os.chown(state_dir, 65534, 65534)
@@ -62,8 +62,8 @@ def test_a_state_directory_of_another_user(tmp_path: Path, program: str) -> None
 
 
 @pytest.mark.parametrize("program", ["slash80", ".slash80/engine"])
-def test_a_state_directory_that_cannot_be_made(tmp_path: Path, program: str) -> None:
-    """Where there is none yet and the directory above is another user's, the advice is the same."""
+def test_state_dir_that_cannot_be_created_is_code_5(tmp_path: Path, program: str) -> None:
+    """The advice is the same if the directory above belongs to another user."""
     above = tmp_path / "above"
     above.mkdir(mode=0o755)
     os.chown(above, 65534, 65534)

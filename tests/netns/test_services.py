@@ -31,7 +31,7 @@ def _translate(rig: Rig, family: str, address: str, *, target: str) -> None:
 
 
 def _tried(rig: Rig, family: str, address: str, server: Attachment) -> str:
-    """Tell whether a host on the Internet that sends to an address of the node's reaches the pod behind it."""
+    """Report whether a host on the Internet that sends to an address of the node's reaches the pod behind it."""
     _translate(rig, family, address, target=getattr(server, family))
     if address in CLUSTER_IPS.values():
         rig.site.router.command("ip", "route", "replace", address, "via", getattr(rig.node, family))
@@ -49,10 +49,10 @@ def _tried(rig: Rig, family: str, address: str, server: Attachment) -> str:
         ({"serviceCIDRs": RANGES, "services": "trusted", "trusted": INTERNET}, "NodePort", "reached"),
     ],
 )
-def test_who_reaches_a_pod_of_this_node(
+def test_nodeport_is_open_and_clusterip_closed_on_this_node(
     rig: Rig, family: str, firewall: dict[str, object], by: str, expected: str
 ) -> None:
-    """By a NodePort everybody, where the Services' ranges are known; by a ClusterIP nobody from outside."""
+    """Where the Services' ranges are known, the Internet reaches a pod by a NodePort and not by a ClusterIP."""
     pod = rig.having(firewall=firewall).attach()
     address = CLUSTER_IPS[family] if by == "ClusterIP" else getattr(rig.node, family)
 
@@ -68,10 +68,10 @@ def test_who_reaches_a_pod_of_this_node(
         ({}, "NodePort", "refused"),
     ],
 )
-def test_who_reaches_a_pod_of_another_node(
+def test_nodeport_is_open_and_clusterip_closed_for_another_node(
     make_rig: MakeRig, family: str, firewall: dict[str, object], by: str, expected: str
 ) -> None:
-    """The same: the other node sees this one as the source, and cannot tell."""
+    """The other node sees this one as the source and cannot distinguish them, so this node decides."""
     one = make_rig(nodes=2, route_ipv4_pods=True)
     other = one.on(one.site.nodes[1])
     cluster = {"clusterPrefixes": [other.node.prefix4, other.node.prefix6]}

@@ -69,8 +69,8 @@ def unreachable(rig: Rig, pod: Attachment, other: Attachment) -> list[str]:
 
 @LEVEL
 @pytest.mark.parametrize("value", [1, 2, 3, 8])
-def test_a_pod_answers_whatever_arp_ignore_is(rig: Rig, level: str, value: int) -> None:
-    """With 2 and 8 it would answer nobody, and IPv4 would be dead from the start."""
+def test_pod_answers_with_any_arp_ignore(rig: Rig, level: str, value: int) -> None:
+    """With 2 and 8 it would answer no one, and IPv4 would not work from the start."""
     other, pod = rig.attach(), rig.site.pod()
     pod.sysctl(f"ipv4/conf/{level}/arp_ignore", value)
 
@@ -78,8 +78,8 @@ def test_a_pod_answers_whatever_arp_ignore_is(rig: Rig, level: str, value: int) 
 
 
 @LEVEL
-def test_a_pod_in_a_hardened_namespace(rig: Rig, level: str) -> None:
-    """All that hardening guides set, at its strictest, and a pod is reached and reaches all."""
+def test_pod_in_a_hardened_namespace_is_reachable(rig: Rig, level: str) -> None:
+    """With every hardening setting at its strictest, the pod is reached and reaches everything."""
     other, pod = rig.attach(), rig.site.pod()
     harden(pod, level)
 
@@ -87,15 +87,15 @@ def test_a_pod_in_a_hardened_namespace(rig: Rig, level: str) -> None:
 
 
 @LEVEL
-def test_a_hardened_node(rig: Rig, level: str) -> None:
-    """The same on the node's side."""
+def test_hardened_node_reaches_its_pods(rig: Rig, level: str) -> None:
+    """With every hardening setting at its strictest on the node, pods are reached and reach everything."""
     other = rig.attach()
     harden(rig.host, level)
 
     assert unreachable(rig, rig.attach(), other) == []
 
 
-def test_a_node_whose_new_links_do_not_forward(rig: Rig) -> None:
+def test_node_whose_new_links_do_not_forward(rig: Rig) -> None:
     """With net.ipv4.conf.default.forwarding at 0 the kernel would forward nothing that comes from the pod."""
     other = rig.attach()
     rig.host.sysctl("ipv4/conf/default/forwarding", 0)
@@ -103,8 +103,8 @@ def test_a_node_whose_new_links_do_not_forward(rig: Rig) -> None:
     assert unreachable(rig, rig.attach(), other) == []
 
 
-def test_a_node_whose_new_links_have_no_ipv6(rig: Rig) -> None:
-    """With net.ipv6.conf.default.disable_ipv6 at 1 it is switched on for the host end alone."""
+def test_node_whose_new_links_have_no_ipv6(rig: Rig) -> None:
+    """With net.ipv6.conf.default.disable_ipv6 at 1, IPv6 is enabled for the host end alone."""
     other = rig.attach()
     rig.host.sysctl("ipv6/conf/default/disable_ipv6", 1)
     pod = rig.attach()
@@ -114,8 +114,8 @@ def test_a_node_whose_new_links_have_no_ipv6(rig: Rig) -> None:
     rig.plugin.check(pod.pod, rig.conf, pod.result)
 
 
-def test_a_node_that_has_no_ipv6_itself(rig: Rig) -> None:
-    """With net.ipv6.conf.all.disable_ipv6 at 1 its pods reach each other all the same, and IPv4 reaches all."""
+def test_node_without_ipv6_has_ipv6_pods(rig: Rig) -> None:
+    """With net.ipv6.conf.all.disable_ipv6 at 1 its pods still reach each other, and IPv4 reaches everything."""
     rig.host.sysctl("ipv6/conf/all/disable_ipv6", 1)
     first, second = rig.attach(), rig.attach()
 
@@ -123,8 +123,8 @@ def test_a_node_that_has_no_ipv6_itself(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("families", [{"ipv6": None}, {"ipv4": None}], ids=["ipv4", "ipv6"])
-def test_a_node_with_one_family(rig: Rig, families: dict[str, None]) -> None:
-    """The settings of the other family play no part, and need not be there."""
+def test_node_with_one_family_ignores_the_other(rig: Rig, families: dict[str, None]) -> None:
+    """The settings of the other family do not matter, and need not exist."""
     rig.host.sysctl("ipv4/conf/default/forwarding", 0)
     pods = [rig.having(**families).attach() for _ in range(2)]
     (address,) = (ip["address"].split("/")[0] for ip in pods[1].result["ips"])

@@ -25,8 +25,8 @@ def do(rig: Rig, digit: str, *lines: str) -> None:
     rig.host.command("ip", f"-{digit}", "-batch", "-", stdin="\n".join(lines) + "\n")
 
 
-def test_a_node_that_reaches_its_pods_has_no_problem(rig: Rig) -> None:
-    """Neither before its first pod nor later; rules about others' sources play no part."""
+def test_node_that_reaches_its_pods_has_no_problem(rig: Rig) -> None:
+    """No problem is shown before its first pod or later, with rules about other sources in place."""
     rig.state_dir.mkdir(exist_ok=True, mode=0o700)
     rig.host.ip("rule add priority 7 from 203.0.113.0/24 lookup 52", "route add default dev eth0 table 52")
     found = problems(rig)
@@ -35,8 +35,8 @@ def test_a_node_that_reaches_its_pods_has_no_problem(rig: Rig) -> None:
     assert [found, problems(rig)] == [[], []]
 
 
-def test_the_rule_of_nm_cloud_setup_is_named(rig: Rig) -> None:
-    """It sends what the node sends from its own address past the pods' routes; the service to switch off is named."""
+def test_routing_rule_of_nm_cloud_setup_is_named(rig: Rig) -> None:
+    """It keeps the node's own packets out of the pods' routes; the service to disable is named."""
     pod = rig.attach()
     rig.host.ip(CLOUD_RULE.format(rig.node.ipv4), CLOUD_ROUTE.format(rig.node.router4))
     assert ping(rig.host, pod.ipv4, source=rig.node.ipv4) == 0
@@ -47,8 +47,8 @@ def test_the_rule_of_nm_cloud_setup_is_named(rig: Rig) -> None:
     assert "systemctl disable --now nm-cloud-setup.timer nm-cloud-setup.service" in problem
 
 
-def test_another_rule_about_the_nodes_address_is_named(rig: Rig, family: str) -> None:
-    """In either family, with what to do about it; one whose table leads to the pods as well is not."""
+def test_routing_rule_about_the_nodes_address_is_named(rig: Rig, family: str) -> None:
+    """It is named in either family with what to do; one whose table also leads to the pods is not."""
     pod = rig.attach()
     digit = family[-1]
     own, router, pods = (getattr(rig.node, name) for name in (family, f"router{digit}", f"prefix{digit}"))
@@ -62,7 +62,7 @@ def test_another_rule_about_the_nodes_address_is_named(rig: Rig, family: str) ->
     assert ping(rig.host, getattr(pod, family), source=own) == 1
 
 
-def test_a_node_without_ipv4_is_told(rig: Rig) -> None:
+def test_node_without_ipv4_is_reported(rig: Rig) -> None:
     """Its packets to pods would have no source; an address on the loopback link is enough."""
     pod = rig.attach()
     rig.host.ip("addr flush dev eth0 scope global", "addr add 192.0.2.2/28 dev eth0 scope link")
@@ -75,8 +75,8 @@ def test_a_node_without_ipv4_is_told(rig: Rig) -> None:
     assert ping(rig.host, pod.ipv4) == 1
 
 
-def test_a_node_without_ipv4_and_without_ipv4_pods_is_fine(rig: Rig) -> None:
-    """There is nothing that it could not reach."""
+def test_node_without_ipv4_and_without_ipv4_pods_is_fine(rig: Rig) -> None:
+    """There is nothing that the node could not reach by IPv4."""
     rig = rig.having(ipv4=None)
     rig.attach()
     rig.host.ip("addr flush dev eth0 scope global")

@@ -26,7 +26,7 @@ CYCLES = {"inprocess": 1000, "frozen": 100, "served": 200}
 
 
 def test_many_pods_at_once(rig: Rig) -> None:
-    """Many ADDs at once all succeed, with addresses, names and MACs of their own; as many DELs leave nothing."""
+    """Many concurrent ADDs all succeed, with distinct addresses, names and MACs; as many DELs leave nothing."""
     rig.cycle()
     before = snapshot.take(rig.host)
     pods = [rig.site.pod() for _ in range(PODS)]
@@ -47,8 +47,8 @@ def test_many_pods_at_once(rig: Rig) -> None:
     assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (0, 0)
 
 
-def test_cycles_leave_nothing(rig: Rig, shape: str) -> None:
-    """After many ADDs and DELs node, pod, store and this process hold what they held after the first."""
+def test_cycles_of_add_and_del_leave_nothing(rig: Rig, shape: str) -> None:
+    """After many ADDs and DELs, node, pod, store and this process hold what they held after the first."""
     rig = rig.having(ipv4={"prefixes": ["10.96.0.0/16"]})
     pod = rig.site.pod()
     rig.detach(rig.attach(pod))
@@ -67,7 +67,7 @@ def test_cycles_leave_nothing(rig: Rig, shape: str) -> None:
 
 
 def test_add_and_del_of_different_pods_at_once(rig: Rig) -> None:
-    """While some pods come, others go; whoever stayed is complete."""
+    """While some pods are added, others are removed, and the remaining ones are complete."""
     leaving = [rig.attach() for _ in range(10)]
     pods = [rig.site.pod() for _ in range(10)]
     with ThreadPoolExecutor(20) as pool:
@@ -92,8 +92,8 @@ def test_one_container_added_by_many_at_once(rig: Rig) -> None:
     assert state.attachments(rig.state_dir) == 1
 
 
-def test_exhausted_pool(rig: Rig) -> None:
-    """With no address left ADD says 100 with family and counts and leaves nothing; STATUS is well, as the pods are."""
+def test_exhausted_pool_is_code_100(rig: Rig) -> None:
+    """The error has family and counts and leaves nothing; STATUS stays 0, and the pods keep working."""
     rig = rig.having(cniVersion="1.1.0", ipv4={"prefixes": ["10.80.1.0/30"]})
     for _ in range(2):
         rig.attach()
@@ -112,8 +112,8 @@ def test_exhausted_pool(rig: Rig) -> None:
     assert not pod.has_link("eth0")
 
 
-def test_addresses_that_rest_are_given_when_no_other_is_left(rig: Rig) -> None:
-    """On a full node those removed longest ago come first, each is counted, and STATUS is well all the time."""
+def test_resting_addresses_are_used_on_a_full_node(rig: Rig) -> None:
+    """Those released longest ago come first, each is counted, and STATUS stays 0."""
     rig = rig.having(cniVersion="1.1.0", ipv4={"prefixes": ["10.80.1.0/29"]})
     pods = [rig.attach() for _ in range(6)]
     rig.plugin.status(rig.conf)

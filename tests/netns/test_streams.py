@@ -27,7 +27,7 @@ PATIENCE = 10.0  # seconds within which standard input must have come
 
 @contextmanager
 def pipe(feeder: Feeder) -> Iterator[int]:
-    """Give the reading end of a pipe that a thread feeds; writing after the plugin has gone is no error."""
+    """Yield the reading end of a pipe that a thread feeds; writing after the plugin has gone is fine."""
     reading, writing = os.pipe()
 
     def feed() -> None:
@@ -101,7 +101,7 @@ class Caller:
         return self._rig.host.run(lambda: subprocess.run(argv, env=environ, check=False, timeout=60, **streams))
 
     def conf(self, **changes: object) -> bytes:
-        """Give the rig's configuration as it goes to standard input."""
+        """Return the rig's configuration as it goes to standard input."""
         return json.dumps(self._rig.conf | changes).encode()
 
 
@@ -113,7 +113,7 @@ def caller(rig: Rig) -> Caller:
 
 
 @pytest.mark.parametrize(("feeder", "code"), [(silent, 5), (half, 5), (trickling, 5), (endless, 6)])
-def test_standard_input_is_not_waited_for_for_ever(
+def test_standard_input_is_read_with_a_time_limit(
     caller: Caller, feeder: Callable[[threading.Event, int], None], code: int
 ) -> None:
     """Input that never starts, never ends or trickles is given up after ten seconds, or when it is too much."""
@@ -129,8 +129,8 @@ def test_standard_input_is_not_waited_for_for_ever(
 
 
 @pytest.mark.parametrize(("words", "code"), [("<&-", 5), ("</dev/null", 6), ("0>/dev/null", 5)])
-def test_standard_input_that_is_none(caller: Caller, words: str, code: int) -> None:
-    """Closed, empty or not for reading."""
+def test_closed_or_empty_standard_input_is_an_error(caller: Caller, words: str, code: int) -> None:
+    """Closed, empty or unreadable standard input is one error document."""
     ended = caller.run(words=words, capture_output=True)
 
     assert oracle.judge("ADD", ended.returncode, ended.stdout)["code"] == code
@@ -139,8 +139,8 @@ def test_standard_input_that_is_none(caller: Caller, words: str, code: int) -> N
 
 @pytest.mark.parametrize("words", [">&-", ">/dev/full", "</dev/null >&-", "</dev/null >/dev/full"])
 @pytest.mark.parametrize("verb", ["ADD", "VERSION", "HUGO"])
-def test_an_answer_that_cannot_be_written(rig: Rig, caller: Caller, verb: str, words: str) -> None:
-    """What nobody can hear of is undone, and standard error says in a sentence what is the matter."""
+def test_answer_that_cannot_be_written_is_rolled_back(rig: Rig, caller: Caller, verb: str, words: str) -> None:
+    """An ADD whose answer is lost is rolled back, and standard error says why in one sentence."""
     before = snapshot.take(rig.host)
 
     ended = caller.run(verb, words=words, input=caller.conf(), stderr=subprocess.PIPE)
@@ -151,8 +151,8 @@ def test_an_answer_that_cannot_be_written(rig: Rig, caller: Caller, verb: str, w
 
 
 @pytest.mark.parametrize("verb", ["ADD", "HUGO"])
-def test_a_reader_who_has_gone(rig: Rig, caller: Caller, verb: str) -> None:
-    """The runtime died while the plugin worked: nothing is left of the attachment."""
+def test_add_whose_reader_is_gone_leaves_nothing(rig: Rig, caller: Caller, verb: str) -> None:
+    """If the runtime died while the plugin worked, nothing is left of the attachment."""
     before = snapshot.take(rig.host)
     reading, writing = os.pipe()
     os.close(reading)
@@ -166,7 +166,7 @@ def test_a_reader_who_has_gone(rig: Rig, caller: Caller, verb: str) -> None:
 
 
 def test_standard_error_is_not_needed(rig: Rig, caller: Caller) -> None:
-    """An ADD works without it, and an error is told without it."""
+    """An ADD works without standard error, and an error is reported without it."""
     good = caller.run(words="2>&-", input=caller.conf(), stdout=subprocess.PIPE)
     result: Json = oracle.judge("ADD", good.returncode, good.stdout)
     assert "interfaces" in result
@@ -177,8 +177,8 @@ def test_standard_error_is_not_needed(rig: Rig, caller: Caller) -> None:
     assert state.attachments(rig.state_dir) == 0
 
 
-def test_all_streams_closed(rig: Rig, caller: Caller) -> None:
-    """Nothing is made, and the plugin ends with an exit code."""
+def test_closed_streams_end_the_plugin_with_an_exit_code(rig: Rig, caller: Caller) -> None:
+    """With all streams closed nothing is created."""
     before = snapshot.take(rig.host)
 
     assert caller.run(words="<&- >&- 2>&-").returncode == 1
@@ -193,10 +193,8 @@ def test_all_streams_closed(rig: Rig, caller: Caller) -> None:
         (resource.RLIMIT_DATA, 12 << 20, {999}),
     ],
 )
-def test_the_engine_by_itself_tells_of_a_limit(
-    rig: Rig, caller: Caller, limit: int, value: int, codes: set[int]
-) -> None:
-    """Whatever it cannot do under it: one document, and nothing is left."""
+def test_engine_reports_a_resource_limit(rig: Rig, caller: Caller, limit: int, value: int, codes: set[int]) -> None:
+    """Whatever it cannot do under the limit is one document, and nothing is left."""
     before = snapshot.take(rig.host)
     ended = caller.run(
         program=".slash80/engine", input=caller.conf(), capture_output=True, preexec_fn=limits.hard(limit, value)
@@ -208,8 +206,8 @@ def test_the_engine_by_itself_tells_of_a_limit(
     assert_nothing_left(rig, before)
 
 
-def test_an_add_works_with_the_least_that_the_launcher_demands(caller: Caller) -> None:
-    """All limits at once, and none of them may be raised; what is under one of them is refused by its name."""
+def test_add_works_with_the_least_limits_of_the_launcher(caller: Caller) -> None:
+    """All limits apply at once and none may be raised; one that is too low is refused by its name."""
     least = {"NOFILE": 64, "FSIZE": 64 << 20, "AS": 512 << 20, "DATA": 128 << 20, "STACK": 1 << 20, "CPU": 30}
 
     def limit() -> None:
@@ -223,7 +221,7 @@ def test_an_add_works_with_the_least_that_the_launcher_demands(caller: Caller) -
 
 @pytest.mark.parametrize("program", ["slash80", ".slash80/engine"])
 def test_ignored_and_blocked_signals_change_nothing(rig: Rig, caller: Caller, program: str) -> None:
-    """A runtime's are inherited: an ADD works as ever, the firewall's nft included."""
+    """A runtime's signal settings are inherited: an ADD works as usual, including the firewall's nft."""
     rig.host.nft("flush ruleset")
     every = set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}
 
@@ -240,7 +238,7 @@ def test_ignored_and_blocked_signals_change_nothing(rig: Rig, caller: Caller, pr
 
 @pytest.mark.parametrize("locale", ["", "C", "C.UTF-8", "de_DE@euro"])
 def test_names_are_bytes_in_every_locale(caller: Caller, locale: str) -> None:
-    """The runtime's locale decides nothing: UTF-8 is read as such, and other bytes are code 4."""
+    """The runtime's locale does not matter: UTF-8 is read as such, and other bytes are code 4."""
     variables = {"LC_ALL": locale, "LANG": locale, "CNI_IFNAME": "eth\u00e9", "CNI_NETNS": "/nowhere/\u00e9"}
     ended = caller.run(variables=variables, input=caller.conf(), capture_output=True)
     assert "/nowhere/\\xe9" in oracle.judge("ADD", ended.returncode, ended.stdout)["msg"]
@@ -250,8 +248,8 @@ def test_names_are_bytes_in_every_locale(caller: Caller, locale: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["garbage", "linked", "linked:", "linked:HUGO", ":", "\udcff"])
-def test_a_moment_that_is_none(rig: Rig, caller: Caller, value: str) -> None:
-    """The tests' own variable, misspelt, is ignored or told in one document; the call is not taken down by it."""
+def test_unknown_failpoint_is_ignored_or_reported(rig: Rig, caller: Caller, value: str) -> None:
+    """The tests' own variable, misspelt, is ignored or reported in one document, and does not crash the call."""
     ended = caller.run(variables={"SLASH80_FAILPOINT": value}, input=caller.conf(mtu=5), capture_output=True)
 
     oracle.judge("ADD", ended.returncode, ended.stdout)
@@ -266,6 +264,6 @@ def assert_nothing_left(rig: Rig, before: snapshot.Snapshot) -> None:
 
 
 def assert_one_sentence(stderr: bytes) -> None:
-    """Demand one line that is no traceback: the runtime quotes it when standard output is empty."""
+    """Demand one line that is not a traceback: the runtime quotes it when standard output is empty."""
     assert b"Traceback" not in stderr
     assert stderr.count(b"\n") == 1

@@ -1,4 +1,4 @@
-"""Removals that meet the uninstaller: whoever comes first, nothing is left of either."""
+"""A DEL and an uninstall at the same time: in either order nothing is left of both."""
 
 import shutil
 import subprocess
@@ -25,7 +25,7 @@ def shape() -> str:
 
 @pytest.fixture
 def node(rig: Rig) -> Iterator[Rig]:
-    """Give a node that never had a pod, and see that it is as it was and that nothing is kept on it."""
+    """Provide a node that never had a pod, and see that it is as it was and that nothing is kept on it."""
     before = snapshot.take(rig.host)
     yield rig
     assert snapshot.difference(before, snapshot.take(rig.host)) == []
@@ -40,8 +40,8 @@ def _uninstall(rig: Rig) -> int:
 
 
 @pytest.mark.parametrize("moment", [Failpoint.LOCKED, Failpoint.DETACHED])
-def test_the_uninstaller_waits_for_a_removal(node: Rig, moment: Failpoint) -> None:
-    """A DEL that stands still is finished before anything goes: it would make the store anew."""
+def test_uninstall_waits_for_a_del(node: Rig, moment: Failpoint) -> None:
+    """A DEL in progress is finished before anything is removed: it would create the store again."""
     pod = node.attach().pod
     with stopped(node, "DEL", pod, moment) as resume, ThreadPoolExecutor(1) as pool:
         uninstalling = pool.submit(_uninstall, node)
@@ -50,8 +50,8 @@ def test_the_uninstaller_waits_for_a_removal(node: Rig, moment: Failpoint) -> No
         assert uninstalling.result() == 0
 
 
-def test_a_removal_waits_for_the_uninstaller(rig: Rig) -> None:
-    """A DEL that gets its lock when everything is gone removes what the kernel has, and makes nothing."""
+def test_del_waits_for_uninstall(rig: Rig) -> None:
+    """A DEL that gets its lock when everything is gone removes what the kernel has, and creates nothing."""
     attachment = rig.attach()
     with ThreadPoolExecutor(1) as pool:
         with AttachmentLocks(rig.state_dir, 1).all_held():
@@ -63,8 +63,8 @@ def test_a_removal_waits_for_the_uninstaller(rig: Rig) -> None:
     assert not rig.state_dir.exists()
 
 
-def test_a_removal_after_the_uninstaller_makes_nothing(node: Rig) -> None:
-    """Kubelets repeat their removals, also when nothing is there any more."""
+def test_del_after_uninstall_creates_nothing(node: Rig) -> None:
+    """Kubelets repeat their DELs, also when nothing is left."""
     pod = node.attach().pod
     assert _uninstall(node) == 0
     node.plugin.delete(pod, node.conf)

@@ -24,7 +24,7 @@ def shape() -> str:
 
 @pytest.fixture
 def builds(tmp_path: Path) -> list[Path]:
-    """Give two builds of the engine whose contents differ, and so their versions."""
+    """Return two builds of the engine whose contents differ, and so their versions."""
     shipped = Path(os.environ["SLASH80_ROOT"], "opt/cni/bin/.slash80/engine").resolve().parent
     found = []
     for name in ("one", "two"):
@@ -43,8 +43,8 @@ def install(engine: Path, root: Path) -> None:
     programs.run(command, environ=environ)
 
 
-def test_calls_go_on_while_the_plugin_is_replaced(rig: Rig, builds: list[Path], tmp_path: Path) -> None:
-    """No call fails while one version after the other is installed, and what one began the next one ends."""
+def test_calls_succeed_while_the_plugin_is_replaced(rig: Rig, builds: list[Path], tmp_path: Path) -> None:
+    """No call fails while one version after the other is installed, and one version removes what another attached."""
     root = tmp_path / "root"
     install(builds[0], root)
     assert isinstance(rig.plugin, Frozen)

@@ -55,7 +55,7 @@ class CniTool:
         return self.node.box.run([self.node.daemon.bin_dir / "slash80"], stdin=json.dumps(stdin), env=environment)
 
     def container_id(self, netns: str) -> str:
-        """Give the container ID that cnitool made up for a namespace."""
+        """Return the container ID that cnitool made up for a namespace."""
         caches = [json.loads(path.read_text()) for path in self.node.box.path(_CACHE).iterdir()]
         (found,) = (cache["containerId"] for cache in caches if cache["netns"] == f"/run/netns/{netns}")
         return str(found)

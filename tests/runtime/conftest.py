@@ -64,7 +64,7 @@ def session_node(box: Sandbox, root: Path, tools: Path, containerd_release: Rele
 
 @pytest.fixture
 def node(session_node: Node, request: pytest.FixtureRequest) -> Iterator[Node]:
-    """Give the node without pods and with the shipped configuration; a failure shows containerd's errors."""
+    """Provide the node without pods and with the shipped configuration; a failure shows containerd's errors."""
     log = session_node.daemon.log
     begin = log.stat().st_size
     try:

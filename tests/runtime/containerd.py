@@ -86,7 +86,7 @@ class Containerd:
         self._running.close()
 
     def answers(self) -> bool:
-        """Tell whether pods are served."""
+        """Report whether pods are served."""
         return self._box.try_run([self._crictl, "-r", f"unix://{SOCKET}", "version"]).returncode == 0
 
     def import_image(self, archive: Path) -> None:

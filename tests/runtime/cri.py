@@ -70,20 +70,20 @@ class Cri:
         return self._run("exec", "-s", "--timeout", "20", container, *command)
 
     def inspect(self, pod: Pod) -> dict[str, Any]:
-        """Give all that the runtime knows of a pod."""
+        """Return all that the runtime knows of a pod."""
         return self._json("inspectp", "-o", "json", pod.id)
 
     def addresses(self, pod: Pod) -> list[str]:
-        """Give the pod's addresses, primary first."""
+        """Return the pod's addresses, primary first."""
         network = self.inspect(pod)["status"]["network"]
         return [network["ip"], *(other["ip"] for other in network.get("additionalIps", []))]
 
     def is_ready(self, pod: Pod) -> bool:
-        """Tell whether the runtime counts the pod as ready."""
+        """Report whether the runtime counts the pod as ready."""
         return bool(self.inspect(pod)["status"]["state"] == "SANDBOX_READY")
 
     def pod_ids(self) -> set[str]:
-        """Give the pods that the runtime lists, in any state."""
+        """Return the pods that the runtime lists, in any state."""
         return {item["id"] for item in self._json("pods", "-o", "json")["items"]}
 
     def stop(self, pod: Pod) -> None:
@@ -95,15 +95,15 @@ class Cri:
         self._run("rmp", *(["-f"] if force else []), pod.id)
 
     def version(self) -> str:
-        """Give the runtime's own version."""
+        """Return the runtime's own version."""
         (line,) = (line for line in self._run("version").splitlines() if line.startswith("RuntimeVersion:"))
         return line.split()[1]
 
     def info(self) -> dict[str, Any]:
-        """Give the runtime's own status."""
+        """Return the runtime's own status."""
         return self._json("info")
 
     def network_condition(self) -> dict[str, Any]:
-        """Give the condition NetworkReady."""
+        """Return the condition NetworkReady."""
         (condition,) = (c for c in self.info()["status"]["conditions"] if c["type"] == "NetworkReady")
         return dict(condition)

@@ -46,7 +46,7 @@ class Node:
     _names: Iterator[int] = field(default_factory=itertools.count)
 
     def conflist(self, *chained: Mapping[str, Any], **changes: object) -> Json:
-        """Give the shipped example with this node's prefixes; `changes` replace keys, `chained` plugins follow."""
+        """Return the shipped example with this node's prefixes; `changes` replace keys, `chained` plugins follow."""
         (plugin,) = self.example["plugins"]
         prefixes = {f"ipv{family}": {"prefixes": [prefix]} for family, prefix in PREFIX.items()}
         return {**self.example, "plugins": [plugin | prefixes | changes, *chained]}
@@ -62,7 +62,7 @@ class Node:
         return sources[0] if sources else None
 
     def names(self) -> str:
-        """Give a pod name that was not used before."""
+        """Return a pod name that was not used before."""
         return f"pod-{next(self._names)}"
 
     @contextmanager
@@ -122,14 +122,14 @@ class Node:
     def remains(self) -> list[str]:
         """Name every link, route and row of a pod that is there; empty when all was released.
 
-        An agent's reaper takes some seconds for that; nobody else does.
+        An agent's reaper takes some seconds for that; no other process does.
         """
         with suppress(TimeoutError):
             wait_until(lambda: not self.has_agent() or not self._remains(), seconds=20)
         return self._remains()
 
     def has_agent(self) -> bool:
-        """Tell whether an agent serves the node, or did until it was killed."""
+        """Report whether an agent serves the node, or did until it was killed."""
         return (self.box.path(STATE_DIR) / "cni.sock").exists()
 
     def _remains(self) -> list[str]:

@@ -62,12 +62,12 @@ class Podman:
         self.run("run", "-d", "--name", name, *options, BUSYBOX, "httpd", "-f", "-p", str(PORT), "-h", "/www")
 
     def network(self, name: str) -> Json:
-        """Give what podman knows of a container's network."""
+        """Return what podman knows of a container's network."""
         found: Json = json.loads(self.run("inspect", name, "--format", "{{json .NetworkSettings.Networks.slash80}}"))
         return found
 
     def addresses(self, name: str) -> dict[int, str]:
-        """Give a container's addresses by family number."""
+        """Return a container's addresses by family number."""
         network = self.network(name)
         return {4: network["IPAddress"], 6: network["GlobalIPv6Address"]}
 

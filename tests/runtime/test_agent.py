@@ -32,7 +32,7 @@ def agent(node: Node, root: Path) -> Iterator[Started]:
 
 @pytest.fixture
 def served(node: Node, root: Path) -> Iterator[Node]:
-    """Give the node with an agent."""
+    """Provide the node with an agent."""
     with agent(node, root):
         yield node
         assert node.remains() == []

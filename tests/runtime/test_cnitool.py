@@ -25,7 +25,7 @@ def tool(node: Node, tools: Path, tmp_path: Path) -> CniTool:
 
 
 def _only(conflist: Json, version: str) -> Json:
-    """Give the configuration with a single version."""
+    """Return the configuration with a single version."""
     return {key: value for key, value in conflist.items() if key != "cniVersions"} | {"cniVersion": version}
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.parametrize("containerd_release", [NEWEST], indirect=Tr
 
 @pytest.fixture
 def runtime(node: Node, tools: Path) -> Iterator[tuple[Crio, Node]]:
-    """Give CRI-O and a node whose pods are CRI-O's."""
+    """Provide CRI-O and a node whose pods are CRI-O's."""
     with crio(node, tools) as made:
         yield made
 

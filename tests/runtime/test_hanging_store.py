@@ -1,4 +1,4 @@
-"""A store that hangs, since somebody holds its lock, while the runtime polls STATUS and the configuration is replaced.
+"""A store whose lock is never released, while the runtime polls STATUS and the configuration is replaced.
 
 containerd asks for STATUS, with no time limit, under a lock that also a new configuration waits for, and behind it
 every ADD: our own limits are the only ones.

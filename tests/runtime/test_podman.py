@@ -17,7 +17,7 @@ pytestmark = pytest.mark.parametrize("containerd_release", [NEWEST], indirect=Tr
 
 @pytest.fixture
 def runtime(node: Node) -> Iterator[Podman]:
-    """Give podman without containers."""
+    """Provide podman without containers."""
     with podman(node) as made:
         yield made
 
@@ -49,7 +49,7 @@ def test_wishes(node: Node, runtime: Podman) -> None:
 
 
 def test_disconnected_and_connected(node: Node, runtime: Podman) -> None:
-    """A running container taken off the network leaves nothing, and gets addresses anew when it is put back."""
+    """A running container taken off the network leaves nothing, and gets new addresses when it is put back."""
     runtime.serve("one")
     runtime.run("network", "disconnect", "slash80", "one")
     remains = node.remains()

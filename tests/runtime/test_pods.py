@@ -52,7 +52,7 @@ def test_the_pod_is_wired_for_the_uplink(node: Node) -> None:
 
 
 def test_the_internet_does_not_reach_in(node: Node) -> None:
-    """A pod's public address is not open to the Internet: nobody connects to it who was not asked."""
+    """A pod's public address is not open to the Internet: only replies to its own connections reach it."""
     with node.pods() as [pod]:
         address = pod.by_family[6]
         node.ping(pod, FAR[6])

@@ -1,4 +1,4 @@
-"""Removal under containerd: in every order and state all of a pod's network goes; repetition is no error."""
+"""Removal under containerd: in every order and state all of a pod's network goes; repetition is fine."""
 
 from lab.waiting import wait_until
 from runtime.node import Node, Running
@@ -59,7 +59,7 @@ def test_removal_after_a_change_of_configuration(node: Node) -> None:
 
 
 def _namespace(node: Node, pod: Running) -> str:
-    """Give the file by which the runtime names the pod's network namespace."""
+    """Return the file by which the runtime names the pod's network namespace."""
     namespaces = node.cri.inspect(pod.pod)["info"]["runtimeSpec"]["linux"]["namespaces"]
     (path,) = (namespace["path"] for namespace in namespaces if namespace["type"] == "network")
     return str(path)

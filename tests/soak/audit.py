@@ -40,7 +40,7 @@ class Picture:
     pods: list[Pod]
 
     def host_end(self, name: str) -> str:
-        """Give the link of an attachment that has a row."""
+        """Return the link of an attachment that has a row."""
         return str(self.rows[name]["host_ifname"])
 
 
@@ -120,9 +120,9 @@ def owner(link: Json) -> str:
 
 
 def problems(picture: Picture, world: World) -> list[str]:
-    """Say what is wrong on a node on which nobody is at work and nothing is half done."""
+    """Return what is wrong on a node without calls in progress or half-done attachments."""
     found = [f"{name}: row without link, link without row, or pending" for name in loose(picture)]
-    found += [f"{name}: nobody's attachment" for name in picture.rows if name not in SPOTS]
+    found += [f"{name}: attachment of no spot" for name in picture.rows if name not in SPOTS]
     if found:
         return found
     for name, row in picture.rows.items():
@@ -193,12 +193,12 @@ def _files(state_dir: Path) -> list[str]:
 
 
 def rules(world: World) -> str:
-    """Give the node's whole nft rule set, without counters and the network whose ADD put the table there."""
+    """Return the node's whole nft rule set, without counters and the network whose ADD put the table there."""
     return re.sub(r'(comment "\w+) \w+"', r'\1"', snapshot.ruleset(world.host))
 
 
 def differences(pod: Pod, ifname: str, result: dict[str, Any]) -> list[str]:
-    """Say what of an ADD's result is not in the pod."""
+    """Return what of an ADD's result is not in the pod."""
     mine = next(link for link in result["interfaces"] if link.get("sandbox"))
     addresses = {str(ip["address"]).partition("/")[0] for ip in result["ips"]}
     found = [f"MAC {pod.macs.get(ifname)}, not {mine['mac']}"] if pod.macs.get(ifname) != mine["mac"] else []

@@ -70,7 +70,7 @@ class Churn:
         self._states: dict[str, State] = dict.fromkeys(SPOTS, ABSENT)
         self._results: dict[str, dict[str, object]] = {}  # by operation
         self._history: dict[str, deque[str]] = {name: deque(maxlen=40) for name in SPOTS}
-        self._held: dict[str, tuple[float, str]] = {}  # address: when somebody had it for certain, and who
+        self._held: dict[str, tuple[float, str]] = {}  # address: when an attachment had it for certain, and which
         self._lost = 0.0
         self.tally = Tally()
 
@@ -150,7 +150,7 @@ class Churn:
         killed |= {gone for call in calls if call.end is None for gone in call.record.get("gone", ())}
         expected = killed | {spot.name for spot in SPOTS.values() if spot.pod in renewed}
         if not losing and (wrong := suspects - expected):
-            raise Violation(f"kernel and store differ about {sorted(wrong)}, which nobody was killed over")
+            raise Violation(f"kernel and store differ about {sorted(wrong)}, without any killed call")
         if losing:  # what a kill left is read back as ready, since nothing tells that it is not
             suspects |= killed
         self.tally.cleared += len(suspects)
@@ -212,12 +212,12 @@ class Churn:
             try:
                 states = model.possible(self._states[name], effects)
             except model.Impossible as impossible:
-                words = f"{name}, {self._states[name] or 'absent'} at first: {impossible.what}"
+                words = f"{name}, {self._states[name] or 'absent'} before: {impossible.what}"
                 raise Violation(f"{words}; it was one of {sorted(impossible.states)}") from impossible
             self._states[name] = self._observed(name, states, picture)
 
     def _observed(self, name: str, states: set[State], picture: audit.Picture) -> State:
-        """Say which of the possible states it is."""
+        """Return which of the possible states it is."""
         row = picture.rows.get(name)
         if row is None:
             if ABSENT not in states:
@@ -309,7 +309,7 @@ def row_matches(row: dict[str, object], result: dict[str, object]) -> bool:
 
 
 def rate(operations: int, since: float) -> float:
-    """Give operations per second."""
+    """Return operations per second."""
     return operations / max(0.001, time.monotonic() - since)
 
 

@@ -1,4 +1,4 @@
-"""The frozen plugin, killed at random instants of ADD, DEL and GC; whatever comes next mends it.
+"""The frozen plugin, killed at random instants of ADD, DEL and GC; any call that follows recovers.
 
 `python -m soak.instants --runs 500`. It begins with its seed; what is left in the end ends it with 1.
 """

@@ -65,13 +65,13 @@ class Effect:
 
 
 def after(state: State, effect: Effect) -> State | None:
-    """Give the state that a call leads to from a state; None if it cannot have had its outcome there."""
+    """Return the state that a call leads to from a state; None if it cannot have had its outcome there."""
     dying = state.startswith(TERMINATING)
     possible, following = {
         "attach": (state == ABSENT, effect.token),
         "refuse": (state != ABSENT, state),
         "remove": (True, ABSENT),
-        "doom": (state != ABSENT and not dying, TERMINATING + state),
+        "terminate": (state != ABSENT and not dying, TERMINATING + state),
         "die": (dying, ABSENT),
         "whole": (state == effect.token, state),
         "differs": (state != effect.token, state),
@@ -89,17 +89,19 @@ def effects_of(calls: Iterable[Call], *, losing: bool) -> dict[str, list[Effect]
 
 
 def _meaning(call: Call, *, losing: bool) -> Iterator[tuple[str, str, str, bool]]:
-    """Give attachment, kind of effect, token, and whether it is certain."""
+    """Yield attachment, kind of effect, token, and whether it is certain."""
     done, record = call.end is not None, call.record
     if call.verb == "GC":
         yield from ((gone, "remove", "", done and not losing) for gone in record.get("gone", ()))
     elif call.verb == "renew":
         mine = [spot.name for spot in SPOTS.values() if spot.pod == record["pod"]]
-        yield from ((name, kind, "", False) for name in mine for kind in ("doom", "die"))
+        yield from ((name, kind, "", False) for name in mine for kind in ("terminate", "die"))
     elif name := str(record.get("spot", "")):
         if call.verb == "ADD" and (not done or call.code == 0):
             yield name, "attach", call.number, done
-            if not done and "frozen" in record:  # it outlives who started it, and takes back what nobody hears of
+            if (
+                not done and "frozen" in record
+            ):  # it outlives its parent, and rolls back an answer that is not delivered
                 yield name, "remove", "", False
         elif call.verb == "ADD" and REFUSED in call.message:
             yield name, "refuse", "", True
@@ -110,7 +112,7 @@ def _meaning(call: Call, *, losing: bool) -> Iterator[tuple[str, str, str, bool]
 
 
 def _checked(call: Call, name: str) -> Iterator[tuple[str, str, str, bool]]:
-    """Tell what a CHECK has found; that only the rules are missing says nothing of the attachment."""
+    """Return what a CHECK has found; that only the rules are missing says nothing of the attachment."""
     token = str(call.record["token"])
     found = call.message.partition(" has changed since ADD: ")[2].removesuffix(
         "; delete the pod so that it is recreated"
@@ -131,7 +133,7 @@ class Impossible(Exception):
 
 
 def possible(start: State, effects: list[Effect]) -> set[State]:
-    """Give the states that an attachment may be in when all is over; raise Impossible for an impossible outcome."""
+    """Return the states that an attachment may be in when all is over; raise Impossible for an impossible outcome."""
     events = [(effect.begin, 0, index) for index, effect in enumerate(effects)]
     events += [(effect.end, 1, index) for index, effect in enumerate(effects) if effect.end is not None]
     under_way: set[int] = set()
@@ -150,7 +152,7 @@ def possible(start: State, effects: list[Effect]) -> set[State]:
 
 
 def _closure(start: set[Configuration], under_way: set[int], effects: list[Effect]) -> set[Configuration]:
-    """Give all configurations that are reached when any of the calls under way have their effect, in any order."""
+    """Return all configurations that are reached when any of the calls under way have their effect, in any order."""
     reached, new = set(start), list(start)
     while new:
         state, done = new.pop()

@@ -34,7 +34,7 @@ MUTATING = ("ADD", "DEL", "GC")
 
 @dataclass
 class Operation:
-    """One thing to do; what it may change is told by `spot`, and for GC by `gone`."""
+    """One thing to do; what it may change follows from `spot`, and for GC by `gone`."""
 
     number: str
     kind: str
@@ -53,7 +53,7 @@ class Operation:
         return self.kind.partition(" ")[0]
 
     def record(self) -> Json:
-        """Give all that is not as usual, for the log."""
+        """Return all that is not as usual, for the log."""
         usual = asdict(Operation("", ""))
         return {key: value for key, value in asdict(self).items() if value != usual[key]}
 
@@ -69,7 +69,7 @@ class Chooser:
         self._spots = list(SPOTS.values())
 
     def next(self) -> tuple[Operation, dict[str, str], Json]:
-        """Give the next operation with the plugin's environment and its configuration (none of an accident)."""
+        """Return the next operation with the plugin's environment and its configuration (none of an accident)."""
         self._count += 1
         random = self._random
         kind = random.choices(self._kinds, self._weights)[0]
@@ -84,7 +84,7 @@ class Chooser:
         return operation, *self.call(operation)
 
     def call(self, operation: Operation) -> tuple[dict[str, str], Json]:
-        """Say how an operation is called."""
+        """Return how an operation is called."""
         spot = SPOTS[operation.spot]
         environ = {
             "CNI_COMMAND": operation.verb,
@@ -151,6 +151,6 @@ class Chooser:
 
 
 def addresses(result: Json) -> list[str]:
-    """Give the addresses of a result, in its order."""
+    """Return the addresses of a result, in its order."""
     found: list[dict[str, Any]] = result["ips"]
     return [str(ip["address"]).partition("/")[0] for ip in found]

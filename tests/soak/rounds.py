@@ -1,4 +1,4 @@
-"""One round: workers are forked, killed at random instants and forked anew until the quota is done."""
+"""One round: workers are forked, killed at random instants and forked again until the quota is done."""
 
 import ctypes
 import json
@@ -49,7 +49,7 @@ class Crew:
             ended = self._reap(pause)
             if len(self._alive) < WORKERS and self._random.random() < 0.7:
                 self._reap(self._random.uniform(0, 0.05))
-                self._end()  # all at once, so that nobody mends what they were at
+                self._end()  # all at once, so that no call recovers their work
             elif not ended:
                 victim = self._random.choice(sorted(self._alive))
                 signal.pidfd_send_signal(victim, signal.SIGKILL)
@@ -60,7 +60,7 @@ class Crew:
                 )
 
     def _reap(self, seconds: float) -> bool:
-        """Wait until a worker ends; fork one for what a killed one has left undone; tell whether any ended."""
+        """Wait until a worker ends; fork one for what a killed one has left undone; return whether any ended."""
         ended, _, _ = select.select(list(self._alive), [], [], seconds)
         for pidfd in ended:
             pid, slot, quota, path = self._alive.pop(pidfd)
@@ -71,7 +71,7 @@ class Crew:
         return bool(ended)
 
     def _gather(self, pid: int, path: Path) -> int:
-        """Read what an ended worker wrote down; tell how many operations it began."""
+        """Read what an ended worker recorded; return how many operations it began."""
         _, status = os.waitpid(pid, 0)
         code = os.waitstatus_to_exitcode(status)
         calls, leaks = read(path)

@@ -42,7 +42,7 @@ class Spot:
 
 
 def _spots() -> dict[str, Spot]:
-    """Give all attachments: two or three per pod, and a stranger that wants the same interface of the same pod."""
+    """Return all attachments: two or three per pod, and a stranger that wants the same interface of the same pod."""
     found = []
     for pod in range(PODS):
         found += [Spot(f"c{pod}", "eth0", pod, MAIN), Spot(f"c{pod}", "eth1", pod, SECOND)]
@@ -115,7 +115,7 @@ class World:
         return self._folder / "logs"
 
     def conf(self, network: str) -> Json:
-        """Give a network's configuration."""
+        """Return a network's configuration."""
         families = {family: {"prefixes": [prefix]} for family, prefix in PREFIXES[network].items()}
         changes: Json = {"name": network, "cniVersion": "1.1.0", "lockTimeout": 50, "ipv4": None, "ipv6": None}
         return configuration(self.site.node, self.state_dir, **changes) | families
@@ -128,7 +128,7 @@ class World:
         new.replace(path)
 
     def recall(self, spot: Spot) -> tuple[str, Json] | None:
-        """Give the operation that was last known to attach a spot, and its result."""
+        """Return the operation that was last known to attach a spot, and its result."""
         try:
             operation, result = json.loads((self.results / spot.name.replace("/", "-")).read_text())
         except FileNotFoundError:

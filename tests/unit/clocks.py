@@ -1,4 +1,4 @@
-"""Clocks for tests: time passes only when a test says so, and nobody waits for it."""
+"""Clocks for tests: time passes only when a test says so, and no test waits for it."""
 
 import threading
 from collections.abc import Callable

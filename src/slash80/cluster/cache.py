@@ -15,7 +15,7 @@ Indexer = Callable[[T], Iterable[Hashable]]
 NAMELESS = "(an object without a name)"
 _MOST = 200_000  # objects: a cluster of 5000 nodes has 150,000 pods at most
 _NAMED = 100  # how many unreadable objects are remembered by name
-# What a reader or an indexer may raise for an object that nobody has foreseen. Each costs that object only.
+# What a reader or an indexer may raise for an object that was not foreseen. Each costs that object only.
 _MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 

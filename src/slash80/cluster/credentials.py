@@ -15,7 +15,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 class ClientConfig:
     """An API server's URL, the authority that signs its certificate, and a token's or a certificate's files.
 
-    The token is read anew for each request, since the kubelet replaces it within the hour.
+    The token is read again for each request, since the kubelet replaces it within the hour.
     """
 
     server: str
@@ -26,12 +26,12 @@ class ClientConfig:
     key: Path | None = None
 
     def bearer(self) -> str:
-        """Give the token of this moment; empty without one. Raise OSError when its file cannot be read."""
+        """Return the token of this moment; empty without one. Raise OSError when its file cannot be read."""
         return self.token_file.read_text().strip() if self.token_file else self.token
 
 
 def in_cluster(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT) -> ClientConfig:
-    """Give the account of the pod that this runs in; raise InvalidConfig when it runs in none.
+    """Return the account of the pod that this runs in; raise InvalidConfig outside a pod.
 
     Who has no kube-proxy yet, or does without, sets the two variables in the DaemonSet to a control-plane endpoint.
     """

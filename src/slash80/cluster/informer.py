@@ -25,7 +25,7 @@ T = TypeVar("T")
 _GONE = 410
 _WATCH = (300, 600)  # seconds after which the server ends a watch; at random, or all nodes come back at once
 _ALIVE = 5.0  # seconds after which a watch that brought nothing has not failed
-# What a mistake of ours raises. It must not end the thread, which nobody would start again.
+# What a mistake of ours raises. It must not end the thread, which would not be started again.
 _MISTAKES = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 _RANDOM = random.SystemRandom()
 _log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ class Informer(Generic[T]):
             except (Unreachable, TooMany) as error:
                 self._failed(str(error))
             except _MISTAKES as error:
-                # nobody is woken: it may be one of those that are woken who raised it
+                # no subscriber is woken: it may be a subscriber that raised it
                 _log.exception("%s is listed again", self._path)
                 self._pace.failed()
                 self._version, self._trouble = "", f"{self._path} cannot be followed: {type(error).__name__}: {error}"

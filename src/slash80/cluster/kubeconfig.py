@@ -19,9 +19,9 @@ _DEFAULT = Path("~/.kube/config")
 
 
 def load(environ: Mapping[str, str], folder: Path) -> ClientConfig:
-    """Give the account that `kubectl` uses; what its file holds itself is laid into `folder`.
+    """Return the account that `kubectl` uses; what its file holds itself is laid into `folder`.
 
-    Raise InvalidConfig when there is none or it signs in in another way than by token or certificate.
+    Raise InvalidConfig without one, or when it signs in other than by token or certificate.
     """
     path = Path(environ.get("KUBECONFIG", "").split(os.pathsep)[0] or _DEFAULT).expanduser()
     try:
@@ -50,7 +50,7 @@ def _named(document: Mapping[str, Any], kind: str, name: str) -> Mapping[str, An
 
 
 def _file(section: Mapping[str, Any], key: str, *, beside: Path, folder: Path) -> Path | None:
-    """Give the path of a file that is named, relative to the kubeconfig, or held as base64."""
+    """Return the path of a file that is named, relative to the kubeconfig, or held as base64."""
     if data := section.get(f"{key}-data"):
         handle, name = tempfile.mkstemp(prefix=f"{key}-", dir=folder)
         with os.fdopen(handle, "wb") as file:

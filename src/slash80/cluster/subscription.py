@@ -1,4 +1,4 @@
-"""What has changed since somebody last asked, in bounded room: the informer never waits for who listens."""
+"""What has changed since the subscriber last asked, in bounded memory: the informer never waits for a subscriber."""
 
 from __future__ import annotations
 

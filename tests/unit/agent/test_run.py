@@ -69,7 +69,7 @@ def test_a_signal_ends_the_agent_well(tmp_path: Path, number: signal.Signals) ->
 
 
 def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
-    """A call that hangs must not keep the agent for longer than whoever stops it wants to wait."""
+    """A call that hangs must not keep the agent for longer than the program that stops it waits."""
     with _agent(tmp_path, busy=True) as process:
         process.terminate()
         wait_until(lambda: not (tmp_path / ipc.SOCKET_NAME).exists())
@@ -79,7 +79,7 @@ def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
 
 
 def test_an_agent_ends_with_a_worker_that_dies(tmp_path: Path) -> None:
-    """Whoever starts it again finds a node as after any kill; the exit code tells of a failure."""
+    """Its next start finds a node as after any kill; the exit code reports a failure."""
     with _agent(tmp_path) as process:
         os.kill(_children(process)[0], signal.SIGKILL)
 

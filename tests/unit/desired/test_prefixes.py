@@ -20,7 +20,7 @@ def test_each_family_has_the_prefixes_of_the_first_source_that_has_any() -> None
 
 
 def test_a_source_that_is_not_in_the_settings_is_not_used() -> None:
-    """A report that nobody asked for gives no prefix, and its problem is not named."""
+    """A report of a source that is not configured adds no prefix, and its problem is not named."""
     found, problems = choose([PrefixReport("static", (ONE,), AWAY), PrefixReport("spec", (OLD,))], ["spec"])
 
     assert {IPV4: Chosen("spec", (OLD,))} == found

@@ -46,7 +46,7 @@ def test_a_module_takes_only_models_from_the_settings(path: Path) -> None:
 
 
 def test_computing_what_should_be_asks_the_system_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python's audit events tell of each file, socket or program that is opened, by whatever way; there is none."""
+    """Python's audit events report each file, socket or program that is opened in any way, and none occurs."""
     events: list[str] = []
     listening = [False]
 

@@ -31,7 +31,7 @@ def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Install:
 
 
 def test_the_table_is_replaced_in_one_script(install: Install) -> None:
-    """It is made if missing, deleted and made anew: one transaction whatever was there."""
+    """A missing table is created, an existing one deleted and created again, in one transaction."""
     folder = install('echo "$@" > arguments; /bin/cat > script')
     apply.replace(RULESET, "fingerprint net")
     script = (folder / "script").read_text()
@@ -115,7 +115,7 @@ def test_an_nft_that_cannot_be_run_is_told(install: Install) -> None:
 def test_the_nft_beside_the_engine_comes_first(
     install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its version is ours, whatever the node has; one that cannot be run is told, and the node's is no substitute."""
+    """Its version is ours on any node; one that cannot be run is reported, and the node's is not used instead."""
     folder = install("echo of the node > who; /bin/cat > script")
     shipped = tmp_path / "engine/nft"
     shipped.parent.mkdir()

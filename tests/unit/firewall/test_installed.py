@@ -67,7 +67,7 @@ HARMS: dict[str, Callable[[Tables], object]] = {
     "chain flushed": lambda tables: tables.lay("edge", 0),
     "rule gone": lambda tables: tables.lay("source", len(RULESET.chains[2].rules) - 1),
     "hook gone": lambda tables: tables.lay("edge", 50, hooked=False),
-    "another comment": lambda tables: tables.have(RULESET, "somebody's"),
+    "another comment": lambda tables: tables.have(RULESET, "another comment"),
     "no comment": lambda tables: tables.have(RULESET, ""),
 }
 
@@ -148,7 +148,7 @@ def test_a_long_name_of_a_network_fits_into_the_comment(tables: Tables, table: I
 
 
 def test_a_table_that_cannot_be_put_in_place_is_told(tables: Tables, table: InstalledTable) -> None:
-    """When it is not there afterwards, somebody else writes the firewall: code 101."""
+    """If it is missing afterwards, another program writes the firewall: code 101."""
     tables.rival = True
 
     with pytest.raises(FirewallUnusable, match="changed 3 times while it was put in place"):
@@ -289,5 +289,5 @@ def test_a_change_that_is_refused_is_told(tables: Tables, table: InstalledTable)
     ],
 )
 def test_the_comment_is_read_out_of_nfts_encoding(userdata: bytes, comment: str) -> None:
-    """Type 0, length, text with a final zero; anything else is no comment."""
+    """Type 0, length, text with a final zero; anything else is not a comment."""
     assert comment == _comment(userdata)

@@ -1,6 +1,6 @@
 """The base table as text: golden files for what settings give, and what must hold for any settings.
 
-REWRITE_GOLDEN=1 writes the files anew; read the difference before it is committed.
+REWRITE_GOLDEN=1 writes the files again; read the difference before it is committed.
 """
 
 import os

@@ -74,7 +74,7 @@ class World:
         return self.host.store.get(NAME)
 
     def uses(self, addresses: Sequence[Address]) -> list[Use | None]:
-        """Tell how addresses are used."""
+        """Return how addresses are used."""
         return self.host.store.read(lambda register: [register.use(one) for one in addresses])
 
 
@@ -113,7 +113,7 @@ def test_an_attachment_is_recorded_and_answered(world: World) -> None:
 
 
 def test_the_answer_goes_out_after_the_attachment_is_kept(world: World) -> None:
-    """If the store is lost while the wires are made, the runtime hears of the pod only when it is recorded again."""
+    """If the store is lost during wiring, the runtime gets the result only when the pod is recorded again."""
     seen: list[Attachment | None] = []
     world.outcomes = [lambda _: world.host.store.release(NAME)]
     world.add(lambda _: seen.append(world.known()))
@@ -132,7 +132,7 @@ def test_an_add_that_failed_before_its_link_existed_gives_its_addresses_back_wit
 
 
 def test_an_add_that_failed_with_its_link_lets_its_addresses_rest(world: World) -> None:
-    """Somebody may have seen them, so no other pod has them soon; the link is deleted first."""
+    """Other hosts may have seen them, so no other pod gets them soon; the link is deleted first."""
     world.outcomes = [_raising(Failure("no"))]
     world.kernel._answers |= MADE
     with pytest.raises(Failure, match="no"):
@@ -157,7 +157,7 @@ def test_an_attachment_that_nobody_hears_of_is_taken_away(world: World) -> None:
 
 
 def test_an_undoing_that_fails_too_is_a_note_of_the_first_error(world: World) -> None:
-    """The first error is the reason; the second tells what is left and what finishes it."""
+    """The first error is the reason; the second says what is left and what finishes it."""
     world.outcomes = [_raising(Failure("first"))]
     world.kernel._answers |= {SHOW: [link(NAME)], DELETE: 1}
     with pytest.raises(Failure, match="first") as caught:
@@ -189,7 +189,7 @@ def test_a_requested_address_that_is_in_use_is_refused(world: World) -> None:
 
 
 def test_addresses_that_are_all_in_use_end_the_search(world: World) -> None:
-    """After eight somebody has to look at the node."""
+    """After eight attempts an operator has to look at the node."""
     world.outcomes = [_in_use] * 99
     with pytest.raises(Failure, match="8 addresses in a row turned out to be in use"):
         world.add()
@@ -244,7 +244,7 @@ def test_a_second_add_of_a_living_attachment_is_refused(world: World) -> None:
 
 @pytest.mark.parametrize("left", [{}, {SHOW: [link(NAME, ifalias=None)], DELETE: 0}])
 def test_what_a_killed_add_left_is_cleared_by_the_next(world: World, left: dict[str, Any]) -> None:
-    """A record without a link, or with a link that does not say yet whose it is, is no living pod."""
+    """A record without a link, or whose link has no alias yet, is not a living pod."""
     world.add()
     first = world.plans[0].addresses
     world.kernel._answers |= left
@@ -264,7 +264,7 @@ def test_a_full_pool_is_searched_for_the_dead_once(world: World) -> None:
 
 
 def test_a_full_pool_of_the_living_is_an_error(world: World) -> None:
-    """Nobody loses an address, and no wire is made."""
+    """No attachment loses an address, and no link is created."""
     other = _other_with("10.80.1.4")
     world.kernel._answers |= {f"ip link show {other.host_ifname}": [link(other.host_ifname)]}
     world.host.store.keep(other)

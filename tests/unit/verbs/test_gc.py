@@ -78,7 +78,7 @@ def test_a_host_end_of_another_network_without_a_record_is_spared(host: Host) ->
 
 
 def test_a_host_end_of_ours_with_neither_alias_nor_record_goes(host: Host) -> None:
-    """Nobody can be waiting for it: an ADD writes the record before the link, and the alias last."""
+    """No call can be waiting for it: an ADD writes the record before the link, and the alias last."""
     name = ONE.host_ifname
     bare = link(name, ifalias=None)
     having = {"ip link show": [bare], f"ip link show {name}": [bare], f"ip link del {name}": 0}

@@ -70,7 +70,7 @@ def test_no_other_route_is_removed(other: bytes) -> None:
     ],
 )
 def test_a_gateway_behind_a_router_gets_no_route(way: int | list[bytes]) -> None:
-    """Whoever runs the network between must know the way; a route that was there goes."""
+    """The network between must route to it; an existing route is deleted."""
     kernel = Kernel({WAY: way, ROUTES: [THERE], DELETE: 0})
 
     assert [DELETE] == node_routes.reconcile(kernel, [WANTED]).done
@@ -86,7 +86,7 @@ def test_a_strangers_route_in_the_way_is_told_and_left() -> None:
 
 
 def test_a_route_that_went_by_itself_is_no_fault() -> None:
-    """Its link may have gone meanwhile; it is not told as done either."""
+    """Its link may have gone meanwhile; it is not reported as done either."""
     result = node_routes.reconcile(Kernel({ROUTES: [THERE], DELETE: errno.ESRCH}), [])
 
     assert ([], []) == (result.done, result.blocked)

@@ -76,7 +76,7 @@ def test_without_its_host_end_nothing_else_is_told() -> None:
     ],
 )
 def test_each_attribute_of_the_host_end_is_compared(changes: dict[str, Any], words: str) -> None:
-    """One that somebody changed is named, with the value that it has."""
+    """A changed one is named, with the value that it has."""
     assert [f"host end {NAME} {words}"] == _found({f"ip link show {NAME}": [link(NAME, **changes)]})
 
 
@@ -129,7 +129,7 @@ def test_a_second_route_to_an_address_is_named() -> None:
     ],
 )
 def test_each_attribute_of_the_pods_end_is_compared(changes: dict[str, Any], words: str) -> None:
-    """One that somebody changed is named, with the value that it has."""
+    """A changed one is named, with the value that it has."""
     assert [words] == _found(pod={"ip link show eth0": [link("eth0", **ETH0 | changes)]})
 
 
@@ -170,7 +170,7 @@ def test_a_route_that_is_missing_is_named_with_its_gateway(kept: list[bytes]) ->
     ],
 )
 def test_the_gateways_neighbour_entry_is_compared(entry: list[bytes], words: str) -> None:
-    """A question for it could be answered by somebody else."""
+    """Another host could answer a request for it."""
     there = [*entry, neighbour(str(IPV6.gateway), HOST_MAC)]
 
     assert [f"neighbour {IPV4.gateway} of eth0 {words}"] == _found(pod={"ip neighbour show (index 7)": there})

@@ -1,7 +1,7 @@
 """Reading what the API sends: by field, within bounds, and with the field's name in each refusal.
 
 The API server checks the types of its own kinds, but not those of every custom resource, and a proxy in between may
-send anything. An object that does not fit raises `Unreadable` and costs nobody but itself.
+send anything. An object that does not fit raises `Unreadable` and costs only itself.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def test_other_nodes_are_followed_where_something_follows_from_them(
 
 
 def test_a_list_that_is_needed_no_more_is_ended_with_its_problem(view: ClusterView, sources: FakeSources) -> None:
-    """A watch that nobody wants any more may fail for ever, and must not be reported for ever."""
+    """A watch that is no longer needed may keep failing, and must not be reported."""
     sources.given.problem = sources.services.problem = "the API server refuses it"
     view.follow(ALL)
     assert [Reason.WATCH_FAILED, Reason.SERVICES_UNKNOWN] == [problem.reason for problem in view.problems]

@@ -25,7 +25,7 @@ def test_the_conflist_waits_for_node_and_firewall(setting: Setting, node: bool, 
 
 
 def test_a_conflist_that_runtimes_prefer_is_a_problem(setting: Setting) -> None:
-    """It is named at once, since somebody has to remove it."""
+    """It is named at once, since a person has to remove it."""
     (setting.folder / "net.d/00-other.conflist").touch()
     attempt(Conflist(setting.around), setting.around)
     (problem,) = setting.board.outcome("conflist").problems

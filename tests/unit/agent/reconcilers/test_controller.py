@@ -156,7 +156,7 @@ def test_the_conflist_is_written_last(setting: Setting, server: FakeApi, monkeyp
 
 
 def test_an_api_server_that_never_answers_delays_no_repair(started: Started, server: FakeApi) -> None:
-    """A patch waits in vain, and the firewall is looked after as before; probes and report go on as well."""
+    """A patch that hangs delays neither the firewall's repair nor probes and report."""
     server.mute = {"PATCH"}
     started.until(lambda: any(asked.startswith("PATCH") for asked in server.seen))
     started.until(lambda: started.reported("ready"))

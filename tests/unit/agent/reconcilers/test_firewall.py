@@ -27,7 +27,7 @@ def test_without_node_json_there_is_nothing_to_put_in_place(setting: Setting) ->
 
 
 def test_the_table_is_ensured_at_each_look(setting: Setting) -> None:
-    """Somebody may have flushed it since; neither the API nor the settings are asked."""
+    """It may have been flushed since; neither the API nor the settings are read."""
     setting.sources.given.synced = False
     (setting.folder / "config.yaml").write_text("nonsense: [")
     _write(setting)

@@ -43,7 +43,7 @@ def test_a_known_node_is_made_as_it_should_be(setting: Setting, sysctls: Path) -
 
 
 def test_node_json_is_written_before_others_are_told(setting: Setting) -> None:
-    """The firewall is made from the file, so whoever is woken by it must find it."""
+    """The firewall is built from the file, so a reconciler that is woken must find it."""
     there: list[bool] = []
     setting.board._changed = lambda part: there.append((setting.state_dir / "node.json").exists())
     _look(setting)
@@ -51,7 +51,7 @@ def test_node_json_is_written_before_others_are_told(setting: Setting) -> None:
 
 
 def test_node_json_is_written_only_when_it_changes(setting: Setting) -> None:
-    """Whoever reads it may keep what it has understood."""
+    """A reader may keep what it has parsed."""
     _look(setting)
     before = (setting.state_dir / "node.json").stat()
     _look(setting)

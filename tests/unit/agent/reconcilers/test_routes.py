@@ -28,7 +28,7 @@ def _want(setting: Setting, *routes: NodeRoute) -> None:
 
 
 def _kernel(setting: Setting, **more: int | list[bytes]) -> None:
-    """Have both neighbours on a link, and a route of ours that nobody wants."""
+    """Have both neighbours on a link, and a route of slash80 that is not needed."""
     setting.kernel._answers |= {
         f"ip route get {GATEWAY4}": [route("192.0.2.0/24", proto=2)],
         f"ip route get {GATEWAY6}": [route("2001:db8:1::/64", proto=2)],
@@ -46,7 +46,7 @@ def _changes(setting: Setting) -> list[str]:
 
 
 def test_nothing_is_removed_while_it_is_not_known_what_should_be(setting: Setting) -> None:
-    """An agent that was started again has not heard of the other nodes yet."""
+    """A restarted agent does not know the other nodes yet."""
     _kernel(setting)
     assert attempt(Routes(setting.around), setting.around)
     assert [] == setting.kernel.done

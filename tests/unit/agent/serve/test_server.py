@@ -68,7 +68,7 @@ class Running(Server):
         wait_until(lambda: _takers() > before)  # or it would be closed before it has begun, as no agent's is
 
     def stop(self) -> None:
-        """Close it, and wait until every call is answered; repeating it is no error."""
+        """Close it, and wait until every call is answered; closing it twice is fine."""
         if self._thread.is_alive():
             self.close()
             self._thread.join()
@@ -185,7 +185,7 @@ def test_stop_answers_waiting_calls(server: Running, calls: Calls, tmp_path: Pat
 def test_a_caller_right_before_the_end_is_answered(
     calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A caller that connects after a process found nobody waiting, and before the server closes, is answered."""
+    """A caller that connects after a process found no caller waiting, and before the server closes, is answered."""
     server = Server(tmp_path, calls.handle)
     server.open()
     server.publish()
