@@ -19,7 +19,7 @@ def packet(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
 
 def subsystem(step: Step) -> int:
     """Return the subsystem of nfnetlink that a message is for: the upper byte of its type."""
-    return HEADER.unpack_from(step.message)[1] >> 8
+    return int(HEADER.unpack_from(step.message)[1]) >> 8
 
 
 class Wire:

@@ -85,7 +85,7 @@ class InstalledTable:
 
     def open(self) -> None:
         """Open the socket that the first question would open; raise FirewallUnusable where the kernel has none."""
-        self._ask([])
+        self._ask(lambda _: None)
 
     def close(self) -> None:
         """Close the socket; the next question opens another."""
