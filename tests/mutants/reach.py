@@ -52,7 +52,8 @@ class Reach:
         """Return the tests that may notice a fault, best first: short ones, and of each function one before the next.
 
         Those are the tests that run one of its lines; for what is run when the module is imported those that run
-        anything else of it. Tests that call a program are not traced, so the file that mirrors the module joins in.
+        anything else of it. Tests that call a program are not traced, so the file that mirrors the module joins in,
+        and comes first.
         """
         lines = set(range(mutation.first, mutation.last + 1)) if mutation.in_code else None
         mirror = _mirror(mutation.path)
@@ -60,7 +61,7 @@ class Reach:
         counts: dict[str, int] = defaultdict(int)
         ranked = []
         for test in sorted(found, key=lambda test: test.seconds):
-            ranked.append((counts[test.function], test.seconds, test.name, test))
+            ranked.append((not test.name.startswith(mirror), counts[test.function], test.seconds, test.name, test))
             counts[test.function] += 1
         return [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:-1])]
 

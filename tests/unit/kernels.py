@@ -3,7 +3,7 @@
 import errno
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from slash80.netlink.codec import Message, NetlinkError, Response, Step
 from slash80.netlink.socket import Socket
@@ -74,8 +74,8 @@ def connected(wire: Wire) -> Socket:
 class Kernel(Socket):
     """Answers steps by their words: with an errno, or with bodies of messages; what it does not know is not there."""
 
-    def __init__(self, answers: dict[str, int | list[bytes]]) -> None:
-        self._answers = answers
+    def __init__(self, answers: Mapping[str, int | list[bytes]]) -> None:
+        self._answers = dict(answers)
         self.done: list[str] = []
 
     def exchange(self, steps: Sequence[Step]) -> list[Response]:

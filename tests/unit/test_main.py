@@ -111,3 +111,15 @@ def test_what_a_call_makes_is_its_users_alone() -> None:
     code = "import os; from slash80.__main__ import main; os.umask(0); main(); print(oct(os.umask(0)))"
 
     assert b"0o77\n" == _run([sys.executable, "-B", "-c", code]).stdout
+
+
+def test_a_standard_input_that_stays_silent_is_given_up() -> None:
+    """A runtime that never closes it must not hang the node: the call ends with code 5."""
+    code = (
+        "from slash80 import ipc; ipc.INPUT_SECONDS = 0.1; from slash80.__main__ import main; raise SystemExit(main())"
+    )
+    variables = {"PYTHONPATH": ":".join(sys.path), "CNI_COMMAND": "GC", "CNI_PATH": "/opt/cni/bin"}
+    program = [sys.executable, "-B", "-c", code]
+    with subprocess.Popen(program, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as call:
+        assert call.stdout
+        assert 5 == json.loads(call.stdout.read())["code"]

@@ -50,6 +50,14 @@ def test_install_lays_out_launcher_and_engine(image: Path, tmp_path: Path) -> No
     assert 0o755 == home.stat().st_mode & 0o777
 
 
+def test_a_launcher_that_lost_its_mode_on_the_way_is_installed_as_a_program(image: Path, tmp_path: Path) -> None:
+    """A copy of the image's files may have dropped the bit by which a runtime can run it."""
+    (image / "slash80").chmod(0o600)
+
+    assert 0 == _install(tmp_path)
+    assert 0o755 == (tmp_path / "bin/slash80").stat().st_mode & 0o777
+
+
 def test_install_keeps_the_previous_version(image: Path, tmp_path: Path) -> None:
     """Running calls continue with the previous version's files until the next install."""
     versions = []

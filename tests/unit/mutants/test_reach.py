@@ -46,6 +46,14 @@ def test_the_file_that_mirrors_the_module_is_always_chosen() -> None:
     assert ["one"] == _names(reach.tests_of(_fault(5)))
 
 
+def test_the_file_that_mirrors_the_module_comes_first() -> None:
+    """Constants of a module are reached by hundreds of tests, and not all of them are run."""
+    slow = Traced("tests/unit/store/test_locks.py::mirror", 2.0, {PATH: {5}})
+    reach = Reach([*_reach(one={5}).tests, slow])
+
+    assert ["mirror", "one"] == _names(reach.tests_of(_fault(5)))
+
+
 def test_short_tests_come_first_and_further_cases_of_a_function_last() -> None:
     """Cases that differ find more than cases that are alike."""
     names = {"unit/a.py::f[1]": 2.0, "unit/a.py::f[2]": 1.0, "unit/a.py::g": 3.0}

@@ -88,8 +88,8 @@ def world(mocker: MockerFixture, tmp_path: Path) -> World:
     mocker.patch.object(veth, "attach", world.wire)
     mocker.patch("slash80.verbs.add.netns.socket_inside", return_value=Kernel({}))
     mocker.patch("slash80.verbs.add.netns.inside")
-    mocker.patch.object(Host, "ensure_firewall")
-    mocker.patch.object(forwarding, "prepare")
+    mocker.patch.object(Host, "ensure_firewall", autospec=True)
+    mocker.patch.object(forwarding, "prepare", autospec=True)
     return world
 
 

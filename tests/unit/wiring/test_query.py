@@ -139,3 +139,12 @@ WAY6, WAY4, AT = "ip route get 2000::", "ip route get 192.88.99.0", "ip link sho
 def test_mtu_is_that_of_the_default_route(answers: dict[str, int | list[bytes]], mtu: int) -> None:
     """The IPv6 default route's or its link's, else the IPv4 one's, else 1500; never more than a pair can have."""
     assert mtu == query.uplink_mtu(Kernel(answers))
+
+
+def test_ipv4_addresses_are_usable_at_once() -> None:
+    """Nothing is subscribed to and nothing waited for, which the kernel would never announce."""
+    kernel = Kernel({})
+    with query.addresses_ready(kernel, 5, [ip_address("10.80.1.1")]):
+        pass
+
+    assert [] == kernel.done

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from slash80.addressing.attachment import dying_name
+from slash80.addressing.family import IPV4, IPV6
 from slash80.errors import BelongsToAnother, Failure
 from slash80.wiring import messages, veth
 from slash80.wiring.veth import AddressInUse
@@ -137,3 +138,15 @@ def test_mtu_below_1280_is_refused_with_ipv6() -> None:
     """The kernel would disable IPv6 silently."""
     with pytest.raises(Failure, match="MTU 1279 of the uplink is too small for IPv6"):
         veth.attach(Kernel({}), Kernel({}), replace(PLAN, mtu=1279), netns_fd=9)
+
+
+def test_step_of_the_host_end_that_is_refused_is_a_failure() -> None:
+    """An ADD must not go on with half of its wires; the sentence has the command."""
+    step = messages.add_gateway(NAME, 5, IPV4).what
+    done = [messages.add_gateway(NAME, 5, IPV6), messages.configure_host_end(NAME, 5, PLAN.families)]
+    done += [messages.set_up(NAME, 5), *(messages.add_host_route(NAME, 5, address) for address in PLAN.addresses)]
+
+    with veth.translated():
+        veth._wire_host_end(Kernel({one.what: 0 for one in done} | {step: 0}), PLAN, 5)
+    with pytest.raises(Failure, match=step), veth.translated():
+        veth._wire_host_end(Kernel({one.what: 0 for one in done} | {step: errno.EPERM}), PLAN, 5)
