@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -28,6 +29,7 @@ class FakeApi:
     forgotten: bool = False  # whether every version that a watch asks for is too old
     mute: set[str] = field(default_factory=set)  # requests with such a word in their line are never answered
     cut_short: bool = False  # whether each watch ends as soon as it has said what it knows
+    tls: ssl.SSLContext | None = None
     page: int = 2
     version: int = 1
     _history: list[tuple[int, str, Document]] = field(default_factory=list)
@@ -41,8 +43,13 @@ class FakeApi:
         """Begin to serve; give the URL."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"api": self}))
         self._server.daemon_threads = True
+        if self.tls:
+            # the handshake belongs to the thread of each connection, not to the one that accepts
+            self._server.socket = self.tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._server.server_port}"
 
     def stop(self) -> None:
         """Be gone: connections are refused, watches break off."""

@@ -147,8 +147,6 @@ class Api:
         url = f"{self._config.server}{path}" + (f"?{urlencode(query)}" if query else "")
         try:
             sent = {"Accept": "application/json", "User-Agent": f"slash80/{__version__}", **(headers or {})}
-            if token := self._config.bearer():
-                sent["Authorization"] = f"Bearer {token}"
             response = self._connections.request(method, url, headers=sent, body=body, timeout=timeout or _WAIT)
             if response.status >= 400:
                 raise Refused(response.status, _reason(response))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import weakref
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -11,9 +12,9 @@ import urllib3
 from urllib3 import BaseHTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import NewConnectionError, ProtocolError
+from urllib3.exceptions import InsecureRequestWarning, NewConnectionError, ProtocolError
 
-from slash80.cluster.credentials import ClientConfig
+from slash80.cluster.credentials import ClientConfig, Credential
 
 
 class Connections:
@@ -27,17 +28,40 @@ class Connections:
         """Open nothing yet."""
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._closed = False
-        self._pool = self._made(config)
+        self._config = config
+        self._credential, self._pool = Credential(), self._made(Credential())
 
-    def request(self, method: str, url: str, **more: Any) -> BaseHTTPResponse:  # noqa: ANN401 -- handed on
-        """Send a request and return the answer's head; its body is still to be read. Raise HTTPError or OSError."""
+    def request(self, method: str, url: str, headers: Mapping[str, str], **more: Any) -> BaseHTTPResponse:  # noqa: ANN401 -- handed on
+        """Send a request and return the answer's head; its body is still to be read.
+
+        Raise HTTPError or OSError, or CniError where there is no credential.
+        """
+        response = self._signed(method, url, headers=headers, more=more)
+        if response.status == 401 and self._config.source:
+            response.close()
+            self._config.source.forget()
+            response = self._signed(method, url, headers=headers, more=more)
+        return response
+
+    def _signed(
+        self, method: str, url: str, *, headers: Mapping[str, str], more: Mapping[str, Any]
+    ) -> BaseHTTPResponse:
+        credential = self._config.current()
+        sent = {**headers, "Authorization": f"Bearer {credential.token}"} if credential.token else headers
+        pool = self._pool_with(credential)
         try:
-            return self._pool.request(method, url, preload_content=False, retries=False, **more)
+            return pool.request(method, url, headers=sent, preload_content=False, retries=False, **more)
         except ProtocolError as error:
             if method != "GET" or self._closed or not isinstance(error.args[-1], ConnectionError):
                 raise
             # the server has closed a kept connection at this very moment, and has not read the request
-            return self._pool.request(method, url, preload_content=False, retries=False, **more)
+            return pool.request(method, url, headers=sent, preload_content=False, retries=False, **more)
+
+    def _pool_with(self, credential: Credential) -> urllib3.PoolManager:
+        """Return the connections, which are others when the client certificate is another one."""
+        if (credential.certificate, credential.key) != (self._credential.certificate, self._credential.key):
+            self._credential, self._pool = credential, self._made(credential)
+        return self._pool
 
     def close(self) -> None:
         """Break off everything; whatever waits raises, as does whatever is asked for later."""
@@ -54,8 +78,8 @@ class Connections:
             connection.close()
             raise NewConnectionError(connection, "it was closed")
 
-    def _made(self, config: ClientConfig) -> urllib3.PoolManager:
-        connections = self
+    def _made(self, credential: Credential) -> urllib3.PoolManager:
+        connections, config = self, self._config
 
         class Plain(HTTPConnection):
             def connect(self) -> None:
@@ -73,11 +97,22 @@ class Connections:
         class TlsPool(HTTPSConnectionPool):
             ConnectionCls = Tls
 
-        manager = urllib3.PoolManager(
+        manager = self._manager(
             ca_certs=str(config.authority) if config.authority else None,
-            cert_file=str(config.certificate) if config.certificate else None,
-            key_file=str(config.key) if config.key else None,
+            cert_file=str(credential.certificate) if credential.certificate else None,
+            key_file=str(credential.key) if credential.key else None,
+            server_hostname=config.tls_server_name or None,
+            cert_reqs="CERT_NONE" if config.insecure else "CERT_REQUIRED",
             maxsize=4,
         )
         manager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
         return manager
+
+    def _manager(self, **options: Any) -> urllib3.PoolManager:  # noqa: ANN401 -- handed on
+        if self._config.insecure:
+            urllib3.disable_warnings(InsecureRequestWarning)  # the kubeconfig asks for it by name
+        if not (proxy := self._config.proxy):
+            return urllib3.PoolManager(**options)
+        user = urllib3.util.parse_url(proxy).auth
+        headers = urllib3.util.make_headers(proxy_basic_auth=user) if user else None
+        return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)

@@ -1,10 +1,13 @@
-"""Where the API server is and who we are there: a pod's service account, or a person's kubeconfig."""
+"""Which API server, how to reach it, and with which credentials."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from slash80.errors import InvalidConfig
 
@@ -12,28 +15,61 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 @dataclass(frozen=True, slots=True)
-class ClientConfig:
-    """An API server's URL, the authority that signs its certificate, and a token's or a certificate's files.
+class Credential:
+    """A bearer token, a client certificate with its key, both, or nothing."""
 
-    The token is read again for each request, since the kubelet replaces it within the hour.
-    """
-
-    server: str
-    authority: Path | None = None
-    token_file: Path | None = None
     token: str = ""
     certificate: Path | None = None
     key: Path | None = None
 
-    def bearer(self) -> str:
-        """Return the token of this moment; empty without one. Raise OSError when its file cannot be read."""
-        return self.token_file.read_text().strip() if self.token_file else self.token
+
+class CredentialSource(Protocol):
+    """Makes credentials that expire."""
+
+    def current(self) -> Credential:
+        """Return one that is valid; raise CniError or OSError."""
+
+    def forget(self) -> None:
+        """Make another one the next time, since the server has refused this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """An API server's URL, how its certificate is checked, a proxy on the way, and credentials.
+
+    `authority` is a file of certificates, without which the system's are used; `tls_server_name` is the name in the
+    server's certificate if it is not that of the URL. A token's file is read again for each request, since the kubelet
+    replaces it within the hour.
+    """
+
+    server: str
+    authority: Path | None = None
+    tls_server_name: str = ""
+    insecure: bool = False
+    proxy: str = ""
+    token_file: Path | None = None
+    credential: Credential = Credential()
+    source: CredentialSource | None = None
+
+    def current(self) -> Credential:
+        """Return the credentials of this moment. Raise CniError where they cannot be made, OSError by a file."""
+        if self.token_file:
+            return Credential(self.token_file.read_text().strip(), self.credential.certificate, self.credential.key)
+        return self.source.current() if self.source else self.credential
+
+
+def stored(folder: Path, name: str, content: bytes) -> Path:
+    """Write a file of its own into a folder, readable by this user only."""
+    handle, path = tempfile.mkstemp(prefix=f"{name}-", dir=folder)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    return Path(path)
 
 
 def in_cluster(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT) -> ClientConfig:
-    """Return the account of the pod that this runs in; raise InvalidConfig outside a pod.
+    """Return the configuration of the pod that this runs in; raise InvalidConfig outside of one.
 
-    Who has no kube-proxy yet, or does without, sets the two variables in the DaemonSet to a control-plane endpoint.
+    Where there is no kube-proxy, or not yet, the DaemonSet sets the two variables to a control-plane endpoint.
     """
     host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "443")
     if not host or not (folder / "token").exists():

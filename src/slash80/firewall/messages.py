@@ -103,7 +103,7 @@ def elements_of(set_name: str, body: bytes) -> Iterator[Element]:
 
 
 class _Written:
-    """Elements that are written as text only where somebody reads the step."""
+    """Elements that are written as text only when the step is read."""
 
     def __init__(self, elements: list[Element]) -> None:
         self.elements = elements

@@ -16,7 +16,7 @@ def test_a_pods_account(tmp_path: Path, host: str, server: str) -> None:
     (tmp_path / "token").write_text("secret\n")
     found = credentials.in_cluster({"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": "443"}, tmp_path)
 
-    assert (server, "secret", tmp_path / "ca.crt") == (found.server, found.bearer(), found.authority)
+    assert (server, "secret", tmp_path / "ca.crt") == (found.server, found.current().token, found.authority)
 
 
 def test_outside_of_a_pod_there_is_none(tmp_path: Path) -> None:

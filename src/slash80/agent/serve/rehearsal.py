@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 def rehearse(state_dir: Path) -> None:
-    """Attach and detach pods where nobody sees it; log what keeps it from succeeding, which the real calls report."""
+    """Attach and detach pods unseen; log what keeps it from succeeding, which the real calls report."""
     folder = state_dir / _FOLDER
     _remove(folder)  # what an agent left that was killed here
     try:
