@@ -65,10 +65,10 @@ demo: root apt-net ## show on this machine, in network namespaces, what the plug
 # With --keep-going a tier that lacks something says so itself.
 KEEP_GOING = $(findstring k,$(firstword -$(MAKEFLAGS)))
 
-test: ## run every tier, the clusters beside the others; each is a target too, ARGS goes to pytest
+test: ## run every tier, clusters and runtimes beside the others; each is a target too, ARGS goes to pytest
 	@$(MAKE) ready || $(if $(KEEP_GOING),true,exit)
 	exec $(PY) -m tiers --make="$(MAKE)" --logs=build/tiers $(if $(KEEP_GOING),--keep-going) \
-		unit,launcher,netns,roots,runtime cluster
+		unit,launcher,netns,roots cluster,runtime
 
 ready: root image tools cluster-tools fuzz-venv build/launcher-sanitized build/launcher-fuzz apt-tests apt-roots apt-runtime apt-cluster
 

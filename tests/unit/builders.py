@@ -13,12 +13,12 @@ from slash80.addressing.mac import Mac
 from slash80.cni import environment, request
 from slash80.cni.document import Document
 from slash80.cni.request import Request
-from slash80.firewall.installed import InstalledTable
 from slash80.host.cache import TtlCache
 from slash80.host.context import DeferredDeletion, Host
 from slash80.netlink.socket import Socket
 from slash80.store.locks import AttachmentLocks
 from slash80.store.sqlite import SqliteStore
+from unit.host.tables import FakeTable
 
 PREFIX4, PREFIX6 = "10.80.1.0/24", "2001:db8:0:1:1::/80"
 MAC = Mac.parse("02:00:5e:00:53:01")
@@ -111,6 +111,4 @@ def host_in(state_dir: Path, kernel: Socket, deferred_deletion: DeferredDeletion
     """Return a host with an empty store, on a kernel by its words."""
     store = SqliteStore(state_dir, survey=list, timeout=5, clock=lambda: 2000.0)
     locks = AttachmentLocks(state_dir, 5)
-    return Host(
-        kernel, InstalledTable(), store=store, locks=locks, cache=TtlCache(), deferred_deletion=deferred_deletion
-    )
+    return Host(kernel, FakeTable(), store=store, locks=locks, cache=TtlCache(), deferred_deletion=deferred_deletion)

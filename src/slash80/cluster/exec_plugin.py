@@ -143,7 +143,7 @@ class ExecPlugin:
 
 
 def _moment(value: str) -> datetime | None:
-    """Read an RFC 3339 time; None when there is none, that is, the credential lives as long as this process."""
+    """Read an RFC 3339 time; None without one: the credential lives as long as this process."""
     if not value:
         return None
     moment = datetime.fromisoformat(value)

@@ -129,7 +129,7 @@ def _read(key: selectors.SelectorKey, selector: selectors.BaseSelector) -> bool:
 
 
 def _kill(process: subprocess.Popen[bytes], *, group: bool) -> None:
-    """Kill it, and what it has started in its own session. It is not waited for yet, so its number is nobody else's."""
+    """Kill it, and what it has started in its own session. It is not waited for yet, so its number is still its own."""
     with suppress(ProcessLookupError):
         if group:
             os.killpg(process.pid, signal.SIGKILL)

@@ -42,12 +42,12 @@ class VerifiedGeneration:
     """The generation at which the table was last found whole, and its text.
 
     It is shared with all processes that are forked later: one that adds an element begins a new generation, and the
-    others need not look at the whole table for that. One word of memory, so that nobody ever reads half of what another
+    others need not look at the whole table for that. It is one word of memory, so that none ever reads half of what a
     process was killed while writing; and what is read is only a claim about a generation, which the kernel confirms.
     """
 
     def __init__(self) -> None:
-        """Know of none."""
+        """Start without a verified generation."""
         self._word = memoryview(mmap.mmap(-1, 8)).cast("Q")
 
     def of(self, ruleset: Ruleset) -> int:

@@ -27,6 +27,7 @@ from slash80.agent import run
 class Agent(run.Agent):
     def _work(self):
         if {busy}:
+            self._prepare()
             while True:
                 signal.pause()
         self._server.work()

@@ -4,7 +4,6 @@ import base64
 import json
 import shutil
 import ssl
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from lab import programs
 from lab.kube import FakeApi, node
 from lab.waiting import wait_until
 from slash80.cluster import kubeconfig
@@ -182,7 +182,8 @@ def openssl(folder: Path, name: str, *extensions: str, issuer: str = "") -> None
     command += ["-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt"]
     command += [word for extension in extensions for word in ("-addext", extension)]
     command += ["-CA", f"{issuer}.crt", "-CAkey", f"{issuer}.key"] if issuer else []
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    # with the folder as its own: openssl is there, since ca-certificates depends on it
+    programs.run(["env", f"--chdir={folder}", *command])
 
 
 @pytest.fixture(scope="module")

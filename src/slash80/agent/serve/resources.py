@@ -74,8 +74,11 @@ class _Sockets(threading.local):
         return self.netlink, self.table
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            return
+        if kind is not None:
+            self.close()
+
+    def close(self) -> None:
+        """Close this thread's sockets; its next call opens others."""
         for kept in (self.netlink, self.table):
             if kept:
                 kept.close()
