@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import json
 import logging
 import os
 import signal
@@ -22,6 +21,7 @@ import slash80.verbs.status  # noqa: F401 -- all verbs, so that not the first ca
 from slash80 import __version__, engine, failpoints
 from slash80.addressing.attachment import Attachment
 from slash80.agent.files import LOCK
+from slash80.agent.serve.call_log import CallLog
 from slash80.agent.serve.reaper import Reaper
 from slash80.agent.serve.rehearsal import rehearse
 from slash80.agent.serve.resources import HostPool
@@ -167,14 +167,18 @@ class Agent:
                 os.close(ready)
 
     def _handle(self, environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, sandbox: int | None) -> None:
-        def logged(code: int, text: bytes) -> None:
-            if code:
-                error = json.loads(text)
-                call = " ".join(environ.get(f"CNI_{part}", "-") for part in ("COMMAND", "CONTAINERID", "IFNAME"))
-                _log.warning("%s: code %s, %s", ascii(call)[1:-1], error["code"], error["msg"])
+        call = CallLog(environ)
+
+        def answered(code: int, text: bytes) -> None:
+            call.answered(code, text)
             reply(code, text)
 
-        engine.answer(environ, stdin, logged, context=CallContext(self._node.opened, sandbox))
+        try:
+            engine.answer(environ, stdin, answered, context=CallContext(self._node.opened, sandbox))
+        except OSError as error:
+            call.write(error)
+            raise
+        call.write()
 
     def _reap(self) -> int:
         with self._node.opened(self._conf) as host:
@@ -187,7 +191,7 @@ class Agent:
 
 def run(state_dir: Path, controller: MakeController | None = None) -> int:
     """Run the agent to its end and give the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.umask(0o077)
     try:
         private(state_dir).chmod(0o700)  # the program that mounted it may have created it, readable for all
