@@ -127,6 +127,9 @@ class Agent:
         parent = os.getpid()
         child = os.fork()
         if not child:
+            # The kernel sends it when the thread that forked ends, not the process (PR_SET_PDEATHSIG(2const)): so the
+            # main thread forks, which lives as long. And it forks before any other thread exists, whose locks the
+            # child would inherit as they are, held for ever.
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() == parent:
                 self._guarded(work)

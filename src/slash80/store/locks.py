@@ -185,6 +185,8 @@ def _lock(descriptor: int, part: range | None, *, wait: bool) -> None:
     if part is None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     else:
+        # struct flock of 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid. The last must be 0 for a lock of an
+        # open file description, or the kernel answers EINVAL (fcntl_setlk in fs/locks.c).
         flock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, part.start, part.stop - part.start, 0)
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, flock)
 

@@ -127,6 +127,8 @@ def write(key: str, value: str, *, advice: str = _ADVICE) -> None:
 
 def _advertised_uplinks() -> set[str]:
     """Name the links with an IPv6 default route that the kernel itself learned; a daemon's routes stay anyway."""
+    # Columns: 0 destination, 1 its prefix length, 8 flags, all in hex, 9 device (ipv6_route_native_seq_show in
+    # net/ipv6/ip6_fib.c).
     fields = (line.split() for line in _ROUTES6.read_text().splitlines())
     return {f[9] for f in fields if f[0] == "0" * 32 and f[1] == "00" and int(f[8], 16) & _LEARNED}
 

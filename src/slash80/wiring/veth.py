@@ -21,7 +21,10 @@ from slash80.netlink.socket import Socket
 from slash80.wiring import messages, netns, query, reachability, route_text, sysctl
 from slash80.wiring.plan import Plan
 
-_FAR = 1 << 20  # indexes grow to INT_MAX; after a million pods one of these may be taken, and another is tried
+_FAR = (
+    1 << 20
+)  # where a spare index is looked for: the kernel counts up to INT_MAX, so it gets here after a million pods
+_SPARES = 64  # indexes that are looked at
 _LEAST_MTU = 1280  # RFC 8200, section 5: below it the kernel switches IPv6 off on the link
 
 
@@ -149,7 +152,16 @@ def _create(host: Socket, plan: Plan, netns_fd: int) -> tuple[int, int]:
     if index != peer:
         return index, peer
     detach(host, plan.host_ifname)
-    return _create_at(host, plan, netns_fd, index=_FAR + (plan.host_mac.value & 0xFFFF))
+    return _create_at(host, plan, netns_fd, index=_spare_index(host, plan))
+
+
+def _spare_index(host: Socket, plan: Plan) -> int:
+    """Return an index that no link of the host has: for a taken one the kernel says EEXIST, as for a taken name."""
+    first = _FAR + (plan.host_mac.value & 0xFFFF)
+    for index in range(first, first + _SPARES):
+        if query.link_at(host, index) is None:
+            return index
+    raise Failure(f"no interface index from {first} to {first + _SPARES - 1} is free on the node; try again")
 
 
 def _create_at(host: Socket, plan: Plan, netns_fd: int, *, index: int) -> tuple[int, int]:

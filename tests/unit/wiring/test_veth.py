@@ -150,3 +150,21 @@ def test_step_of_the_host_end_that_is_refused_is_a_failure() -> None:
         veth._wire_host_end(Kernel({one.what: 0 for one in done} | {step: 0}), PLAN, 5)
     with pytest.raises(Failure, match=step), veth.translated():
         veth._wire_host_end(Kernel({one.what: 0 for one in done} | {step: errno.EPERM}), PLAN, 5)
+
+
+def test_spare_index_is_one_that_no_link_has() -> None:
+    """After a million pods the kernel's own count is there too, and a taken index looks like a taken name."""
+    first = (1 << 20) + (PLAN.host_mac.value & 0xFFFF)
+    taken = {f"ip link show (index {index})": [link("other", index)] for index in (first, first + 1)}
+
+    assert first == veth._spare_index(Kernel({}), PLAN)
+    assert first + 2 == veth._spare_index(Kernel(taken), PLAN)
+
+
+def test_without_a_spare_index_nothing_is_made() -> None:
+    """The range that was looked at is named."""
+    first = (1 << 20) + (PLAN.host_mac.value & 0xFFFF)
+    taken = {f"ip link show (index {index})": [link("other", index)] for index in range(first, first + 64)}
+
+    with pytest.raises(Failure, match=f"no interface index from {first} to {first + 63} is free"):
+        veth._spare_index(Kernel(taken), PLAN)
