@@ -123,7 +123,7 @@ def test_force_removes_living_pods_too(node: Node) -> None:
 
 
 def test_many_pods_are_named_by_the_first_three(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
-    """A sentence is no list of a hundred pods."""
+    """The sentence does not list a hundred pods."""
     pods = [attachment(number, since=number) for number in range(1, 5)]
     for pod in pods:
         node.host.store.keep(pod)

@@ -10,7 +10,7 @@ PATH = "/api/v1/pods"
 
 
 class FakeClock:
-    """Lets time pass when somebody waits, notes the waits, and ends what waits after so many of them."""
+    """Lets time pass when a thread waits, notes the waits, and ends what waits after so many of them."""
 
     def __init__(self, waits: int = 1 << 30) -> None:
         self.time = 1000.0

@@ -60,7 +60,7 @@ def test_what_has_not_changed_is_kept_once() -> None:
 
 
 def test_events_change_one_object_each() -> None:
-    """An object is added, updated and deleted; an event that changes nothing kept is no change."""
+    """An object is added, updated and deleted; an event that changes nothing kept does not count as a change."""
     cache = made()
     moved = Pod("a", "ns", "10.0.0.9")
 
@@ -127,7 +127,7 @@ def test_an_object_that_cannot_be_read_costs_itself_only() -> None:
 
 @pytest.mark.parametrize("hostile", [None, 7, [], {}, {"metadata": 7}, {"metadata": {"name": ["a"]}}, pod("a" * 254)])
 def test_an_object_without_a_usable_name_is_counted(hostile: object) -> None:
-    """Which object it is nobody knows, so the cache may miss a change until the next list."""
+    """It is not known which object it is, so the cache may miss a change until the next list."""
     cache = made(hostile, pod("b", "10.0.0.2"))
 
     assert [B] == cache.records()
@@ -169,7 +169,7 @@ def test_more_objects_than_are_kept_are_refused() -> None:
 
 
 def test_keys_and_versions_are_read_with_care() -> None:
-    """A key is what `kubectl` shows; a version that is not a string is none."""
+    """A key is what `kubectl` shows; a version that is not a string is ignored."""
     assert "ns/a" == key_of(pod("a"))
     assert "a" == key_of({"metadata": {"name": "a"}})
     with pytest.raises(Unreadable, match=r"metadata\.name is missing"):

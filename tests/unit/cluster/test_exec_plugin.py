@@ -106,7 +106,7 @@ def test_a_credential_that_was_refused_is_made_again(tmp_path: Path) -> None:
 def test_a_plugin_may_ask_where_there_is_a_terminal(
     tmp_path: Path, mode: str, *, terminal: bool, interactive: bool
 ) -> None:
-    """It is told whether it may, and which cluster it is about if it wants to know."""
+    """It learns that from its environment, and which cluster it is about if it wants to know."""
     rig = Rig(tmp_path, {"token": "x"}, interactiveMode=mode, cluster={"server": "https://a"})
     rig.terminal = terminal
     rig.plugin.current()
@@ -115,7 +115,7 @@ def test_a_plugin_may_ask_where_there_is_a_terminal(
 
 
 def test_a_plugin_that_must_ask_needs_a_terminal(tmp_path: Path) -> None:
-    """It would wait for an answer that nobody can give."""
+    """It would wait for an answer that cannot come."""
     with pytest.raises(InvalidConfig, match="run this in a terminal"):
         Rig(tmp_path, {"token": "x"}, interactiveMode="Always").plugin.current()
 

@@ -83,7 +83,7 @@ def test_objects_are_listed_and_then_follow_the_watch(server: FakeApi, started: 
 
 
 def test_listeners_are_woken_by_changes_only(server: FakeApi, started: Made) -> None:
-    """An object that changes in what is not kept wakes nobody; a subscriber takes what has changed, old and new."""
+    """An object that changes in what is not kept wakes no subscriber; one takes what has changed, old and new."""
     bell = threading.Semaphore(0)
     found = started(changed=bell.release)
     assert bell.acquire(timeout=20)
@@ -152,7 +152,7 @@ def test_short_watches_that_bring_something_are_paced_too(server: FakeApi, made:
 
 
 def test_a_forgotten_version_is_listed_again(server: FakeApi, started: Made) -> None:
-    """410 is no failure: what was deleted meanwhile is gone, and who listens is told."""
+    """410 is not a failure: what was deleted meanwhile is gone, and who listens is told."""
     server.put(PATH, pod("a", "10.0.0.1"))
     found = started()
     subscription = found.subscribe(lambda: None)
@@ -283,7 +283,7 @@ def test_a_watch_is_ended_by_the_server_at_a_random_time(server: FakeApi, made: 
 
 @pytest.mark.parametrize("silent", ["limit=", "watch=1"])
 def test_stopping_is_prompt_before_the_server_answers(server: FakeApi, made: Made, silent: str) -> None:
-    """The thread that waits for the head of an answer is woken, and nobody is told of it."""
+    """The thread that waits for the head of an answer is woken, and no subscriber is."""
     server.mute = {silent}
     told: list[str] = []
     found = made(changed=lambda: told.append("changed"))
@@ -340,7 +340,7 @@ def test_an_informer_that_never_began_can_be_stopped(made: Made) -> None:
 
 
 def test_one_round_raises_what_went_wrong(server: FakeApi, made: Made) -> None:
-    """A refusal and a server that is away are told apart."""
+    """A refusal and a server that is away are different problems."""
     found = made()
     server.faults = [401]
     with pytest.raises(Refused, match="401"):

@@ -82,7 +82,7 @@ def test_a_context_without_a_user_is_anonymous(tmp_path: Path) -> None:
     [
         {"auth-provider": {"name": "gcp"}},
         {"username": "me", "password": "x"},
-        {"as": "somebody"},
+        {"as": "admin"},
         {"as-uid": "1"},
         {"as-groups": ["admins"]},
         {"as-user-extra": {"a": ["b"]}},
@@ -127,7 +127,7 @@ def test_a_section_that_cannot_be_used_is_named(tmp_path: Path, section: dict[st
 
 
 def test_a_kubeconfig_without_a_current_context_says_how_to_choose_one(tmp_path: Path) -> None:
-    """It is empty, or nobody has chosen yet."""
+    """It is empty, or no context was chosen yet."""
     (tmp_path / "config").write_text("")
     with pytest.raises(InvalidConfig, match="kubectl config use-context NAME"):
         kubeconfig.load({"KUBECONFIG": str(tmp_path / "config")}, tmp_path)
@@ -247,7 +247,7 @@ print(json.dumps({"kind": "ExecCredential", "apiVersion": info["apiVersion"], "s
 
 
 def test_an_exec_plugin_signs_in_by_certificate_and_token(secured: Secured) -> None:
-    """It is told which cluster it is about where it wants to know."""
+    """It learns which cluster it is about if it asks for that."""
     extension = {"name": "client.authentication.k8s.io/exec", "extension": {"audience": "x"}}
     words = plugin(secured, CERTIFICATES, provideClusterInfo=True)
     assert ["a"] == secured.nodes({"extensions": [extension]}, exec=words)

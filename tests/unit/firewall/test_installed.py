@@ -208,7 +208,7 @@ def test_a_commit_of_another_process_of_the_agent_is_known(tables: Tables) -> No
 
 
 def test_a_foreign_commit_is_noticed_by_the_next_pod(tables: Tables, table: InstalledTable) -> None:
-    """A chain that somebody has deleted since is there again before the pod's element, which is not lost."""
+    """A chain that was deleted since is there again before the pod's element, which is not lost."""
     table.ensure(RULESET, "net", _none)
     tables.delete_attachment("edge")
 

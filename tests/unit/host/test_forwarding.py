@@ -107,7 +107,7 @@ def test_no_discard_route_goes_while_no_network_is_known(host: Host) -> None:
 
 
 def test_a_network_whose_pod_was_just_removed_is_remembered_for_longer(host: Host, mocker: MockerFixture) -> None:
-    """Its discard routes go an hour after the last that was heard of it."""
+    """Its discard routes go an hour after its last call."""
     _kernel(host)._answers |= {_command("add", OLD): 0, "ip -4 route show": _discarding(OLD)}
     forwarding.keep_discard_routes(host, "old", (OLD,))
     forwarding.keep_discard_routes(host, "net", PREFIXES)

@@ -38,7 +38,7 @@ def test_the_table_is_ensured_at_each_look(setting: Setting) -> None:
 
 
 def test_elements_of_pods_are_reconciled_at_each_look(setting: Setting) -> None:
-    """What somebody has deleted from the sets is there again within ten seconds, and what nobody remembers is gone."""
+    """An element that was deleted from the sets is there again within ten seconds, and one without a record is gone."""
     _write(setting)
     setting.host.store.keep(attachment(1))
     table = setting.host.table
