@@ -167,7 +167,11 @@ def test_store_locked_by_another_program_is_code_11(rig: Rig) -> None:
         gone = [not attachment.pod.has_link("eth0"), not rig.host.has_link(attachment.host_ifname)]
 
     assert [11, 11, 11, 50, 11] == [error["code"] for error in errors]
-    assert all(f"another program, such as a backup or sqlite3, has kept {rig.state_dir}" in e["msg"] for e in errors)
+    # An agent deletes links in batches, and waits for the store as well: it may be the one that holds our own lock.
+    words = f"another program, such as a backup or sqlite3, has kept {rig.state_dir}"
+    queue = f"another call has held the lock {rig.state_dir}"
+    assert words in errors[0]["msg"]
+    assert [] == [error["msg"] for error in errors if words not in error["msg"] and queue not in error["msg"]]
     assert [True, True, False] == [*gone, pod.has_link("eth0")]
     rig.detach(attachment)
     assert snapshot.difference(before, snapshot.take(rig.host)) == []

@@ -115,6 +115,11 @@ def dying_name(host_ifname: str) -> str:
     return DYING_PREFIX + host_ifname[len(HOST_PREFIX) :]
 
 
+def host_name(dying_name: str) -> str:
+    """Return the name that a host end had before it waited for its deletion."""
+    return HOST_PREFIX + dying_name[len(DYING_PREFIX) :]
+
+
 def lock_number_of(host_ifname: str) -> int:
     """Return which byte of the lock file is an attachment's: from its host end's name, which needs no record."""
     return int(host_ifname[len(HOST_PREFIX) :].translate(_DIGITS), 32) >> _BEYOND

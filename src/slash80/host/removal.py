@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from types import TracebackType
 
-from slash80.addressing.attachment import Attachment, Key, State
+from slash80.addressing.attachment import Attachment, Key, State, host_name
 from slash80.errors import CniError, FirewallUnusable, IoFailure, TryAgain
 from slash80.failpoints import Failpoint, hit
 from slash80.firewall import conntrack
@@ -28,7 +28,7 @@ def delete_attachment(host: Host, key: Key, sandbox: int | None) -> None:
         if may_be_recorded:
             defer_delete(host, key, sandbox)
         else:
-            veth.detach(host.netlink, key.host_ifname)
+            _in_any_case(_remove_unrecorded, host, key.host_ifname)
 
 
 @contextmanager
@@ -82,6 +82,11 @@ def _in_any_case(removal: Callable[[Host, str], None], host: Host, host_ifname: 
         removal(host, host_ifname)
 
 
+def _remove_unrecorded(host: Host, host_ifname: str) -> None:
+    veth.detach(host.netlink, host_ifname)
+    pod_elements.delete_of(host, host_ifname)
+
+
 def remove(host: Host, host_ifname: str) -> None:
     """Delete the link, and only then release the addresses; raises what `release` raises."""
     veth.detach(host.netlink, host_ifname)
@@ -101,6 +106,8 @@ def release(host: Host, host_ifname: str) -> None:
         try:
             conntrack.forget(host.store.held(known))
             pod_elements.delete_with_records(host, known, partial(host.store.release, host_ifname))
+            if not known:  # the record was lost with the store, or this removal is repeated
+                pod_elements.delete_of(host, host_ifname)
         except FirewallUnusable:
             host.store.mark_terminating(host_ifname)
             raise
@@ -129,14 +136,18 @@ def reap(host: Host) -> int:
     """
     terminating = host.store.terminating()
     with veth.translated():
-        count = deferred.delete_all(host.netlink)
+        deleted = deferred.delete_all(host.netlink)
         left = {link.name for link in query.named(host.netlink, [one.dying_name for one in terminating])}
     hit(Failpoint.REAPED)
     if gone := [one for one in terminating if one.dying_name not in left]:
         conntrack.forget(host.store.held(gone))
         pod_elements.delete_with_records(host, gone, partial(host.store.forget, gone))
+    for name in set(deleted) - {one.dying_name for one in terminating}:
+        # its record is not there yet, or was lost with the store: then nothing else names its elements
+        if host.store.get(host_ifname := host_name(name)) is None:
+            pod_elements.delete_of(host, host_ifname)
     delete_unneeded_discard_routes(host, {one.network for one in gone})
-    return count
+    return len(deleted)
 
 
 def release_dead(host: Host) -> int:

@@ -57,8 +57,8 @@ def _take(pod: Socket, ifname: str, index: int, *, new: str) -> None:
             raise NetlinkError(step, answer)
 
 
-def delete_all(host: Socket) -> int:
-    """Delete all dying links, as a group if all of its links are ours; return how many.
+def delete_all(host: Socket) -> list[str]:
+    """Delete all dying links, as a group if all of its links are ours; return their names.
 
     A group is deleted with whatever is in it, and not at all if one member cannot be deleted. So its links
     are listed first; a link that another program puts into our group between the two is deleted with it.
@@ -76,4 +76,4 @@ def delete_all(host: Socket) -> int:
         answer = host.exchange([step := messages.delete_link(link.name, link.index)])[0]
         if answer.errno not in {0, errno.ENODEV}:
             raise NetlinkError(step, answer)
-    return len(ours)
+    return [link.name for link in ours]

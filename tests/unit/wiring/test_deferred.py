@@ -108,7 +108,7 @@ def test_deferred_links_are_deleted_in_one_message() -> None:
     """The group is deleted with one message."""
     host = Kernel({ALL: [dying(1), dying(2), link(NAME), link("eth0", kind="", group=0, ifalias=None)], GROUP: []})
 
-    assert 2 == deferred.delete_all(host)
+    assert 2 == len(deferred.delete_all(host))
     assert [GROUP] == host.done
 
 
@@ -123,7 +123,7 @@ def test_deferred_links_are_deleted_singly_beside_a_foreign_link(links: list[byt
     """With a foreign link in the group, or when the kernel refuses, each is deleted by itself."""
     host = Kernel({ALL: links, GROUP: group or 0, ALONE[0]: [], ALONE[1]: errno.ENODEV})
 
-    assert 2 == deferred.delete_all(host)
+    assert 2 == len(deferred.delete_all(host))
     assert [*([GROUP] if group else []), *ALONE] == host.done
 
 
@@ -131,7 +131,7 @@ def test_deferred_link_without_its_group_is_deleted() -> None:
     """Name and alias identify a link that lost its group."""
     host = Kernel({ALL: [dying(1, group=0), dying(2), dying(3)], GROUP: [], ALONE[0]: []})
 
-    assert 3 == deferred.delete_all(host)
+    assert 3 == len(deferred.delete_all(host))
     assert [GROUP, ALONE[0]] == host.done
 
 
@@ -139,7 +139,7 @@ def test_reaping_without_deferred_links_deletes_nothing() -> None:
     """The group is not deleted, whatever is in it."""
     host = Kernel({ALL: [STRANGER, link(NAME)]})
 
-    assert 0 == deferred.delete_all(host)
+    assert 0 == len(deferred.delete_all(host))
     assert [] == host.done
 
 
