@@ -16,18 +16,14 @@ SYSCTLS = "sysctls"  # in the state directory: a line of key and former value fo
 
 def prepare(host: Host, families: tuple[Family, ...], prefixes: tuple[Prefix, ...]) -> None:
     """Have the host forward packets, except to addresses of its prefixes that no pod has."""
-    host.cache.get(("prepared", families, prefixes), lambda: _prepare(host, families, prefixes))
-
-
-def _prepare(host: Host, families: tuple[Family, ...], prefixes: tuple[Prefix, ...]) -> None:
-    enable(host, families)
-    with veth.translated():
-        discard_routes.ensure(host.netlink, prefixes)
+    host.cache.get(("prepared", families, prefixes), lambda: restore(host, families, prefixes))
 
 
 def restore(host: Host, families: tuple[Family, ...], prefixes: tuple[Prefix, ...]) -> None:
     """Do what `prepare` does, even if that was done a moment ago."""
-    _prepare(host, families, prefixes)
+    enable(host, families)
+    with veth.translated():
+        discard_routes.ensure(host.netlink, prefixes)
 
 
 def enable(host: Host, families: tuple[Family, ...]) -> None:
