@@ -16,6 +16,9 @@ from lab.namespaces import Namespace
 from lab.waiting import PATIENCE
 
 PORT = 7
+# The kernel alone makes a connection, and sends a lost SYN again after a second, which would hide the loss; an answer
+# needs a thread of the server, for which a busy machine may take longer.
+CONNECTED, ANSWERED = PATIENCE, 5 * PATIENCE
 Protocol = Literal["tcp", "udp"]
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
@@ -108,13 +111,14 @@ def ask(
     *,
     payload: bytes = b"?",
     port: int = PORT,
-    timeout: float = PATIENCE,
+    timeout: float = ANSWERED,
 ) -> Answer | None:
     """Ask a server once, by one datagram or one connection; None = no answer, whatever the reason."""
     with client.socket(family_of(address), _KINDS[protocol]) as asking:
-        asking.settimeout(timeout)
+        asking.settimeout(min(timeout, CONNECTED))
         try:
             asking.connect((address, port))
+            asking.settimeout(timeout)
             asking.sendall(payload)
             if protocol == "tcp":
                 asking.shutdown(socket.SHUT_WR)

@@ -141,7 +141,7 @@ def reap(host: Host) -> int:
     hit(Failpoint.REAPED)
     if gone := [one for one in terminating if one.dying_name not in left]:
         conntrack.forget(host.store.held(gone))
-        pod_elements.delete_with_records(host, gone, partial(host.store.forget, gone))
+        pod_elements.delete_with_terminating_records(host, gone)
     for name in set(deleted) - {one.dying_name for one in terminating}:
         # its record is not there yet, or was lost with the store: then nothing else names its elements
         if host.store.get(host_ifname := host_name(name)) is None:

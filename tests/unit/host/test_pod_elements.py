@@ -85,6 +85,18 @@ def test_elements_are_deleted_though_the_store_cannot_be_read(tmp_path: Path, mo
     assert [POD.key] == [left.key for left in host.store.attachments()]
 
 
+def test_what_another_call_has_reaped_meanwhile_is_not_deleted_again(tmp_path: Path, mocker: MockerFixture) -> None:
+    """A hundred ADDs of a full node reap the same links at once; one of them does the work under the lock."""
+    table = FakeTable()
+    host = _host(tmp_path, table)
+    host.store.keep(POD)
+    host.store.mark_terminating(POD.host_ifname)
+    mocker.patch("slash80.host.removal.conntrack.forget", lambda _: host.store.release(POD.host_ifname))
+    removal.reap(host)
+
+    assert [] == table.changes
+
+
 def test_an_element_of_a_recreated_attachment_stays(tmp_path: Path) -> None:
     """A record that was read before its successor came has the same host end, and may have one of its addresses."""
     table = FakeTable()
