@@ -91,7 +91,8 @@ def test_what_another_call_has_reaped_meanwhile_is_not_deleted_again(tmp_path: P
     host = _host(tmp_path, table)
     host.store.keep(POD)
     host.store.mark_terminating(POD.host_ifname)
-    mocker.patch("slash80.host.removal.conntrack.forget", lambda _: host.store.release(POD.host_ifname))
+    forget = mocker.patch("slash80.host.removal.conntrack.forget")
+    forget.side_effect = lambda _: host.store.release(POD.host_ifname)
     removal.reap(host)
 
     assert [] == table.changes
