@@ -81,13 +81,21 @@ class Contender:
 Setting = Callable[[Node, Path, ExitStack], tuple[Path, Mapping[str, object], Agent | None]]
 
 
-def _agent(node: Node, folder: Path, stack: ExitStack) -> tuple[Path, Mapping[str, object], Agent | None]:
-    root = Path(os.environ["SLASH80_ROOT"])
-    conf = configuration(
-        node, folder / f"agent{node.number}", ipv4={"prefixes": [_RANGE4]}, firewall={"clusterPrefixes": [_CLUSTER6]}
-    )
-    agent = stack.enter_context(Agent(node.namespace, root, Path(str(conf["stateDir"]))))
-    return root / "opt/cni/bin/slash80", conf, agent
+def _agent(variable: str) -> Setting:
+    """Return the setting of an agent that is installed where the variable says."""
+
+    def setting(node: Node, folder: Path, stack: ExitStack) -> tuple[Path, Mapping[str, object], Agent | None]:
+        root = Path(os.environ[variable])
+        conf = configuration(
+            node,
+            folder / f"agent{node.number}",
+            ipv4={"prefixes": [_RANGE4]},
+            firewall={"clusterPrefixes": [_CLUSTER6]},
+        )
+        agent = stack.enter_context(Agent(node.namespace, root, Path(str(conf["stateDir"]))))
+        return root / "opt/cni/bin/slash80", conf, agent
+
+    return setting
 
 
 def _engine(node: Node, folder: Path, _: ExitStack) -> tuple[Path, Mapping[str, object], Agent | None]:
@@ -122,7 +130,8 @@ def _reference(kind: str, **keys: object) -> Setting:
 
 # In this order they take their turns: what is compared comes one right after the other, on a machine that others share.
 SETTINGS: dict[str, Setting] = {
-    "slash80 agent": _agent,
+    "slash80 agent": _agent("SLASH80_ROOT"),
+    **({"slash80 agent before": _agent("SLASH80_BEFORE")} if "SLASH80_BEFORE" in os.environ else {}),
     "bridge + host-local": _reference("bridge", bridge="br0", isGateway=True),
     "slash80 engine": _engine,
     "ptp + host-local": _reference("ptp"),
