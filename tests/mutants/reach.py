@@ -131,7 +131,7 @@ def _trace(sandbox: Sandbox, names: list[str], targets: dict[str, Path]) -> None
 def pytest_command(arguments: Iterable[str]) -> list[str]:
     """Return the command line that runs these files of one tier in the sandbox, plugin calls in every shape."""
     chosen = list(arguments)
-    options = ["-p", "mutants.session", "-p", "no:randomly", "-p", "no:xdist", "-q", "-rfE", "--tb=no"]
+    options = ["-p", "mutants.session", "-p", "no:randomly", "-q", "-rfE", "--tb=no"]
     if chosen[0].startswith("tests/netns/"):
         options.append("--every-shape")  # the plugin decides which of them are left
     return [sys.executable, "-m", "pytest", *options, *chosen]

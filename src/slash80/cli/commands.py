@@ -103,7 +103,7 @@ def _agent(chosen: argparse.Namespace) -> int:
     if not chosen.state_dir.is_absolute():
         print(f"slash80 agent: --state-dir is {chosen.state_dir}, but must be an absolute path", file=sys.stderr)
         return 2
-    from slash80.agent.run import Opened, run  # noqa: PLC0415 -- everything; no other command needs it
+    from slash80.agent.run import Controller, Opened, run  # noqa: PLC0415 -- everything; no other command needs it
 
     if chosen.cni_only:
         return run(chosen.state_dir)
@@ -114,19 +114,21 @@ def _agent(chosen: argparse.Namespace) -> int:
     if not host or not port.isdigit():
         print(f"slash80 agent: --health is {chosen.health}, but must be ADDRESS:PORT", file=sys.stderr)
         return 2
-    from slash80.agent.reconcilers.controller import Controller  # noqa: PLC0415 -- the same
-    from slash80.agent.reconcilers.part import Options  # noqa: PLC0415 -- the same
-    from slash80.cluster import credentials  # noqa: PLC0415 -- the same
-    from slash80.cluster.api import Api  # noqa: PLC0415 -- the same
-    from slash80.prefixes.static import Static  # noqa: PLC0415 -- the same
     from slash80.wiring import sysctl  # noqa: PLC0415 -- the same
 
     sysctl.write_below(chosen.proc_sys_net)
-    static = Static(tuple(chosen.prefix), chosen.prefix_file)
-    options = Options(chosen.node, chosen.config, chosen.conf_dir, static, (host.strip("[]"), int(port)))
 
     def controller(opened: Opened) -> Controller:
-        return Controller(options, chosen.state_dir, Api(credentials.in_cluster(os.environ)), opened=opened)
+        # called when the processes that answer calls have been forked: those need nothing of it
+        from slash80.agent.reconcilers import controller  # noqa: PLC0415 -- HTTP, YAML and netaddr
+        from slash80.agent.reconcilers.part import Options  # noqa: PLC0415 -- the same
+        from slash80.cluster import credentials  # noqa: PLC0415 -- the same
+        from slash80.cluster.api import Api  # noqa: PLC0415 -- the same
+        from slash80.prefixes.static import Static  # noqa: PLC0415 -- the same
+
+        static = Static(tuple(chosen.prefix), chosen.prefix_file)
+        options = Options(chosen.node, chosen.config, chosen.conf_dir, static, (host.strip("[]"), int(port)))
+        return controller.Controller(options, chosen.state_dir, Api(credentials.in_cluster(os.environ)), opened=opened)
 
     return run(chosen.state_dir, controller)
 

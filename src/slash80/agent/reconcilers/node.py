@@ -13,7 +13,7 @@ from slash80.errors import InvalidConfig
 from slash80.host import forwarding
 from slash80.host.compiled_network import CompiledNetwork
 from slash80.host.context import Host
-from slash80.prefixes import annotation, spec
+from slash80.prefixes import annotation, spec, strays
 from slash80.settings import cluster as cluster_settings
 from slash80.settings import node as nodefile
 from slash80.settings.cluster import ClusterSettings
@@ -56,8 +56,10 @@ class Node:
             with tolerated(problems, self.reason, nodefile.NAME):
                 self._write(found.node_file)
             board.want(found)
-        if board.desired:
-            problems += board.desired.problems
+        if wanted := board.desired:
+            problems += wanted.problems
+            known = self._settings.firewall.cluster_prefixes if self._settings else ()
+            problems += strays.problems(wanted.sources, known, wanted.node_file["firewall"]["serviceCIDRs"])
 
     def _observed(self, host: Host, settings: ClusterSettings, problems: list[Problem]) -> Observed:
         own = self._around.cluster.own

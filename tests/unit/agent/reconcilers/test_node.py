@@ -129,6 +129,13 @@ def test_what_is_followed_of_the_cluster_depends_on_the_settings(setting: Settin
     assert ["metadata.name=a"] == setting.sources.selectors
 
 
+def test_a_prefix_that_other_nodes_will_not_accept_is_a_problem_of_its_node(setting: Setting) -> None:
+    """Otherwise only the other nodes would say so."""
+    (setting.folder / "config.yaml").write_text(json.dumps({"firewall": {"clusterPrefixes": [OTHER6, OTHER4, V6]}}))
+    (problem,) = _look(setting)
+    assert (Reason.PREFIX_OUTSIDE_CLUSTER, V4) == (problem.reason, problem.subject)
+
+
 def test_a_damaged_node_json_is_replaced(setting: Setting) -> None:
     """No runtime's call can use it, so there is nothing to keep; the problem is gone at the next look."""
     (setting.state_dir / "node.json").write_text('{"version": 1, "ipv6": [{"prefix"')
