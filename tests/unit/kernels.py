@@ -93,5 +93,9 @@ class Kernel(Socket):
             raise NetlinkError(step, Response(found))
         return [Message(0, body) for body in found if only is None or only(body)]
 
+    def forget(self, question: str) -> None:
+        """Have no answer to a question any more."""
+        del self._answers[question]
+
     def close(self) -> None:
         """Have nothing to close."""

@@ -12,6 +12,7 @@ from slash80.desired import node_status
 from slash80.host.context import boottime, store_in
 from slash80.settings import node as nodefile
 from unit.builders import attachment
+from unit.kernels import Kernel
 
 V6, OLD = "2001:db8:0:1:1::/80", "2001:db8:0:9:1::/80"
 NODES = "/api/v1/nodes"
@@ -53,6 +54,17 @@ def test_status_of_a_node_is_a_few_lines(state_dir: Path, capsys: pytest.Capture
         f"{V6} IPv6 active spec 1",
         f"{OLD} IPv6 draining - 0",
     ] == lines
+
+
+def test_status_names_what_keeps_the_node_from_its_own_pods(
+    kernel: Kernel, state_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A node that has pods with IPv4 and no IPv4 address of its own is a problem of `status`."""
+    kernel.forget("ip address show (index 0)")
+    (state_dir / nodefile.NAME).write_text(json.dumps({"version": 1, "ipv4": [{"prefix": "10.80.1.0/24"}]}))
+    commands.main(["status", *of(state_dir)])
+
+    assert "problem    the node has no IPv4 address" in capsys.readouterr().out
 
 
 def test_status_of_a_node_as_json(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
