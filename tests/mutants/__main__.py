@@ -140,20 +140,26 @@ def main() -> int:
     chosen = _arguments()
     found = candidates(chosen.places)
     verdicts = [Verdict(fault) for fault in choose(found, chosen.seed, chosen.count)]
-    work = _TREE / "build/mutants"
-    work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=work) as folder:
-        boxes = [Sandbox(_TREE, Path(folder, str(number))) for number in range(chosen.jobs)]
-        for tier in chosen.tiers:
-            known = reach.read(tier, boxes[0], _TREE, Path(os.environ["SLASH80_CACHE"]) / "mutants")
-            for name in known.failed:
-                print(f"left out, since it fails without a fault: {name}", flush=True)
-            _try(Trial(known, chosen.budget, _noticed), boxes, [one for one in verdicts if not one.killed_by])
+    try:
+        _judge(verdicts, chosen)
+    except reach.Untraceable as error:
+        print(f"make mutants: {error}", file=sys.stderr)
+        return 2
     killed = sum(bool(verdict.killed_by) for verdict in verdicts)
     print(*(verdict.sentence() for verdict in verdicts if not verdict.killed_by), sep="\n")
     score = 100 * killed / len(verdicts) if verdicts else 100.0
     print(f"{killed} of {len(verdicts)} mutants killed: {score:.0f} % (seed {chosen.seed}, of {len(found)} faults)")
     return 1 if score < chosen.at_least else 0
+
+
+def _judge(verdicts: Sequence[Verdict], chosen: argparse.Namespace) -> None:
+    work = _TREE / "build/mutants"
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        boxes = [Sandbox(_TREE, Path(folder, str(number))) for number in range(chosen.jobs)]
+        for tier in chosen.tiers:
+            known = reach.read(tier, boxes[0], Path(os.environ["SLASH80_CACHE"]) / "mutants")
+            _try(Trial(known, chosen.budget, _noticed), boxes, [one for one in verdicts if not one.killed_by])
 
 
 def _try(trial: Trial, boxes: Sequence[Sandbox], verdicts: Sequence[Verdict]) -> None:

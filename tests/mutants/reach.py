@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mutants.operators import Mutation
-from mutants.sandbox import OUT, Sandbox, files
+from mutants.sandbox import OUT, Sandbox
 
 TIERS = ("unit", "netns")
 # Every test of every tier may read these.
@@ -21,10 +21,11 @@ _COMMON = ("src/", "tests/lab/", "tests/conftest.py", "tests/profiles.py", "test
 # Crowds, churn and random input, which take minutes where lines are traced, and the laboratory's own tests.
 _LEFT_OUT = {f"tests/netns/test_{name}.py" for name in ("bad_input", "churn", "fuzz", "laboratory", "storm")}
 _LIMIT = 3600.0
+_COMPLETE = {0, 1, 5}  # pytest's exit codes: all passed, some failed, none was left to run
 
 
 class Untraceable(RuntimeError):
-    """Tests could not be traced; the message is what pytest said."""
+    """These tests say nothing about a fault: they fail without one, or could not be run. The message says which."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,9 @@ class Traced:
 
 @dataclass
 class Reach:
-    """All tests that pass, and the names of those that do not, by which nothing can be told."""
+    """All tests, which pass without a fault."""
 
     tests: list[Traced] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
 
     def tests_of(self, mutation: Mutation) -> list[Traced]:
         """Return the tests that may notice a fault, best first: short ones, and of each function one before the next.
@@ -79,30 +79,37 @@ def _mirror(path: str) -> str:
     return f"tests/unit/{module.parent / f'test_{name}.py'}::"
 
 
-def read(tier: str, sandbox: Sandbox, source: Path, cache: Path) -> Reach:
-    """Return what is known of a tier's tests, after it was found out what is not."""
-    reach, keys = Reach(), _keys(source, tier)
+def read(tier: str, sandbox: Sandbox, cache: Path) -> Reach:
+    """Return what is known of a tier's tests, after it was found out what is not; raise Untraceable if one fails."""
+    reach, keys = Reach(), _keys(sandbox, tier)
     missing = sorted(name for name, key in keys.items() if not (cache / f"{key}.json").exists())
     if missing:
         print(f"tracing {len(missing)} files of tests/{tier}", flush=True)
         _trace(sandbox, missing, {name: cache / f"{keys[name]}.json" for name in missing})
     for key in keys.values():
         known = json.loads((cache / f"{key}.json").read_text())
-        reach.failed += known["failed"]
         for name, test in known["tests"].items():
             lines = {path: set(ran) for path, ran in test["lines"].items()}
             reach.tests.append(Traced(name, test["seconds"], lines))
     return reach
 
 
-def _keys(source: Path, tier: str) -> dict[str, str]:
-    """Return a name for the state of each file of tests, which names all that its tests depend on."""
-    names = files(source)
+def _keys(sandbox: Sandbox, tier: str) -> dict[str, str]:
+    """Return a name for the state of each file of tests, which names all that its tests depend on.
+
+    It is that of the copy: the tree may be worked on since.
+    """
+    source, names = sandbox.tree, sandbox.names
     own = [name for name in names if name.startswith(f"tests/{tier}/")]
     tests = [name for name in own if Path(name).match("test_*.py") and name not in _LEFT_OUT]
-    helpers = [name for name in names if name.startswith(_COMMON)] + [name for name in own if name not in tests]
-    common = _hashed(source, helpers)
-    return {name: hashlib.sha256(f"{common}{_hashed(source, [name])}".encode()).hexdigest()[:24] for name in tests}
+    fixtures = [name for name in own if Path(name).name == "conftest.py"]
+    helpers = [name for name in own if name not in {*tests, *fixtures}]
+    common = _hashed(source, [*(name for name in names if name.startswith(_COMMON)), *helpers])
+    keys = {}
+    for name in tests:
+        near = [one for one in fixtures if Path(one).parent in Path(name).parents]
+        keys[name] = hashlib.sha256(f"{common}{_hashed(source, [*near, name])}".encode()).hexdigest()[:24]
+    return keys
 
 
 def _hashed(source: Path, names: Iterable[str]) -> str:
@@ -113,19 +120,36 @@ def _hashed(source: Path, names: Iterable[str]) -> str:
 
 
 def _trace(sandbox: Sandbox, names: list[str], targets: dict[str, Path]) -> None:
+    """Run files of tests, and write what each test reached; of a file in which one fails nothing, so it runs again."""
     record = sandbox.out / "record"
     record.unlink(missing_ok=True)
     ended = sandbox.run(pytest_command(names), {"SLASH80_RECORD": str(OUT / "record")}, _LIMIT)
-    if ended.code not in {0, 1} or not record.exists():
-        raise Untraceable(ended.text)
+    if ended.code not in _COMPLETE or not record.exists():
+        raise Untraceable(f"the tests cannot be traced, pytest ended with {ended.code}: {ended.text.strip()[-2000:]}")
     found = json.loads(record.read_text())
     for name, target in targets.items():
-        ours = {test: entry for test, entry in found["tests"].items() if test.startswith(f"{name}::")}
-        failed = [test for test in found["failed"] if test.startswith(f"{name}::")]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        new = target.with_suffix(f".{os.getpid()}")
-        new.write_text(json.dumps({"tests": ours, "failed": failed}))
-        new.replace(target)
+        if not any(test.startswith(f"{name}::") for test in found["failed"]):
+            ours = {test: entry for test, entry in found["tests"].items() if test.startswith(f"{name}::")}
+            _write(target, json.dumps({"tests": ours}))
+    if found["failed"]:
+        raise Untraceable(unfaulted(found["failed"]))
+
+
+def unfaulted(failed: list[str]) -> str:
+    """Return the sentence about tests that fail without a fault."""
+    listed = "".join(f"\n    {name}" for name in failed)
+    return (
+        "tests that fail without a fault would take every mutant for killed; have them pass in the sandbox, "
+        f"where the network is empty and all but /run is read-only:{listed}"
+    )
+
+
+def _write(target: Path, text: str) -> None:
+    """Write a file that other runs may read at the same time."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = target.with_suffix(f".{os.getpid()}")
+    new.write_text(text)
+    new.replace(target)
 
 
 def pytest_command(arguments: Iterable[str]) -> list[str]:

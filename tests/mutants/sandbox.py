@@ -51,7 +51,8 @@ class Sandbox:
         """Copy it."""
         self.tree, self.out = folder / "tree", folder / "out"
         self.out.mkdir(parents=True)
-        for name in files(source):
+        self.names = _files(source)
+        for name in self.names:
             target = self.tree / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / name, target, follow_symlinks=False)
@@ -81,7 +82,7 @@ class Sandbox:
             return Ended(code, text.read().decode(errors="replace"))
 
 
-def files(tree: Path) -> list[str]:
+def _files(tree: Path) -> list[str]:
     """Return the files of a tree that git knows or would take, without those that are gone."""
     listed = programs.run(["git", "-C", tree, "ls-files", "-z", "--cached", "--others", "--exclude-standard"])
     return sorted({name for name in listed.split("\0") if name and (tree / name).exists()})

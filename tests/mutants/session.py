@@ -28,6 +28,7 @@ class Recorder:
         self._coverage.start()
         self._seconds: dict[str, float] = {}
         self._failed: set[str] = set()
+        self._skipped: set[str] = set()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -36,10 +37,12 @@ class Recorder:
         return (yield)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Add up the time, and note what does not pass."""
+        """Add up the time, and note what fails; what is skipped, as without the frozen plugin, tells nothing."""
         self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
-        if not report.passed:
+        if report.failed:
             self._failed.add(report.nodeid)
+        elif report.skipped:
+            self._skipped.add(report.nodeid)
 
     def pytest_sessionfinish(self) -> None:
         """Write it all down."""
@@ -48,7 +51,7 @@ class Recorder:
         tests: dict[str, Any] = {
             name: {"seconds": round(seconds, 3), "lines": {}}
             for name, seconds in self._seconds.items()
-            if name not in self._failed
+            if name not in self._failed | self._skipped
         }
         for file in sorted(data.measured_files()):
             path = f"src/slash80/{Path(file).relative_to(self._source)}"

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+import pytest
+
 from mutants import __main__ as tool
 from mutants.__main__ import Trial, Verdict
 from mutants.operators import mutations
-from mutants.reach import Reach, Traced
+from mutants.reach import Reach, Traced, Untraceable
 from mutants.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[3]
@@ -100,3 +102,19 @@ def test_tests_that_would_take_too_long_are_left_out(tmp_path: Path) -> None:
     box.judge(5, 2, 4, budget=6)
 
     assert ["takes2,takes4"] == [names for names, _ in box.runs]
+
+
+def test_a_run_that_cannot_tell_anything_ends_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where tests fail without a fault no score is printed, and the exit code is neither success nor a low score."""
+
+    def unable(*_: object) -> None:
+        raise Untraceable("tests that fail without a fault")
+
+    monkeypatch.setattr(tool, "_judge", unable)
+    monkeypatch.setattr("sys.argv", ["make mutants", "tests/mutants/reach.py"])
+
+    assert 2 == tool.main()
+    said = capsys.readouterr()
+    assert ("", "make mutants: tests that fail without a fault\n") == (said.out, said.err)

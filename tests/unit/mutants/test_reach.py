@@ -1,7 +1,17 @@
 """Which tests are chosen for a fault."""
 
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from mutants import reach
 from mutants.operators import Mutation
-from mutants.reach import Reach, Traced
+from mutants.reach import Reach, Traced, Untraceable
+from mutants.sandbox import Ended, Sandbox
 
 PATH = "src/slash80/store/locks.py"
 
@@ -60,3 +70,84 @@ def test_short_tests_come_first_and_further_cases_of_a_function_last() -> None:
     reach = Reach([Traced(f"tests/{name}", seconds, {PATH: {5}}) for name, seconds in names.items()])
 
     assert ["f[2]", "g", "f[1]"] == _names(reach.tests_of(_fault(5)))
+
+
+@dataclass
+class Box:
+    """A sandbox whose pytest runs one test in each file, of which those in the `failing` files fail."""
+
+    tree: Path
+    out: Path
+    names: list[str]
+    failing: set[str] = field(default_factory=set)
+    runs: list[list[str]] = field(default_factory=list)
+    code: int = 0
+
+    def run(self, command: Sequence[str], _: Mapping[str, str], seconds: float) -> Ended:
+        """Take the place of a run of pytest that records."""
+        assert seconds > 0
+        self.runs.append([Path(word).name for word in command if word.startswith("tests/")])
+        names = {f"tests/unit/{name}::one": name in self.failing for name in self.runs[-1]}
+        tests = {name: {"seconds": 1.0, "lines": {PATH: [5]}} for name, fails in names.items() if not fails}
+        failed = [name for name, fails in names.items() if fails]
+        (self.out / "record").write_text(json.dumps({"tests": tests, "failed": failed}))
+        return Ended(self.code, "what pytest printed")
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    """Return a sandbox with two files of unit tests."""
+    made = Box(tmp_path, tmp_path, [])
+    for name in ("test_a.py", "test_b.py"):
+        _change(made, name)
+    return made
+
+
+def _change(box: Box, name: str, text: str = "") -> None:
+    """Write a file of the unit tier, new or again."""
+    path = box.tree / "tests/unit" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    box.names = sorted({*box.names, f"tests/unit/{name}"})
+
+
+def _read(box: Box) -> list[str]:
+    """Return the names of the tests that are known after the unit tier was traced."""
+    return _names(reach.read("unit", cast("Sandbox", box), box.out / "cache").tests)
+
+
+def test_tests_are_traced_once_for_each_state_of_the_tree(box: Box) -> None:
+    """A changed file is traced again; every file is when a helper of the tier changes, or a fixture of its folder."""
+    assert ["one", "one"] == _read(box) == _read(box)
+    _change(box, "cli/conftest.py")
+    _read(box)
+    _change(box, "test_b.py", "# changed")
+    _read(box)
+    _change(box, "builders.py")
+    _read(box)
+
+    assert [["test_a.py", "test_b.py"], ["test_b.py"], ["test_a.py", "test_b.py"]] == box.runs
+
+
+def test_a_test_that_fails_without_a_fault_stops_the_run(box: Box) -> None:
+    """It would take every mutant for killed. What was found out of the other files is kept, and its file runs again."""
+    box.failing = {"test_b.py"}
+    with pytest.raises(Untraceable, match=r"fail without a fault(.|\n)*tests/unit/test_b.py::one"):
+        _read(box)
+    box.failing = set()
+    _read(box)
+
+    assert ["test_b.py"] == box.runs[-1]
+
+
+def test_a_run_that_pytest_cannot_finish_stops_the_run(box: Box) -> None:
+    """The error holds what pytest printed, as of a file that cannot be imported."""
+    box.code = 2
+    with pytest.raises(Untraceable, match="pytest ended with 2: what pytest printed"):
+        _read(box)
+
+
+def test_a_file_without_a_test_for_the_sandbox_is_no_error(box: Box) -> None:
+    """Files of `netns` whose tests all run the frozen plugin leave pytest nothing to run, which is its exit code 5."""
+    box.code = 5
+    assert ["one", "one"] == _read(box)
