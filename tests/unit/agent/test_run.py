@@ -58,7 +58,7 @@ def _children(process: subprocess.Popen[bytes]) -> list[int]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_agent_well(tmp_path: Path, number: signal.Signals) -> None:
-    """Its socket is gone then, and so are its workers."""
+    """After SIGTERM or SIGINT it exits with 0, and its socket and its workers are gone."""
     with _agent(tmp_path) as process:
         workers = _children(process)
         process.send_signal(number)
@@ -128,7 +128,7 @@ def test_a_second_agent_over_one_state_directory_is_refused(
 
 
 def test_a_state_directory_that_cannot_be_used_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """As a sentence, and with exit code 1."""
+    """The log has one sentence about the directory, and the exit code is 1."""
     (tmp_path / "file").touch()
 
     assert 1 == run.run(tmp_path / "file/state")

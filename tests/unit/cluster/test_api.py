@@ -31,8 +31,8 @@ def test_a_long_list_comes_in_pages(server: FakeApi, api: Api) -> None:
     assert [f"n{number}" for number in range(5)] == [one["metadata"]["name"] for one in api.items(NODES)]
 
 
-def test_the_token_is_read_anew_for_each_request(server: FakeApi, api: Api, tmp_path: Path) -> None:
-    """The kubelet replaces it."""
+def test_the_token_is_read_again_for_each_request(server: FakeApi, api: Api, tmp_path: Path) -> None:
+    """The kubelet replaces the token's file every hour, so a token that was kept would expire."""
     api.get(NODES)
     (tmp_path / "token").write_text("second")
     api.get(NODES)
@@ -41,7 +41,7 @@ def test_the_token_is_read_anew_for_each_request(server: FakeApi, api: Api, tmp_
 
 
 def test_a_refusal_has_the_servers_words(server: FakeApi, api: Api) -> None:
-    """And its status."""
+    """The error of a refused request has the server's message and its HTTP status."""
     server.faults = [403]
     with pytest.raises(Refused, match="403 as the test wants it") as caught:
         api.get(NODES)
@@ -50,7 +50,7 @@ def test_a_refusal_has_the_servers_words(server: FakeApi, api: Api) -> None:
 
 
 def test_a_server_that_is_away_is_named(server: FakeApi, api: Api) -> None:
-    """With its URL, by each verb."""
+    """The error has the server's URL, for reads and for patches alike."""
     server.stop()
     calls: list[Callable[[], object]] = [
         lambda: api.get(NODES),
@@ -86,15 +86,15 @@ def test_something_else_that_answers_is_not_an_api_server(body: bytes) -> None:
 
 
 def test_what_does_not_speak_http_is_not_an_api_server() -> None:
-    """A mail server is a server, too."""
+    """The greeting of a mail server is reported like an API server that cannot be reached."""
     with answering(b"220 smtp\r\n", head=b"") as client, pytest.raises(Unreachable):
         client.get(NODES)
 
 
 def test_a_token_that_cannot_be_read_is_told(server: FakeApi, api: Api, tmp_path: Path) -> None:
-    """As is everything that keeps the server from being asked."""
+    """The error names the file, and is of the same kind as that of a server that cannot be reached."""
     (tmp_path / "token").unlink()
-    with pytest.raises(Unreachable, match="No such file"):
+    with pytest.raises(Unreachable, match=r"No such file.*/token"):
         api.get(NODES)
 
 

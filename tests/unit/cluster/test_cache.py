@@ -42,7 +42,7 @@ def test_a_list_replaces_what_was_there_and_says_what_that_changes() -> None:
 
 
 def test_a_part_of_a_list_changes_nothing() -> None:
-    """Only `replace` with the whole list does."""
+    """Records change only when `replace` is called with the whole list."""
     cache = made(pod("a", "10.0.0.1"))
     cache.receive([pod("b")], Listing())
 
@@ -92,7 +92,7 @@ def test_an_object_that_is_not_kept_any_more_is_deleted() -> None:
     )
 )
 def test_indexes_say_what_a_look_at_all_records_would_say(steps: list[tuple[str, str, Any, str]]) -> None:
-    """After whatever sequence of lists, events and objects that cannot be read."""
+    """They agree with the records after any sequence of lists, events and objects that cannot be read."""
     cache = made()
     for kind, name, address, namespace in steps:
         document = pod(name, address, namespace=namespace)

@@ -11,16 +11,16 @@ from slash80.errors import InvalidConfig
 @pytest.mark.parametrize(
     ("host", "server"), [("10.96.0.1", "https://10.96.0.1:443"), ("fd00::1", "https://[fd00::1]:443")]
 )
-def test_a_pods_account(tmp_path: Path, host: str, server: str) -> None:
-    """The kubelet says where, and lays token and authority into a folder."""
+def test_a_pod_signs_in_with_the_account_that_the_kubelet_mounts(tmp_path: Path, host: str, server: str) -> None:
+    """Server, token and authority come from the variables and the folder that Kubernetes gives each pod."""
     (tmp_path / "token").write_text("secret\n")
     found = credentials.in_cluster({"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": "443"}, tmp_path)
 
     assert (server, "secret", tmp_path / "ca.crt") == (found.server, found.current().token, found.authority)
 
 
-def test_outside_of_a_pod_there_is_none(tmp_path: Path) -> None:
-    """The message says how to do without."""
+def test_outside_of_a_pod_the_error_names_variable_and_option(tmp_path: Path) -> None:
+    """The message names what a pod would have, and the option with which the agent does without the API."""
     for environ in ({}, {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}):
-        with pytest.raises(InvalidConfig, match="--cni-only"):
+        with pytest.raises(InvalidConfig, match=r"KUBERNETES_SERVICE_HOST .*--cni-only"):
             credentials.in_cluster(environ, tmp_path)

@@ -169,6 +169,6 @@ def test_a_plugin_that_prints_something_else_is_named(tmp_path: Path, printed: o
     ],
 )
 def test_a_spec_that_cannot_be_followed_is_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
-    """By its key, and with the next step."""
+    """The error names the key of the `exec` section and the next step."""
     with pytest.raises(Unreadable, match=words):
         exec_plugin.read({"apiVersion": V1, "command": "x", **change}, home=tmp_path, cluster={})

@@ -272,7 +272,7 @@ def test_a_mistake_of_ours_does_not_end_the_thread(
 
 
 def test_a_watch_is_ended_by_the_server_at_a_random_time(server: FakeApi, made: Made) -> None:
-    """Else all nodes would begin their next watches together."""
+    """Each watch asks for another limit, or all nodes would begin their next watches together."""
     server.cut_short = True
     made(FakeClock(waits=20)).run()
     seconds = {line.partition("timeoutSeconds=")[2] for line in server.seen if "watch=1" in line}

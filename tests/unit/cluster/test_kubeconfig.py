@@ -119,7 +119,7 @@ def test_what_is_not_supported_is_refused_by_name(tmp_path: Path, user: dict[str
     ],
 )
 def test_a_section_that_cannot_be_used_is_named(tmp_path: Path, section: dict[str, Any], words: str) -> None:
-    """By file, key and value, with the next step."""
+    """The error names file, key and value, and the next step."""
     with pytest.raises(InvalidConfig, match=words) as caught:
         kubeconfig.load(written(tmp_path / "config", **section), tmp_path)
     assert str(caught.value).startswith(f"kubeconfig {tmp_path}/config cannot be used: ")
@@ -127,7 +127,7 @@ def test_a_section_that_cannot_be_used_is_named(tmp_path: Path, section: dict[st
 
 
 def test_a_kubeconfig_without_a_current_context_says_how_to_choose_one(tmp_path: Path) -> None:
-    """It is empty, or no context was chosen yet."""
+    """An empty file is refused with the command that chooses a context."""
     (tmp_path / "config").write_text("")
     with pytest.raises(InvalidConfig, match="kubectl config use-context NAME"):
         kubeconfig.load({"KUBECONFIG": str(tmp_path / "config")}, tmp_path)
@@ -135,14 +135,14 @@ def test_a_kubeconfig_without_a_current_context_says_how_to_choose_one(tmp_path:
 
 @pytest.mark.parametrize("text", ["[]", "a: [", "\0"])
 def test_a_kubeconfig_that_is_not_a_mapping_is_named(tmp_path: Path, text: str) -> None:
-    """With the next step."""
+    """The error names the file and the next step."""
     (tmp_path / "config").write_text(text)
     with pytest.raises(InvalidConfig, match=r"config is .*; try it with kubectl version"):
         kubeconfig.load({"KUBECONFIG": str(tmp_path / "config")}, tmp_path)
 
 
 def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """With the next step, and also when it cannot be read."""
+    """The error of a missing or unreadable file names it and the next step."""
     with pytest.raises(InvalidConfig, match="none does not exist; set KUBECONFIG"):
         kubeconfig.load({"KUBECONFIG": str(tmp_path / "none")}, tmp_path)
     with pytest.raises(InvalidConfig, match="Is a directory; set KUBECONFIG"):
@@ -224,7 +224,7 @@ def plugin(secured: Secured, script: str, **spec: Any) -> dict[str, Any]:  # noq
 
 
 def test_client_certificates_sign_in(secured: Secured) -> None:
-    """By files and by data; without one the server breaks the connection off."""
+    """A certificate is sent whether it is in files or in the kubeconfig; without one the server hangs up."""
     files = {"client-certificate": "client.crt", "client-key": "client.key"}
     assert ["a"] == secured.nodes(None, **files)
     data = {

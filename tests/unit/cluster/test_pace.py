@@ -12,7 +12,7 @@ def test_two_attempts_never_begin_within_the_interval() -> None:
 
 
 def test_failures_in_a_row_double_the_rest_up_to_a_bound() -> None:
-    """Also after so many failures that the doubled number has no room in a float."""
+    """The rest stays bounded even after so many failures that the doubled number does not fit into a float."""
     pace = Pace(jitter=lambda: 1.0)
     rests = []
     for _ in range(2000):
@@ -45,7 +45,7 @@ def test_jitter_shortens_a_rest_but_never_below_the_interval() -> None:
 
 
 def test_jitter_is_between_a_half_and_one() -> None:
-    """And it differs from one time to the next."""
+    """The random factor lies between a half and one, and differs from one time to the next."""
     drawn = {jitter() for _ in range(100)}
 
     assert 1 < len(drawn)

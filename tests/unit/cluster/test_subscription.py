@@ -21,7 +21,7 @@ def test_a_listener_begins_with_everything() -> None:
 
 
 def test_several_changes_of_an_object_are_one() -> None:
-    """From the first state to the last; what came and went meanwhile is left out."""
+    """A listener is told the first and the last state of an object, and nothing of one that came and went."""
     subscription = begun()
     subscription.add([Change("a", 1, 2), Change("b", None, 1), Change("c", 1, None)])
     subscription.add([Change("a", 2, 3), Change("b", 1, None), Change("c", None, 5)])

@@ -44,7 +44,7 @@ def test_the_table_is_replaced_in_one_script(install: Install) -> None:
 
 
 def test_elements_are_written_in_the_same_script(install: Install) -> None:
-    """After the skeleton, a line for each set: nft commits all or nothing."""
+    """A line for each set follows the skeleton, so that nft commits both or neither."""
     folder = install("/bin/cat > script")
     apply.replace(RULESET, "x", of_attachments([attachment(1), attachment(2)]))
 
@@ -56,7 +56,7 @@ def test_elements_are_written_in_the_same_script(install: Install) -> None:
 
 
 def test_a_check_changes_nothing(install: Install) -> None:
-    """The same script, only checked."""
+    """`nft --check` is given the same script."""
     folder = install('echo "$@" > arguments; /bin/cat > script')
     apply.check(RULESET, 5)
 
@@ -99,13 +99,13 @@ def test_nft_has_its_time(install: Install) -> None:
 
 
 def test_a_node_without_nft_is_told(install: Install) -> None:
-    """With where it was looked for, and what to install."""
+    """The error names the folders that were searched, and what to install."""
     with pytest.raises(FirewallUnusable, match=r"no program 'nft' in .*install the plugin again"):
         apply.replace(RULESET, "")
 
 
 def test_an_nft_that_cannot_be_run_is_told(install: Install) -> None:
-    """As one for another machine."""
+    """A program for another machine is reported with the system's own reason."""
     (install("") / "nft").write_text("\x7fELF?")
 
     with pytest.raises(FirewallUnusable, match="nft cannot be run: Exec format error"):

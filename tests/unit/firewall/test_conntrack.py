@@ -63,7 +63,7 @@ def forget(kernel: Connections, *addresses: Address) -> int:
 
 @pytest.mark.parametrize(("mine", "other"), [(MINE, OTHER), (MINE6, OTHER6)])
 def test_only_the_connections_of_the_address_are_deleted(mine: Address, other: Address) -> None:
-    """Those that it began and those to it, each named by its original direction and its zone."""
+    """Connections from and to the address are deleted, each named by its original direction and its zone."""
     kernel = Connections((mine, other, 0), (other, mine, 7), (other, other, 0))
 
     assert 2 == forget(kernel, mine)
@@ -72,7 +72,7 @@ def test_only_the_connections_of_the_address_are_deleted(mine: Address, other: A
 
 
 def test_a_connection_between_two_of_them_is_deleted_once() -> None:
-    """It is found at both."""
+    """A connection between two of the addresses is found at both, and counted and deleted once."""
     kernel = Connections((MINE, OTHER, 0), (MINE6, OTHER6, 0))
 
     assert 2 == forget(kernel, MINE, OTHER, MINE6, OTHER6)
@@ -91,7 +91,7 @@ def test_a_connection_between_two_of_them_is_deleted_once() -> None:
     ],
 )
 def test_the_kernel_walks_over_its_table_as_seldom_as_it_can(addresses: list[Address], asked: int) -> None:
-    """One by one it can sort out IPv4; for many, and for IPv6, all entries are looked at once."""
+    """It filters by one IPv4 source at a time; for many addresses, and for IPv6, one dump lists all entries."""
     kernel = Connections()
 
     assert 0 == forget(kernel, *addresses)
@@ -104,6 +104,6 @@ def test_a_connection_that_ended_meanwhile_is_no_failure() -> None:
 
 
 def test_a_refusal_is_told() -> None:
-    """No pod must get an address whose old connections are let in."""
+    """An error is raised when connections cannot be deleted, since the next pod would inherit them."""
     with pytest.raises(FirewallUnusable, match=f"old connections of {MINE} cannot be deleted: 'conntrack -D' failed"):
         forget(Connections((MINE, OTHER, 0), code=errno.EPERM), MINE)

@@ -12,7 +12,7 @@ POD = attachment()
 
 
 def test_a_pod_has_an_element_for_each_address() -> None:
-    """In the set of its family; a pod without IPv4 has one."""
+    """Each element is in the set of its address's family; a pod without IPv4 has one element."""
     expected = {
         Element("pods4", POD.host_ifname, ip_address("10.80.1.1")),
         Element("pods6", POD.host_ifname, ip_address("2001:db8:0:1:1::1")),

@@ -54,7 +54,9 @@ def test_a_missing_table_is_put_in_place(tables: Tables, table: InstalledTable) 
     assert [f"{RULESET.fingerprint} net"] == tables.put
 
 
-def test_a_kernel_that_keeps_no_comment(tables: Tables, table: InstalledTable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_that_keeps_no_comment_is_named(
+    tables: Tables, table: InstalledTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Linux before 5.10 has the rules and drops the table's comment; the error names the version that it takes."""
     monkeypatch.setattr(apply, "replace", lambda ruleset, *_: tables.have(ruleset, ""))
 
@@ -76,7 +78,7 @@ HARMS: dict[str, Callable[[Tables], object]] = {
 def test_a_table_that_somebody_changed_is_put_in_place_again(
     tables: Tables, table: InstalledTable, harm: Callable[[Tables], object]
 ) -> None:
-    """A chain that is gone, lost rules or its hook, or another comment."""
+    """A table whose chain is gone, or lost rules or its hook, or that has another comment, is replaced."""
     tables.have(RULESET, f"{RULESET.fingerprint} net")
     assert table.is_whole(RULESET)
     harm(tables)
@@ -131,7 +133,7 @@ def test_other_settings_of_a_network_with_pods_are_kept(tables: Tables, table: I
 def test_settings_may_be_changed(
     tables: Tables, table: InstalledTable, network: str, attachments: Callable[[], list[Attachment]]
 ) -> None:
-    """By their own network, or when theirs has no pods here any more."""
+    """A network may change its own settings, and those of a network that has no pods here any more."""
     tables.have(RULESET, f"{RULESET.fingerprint} first")
 
     assert table.ensure(OTHER, network, attachments)
@@ -156,7 +158,7 @@ def test_a_table_that_cannot_be_put_in_place_is_told(tables: Tables, table: Inst
 
 
 def test_a_kernel_without_nf_tables_is_told(tables: Tables, table: InstalledTable) -> None:
-    """It is code 101 with what to load."""
+    """ADD fails with code 101, and the message says what to load."""
     tables.works = False
 
     with pytest.raises(FirewallUnusable, match="enable nf_tables"):
@@ -164,7 +166,7 @@ def test_a_kernel_without_nf_tables_is_told(tables: Tables, table: InstalledTabl
 
 
 def test_a_kernel_that_refuses_is_told(tables: Tables, table: InstalledTable) -> None:
-    """Without the rights, nothing is known about the table."""
+    """A process without the rights to read the table fails, rather than taking it for missing."""
     tables.table = Response(errno.EPERM)
 
     with pytest.raises(FirewallUnusable, match=r"EPERM.*run as root"):
@@ -242,7 +244,7 @@ def test_a_change_after_a_foreign_commit_claims_nothing(tables: Tables, table: I
 
 
 def test_a_table_that_was_never_looked_at_is_not_whole_after_a_change(tables: Tables, table: InstalledTable) -> None:
-    """As in an engine that only deletes."""
+    """An engine that only deletes elements makes no claim about the rest of the table."""
     tables.have(RULESET, f"{RULESET.fingerprint} net")
     table.change(add=NEW)
     tables.delete_attachment("edge")
@@ -251,7 +253,7 @@ def test_a_table_that_was_never_looked_at_is_not_whole_after_a_change(tables: Ta
 
 
 def test_elements_are_read_back(tables: Tables, table: InstalledTable) -> None:
-    """Of both families; where there is no table there is nothing to compare, and nothing to delete."""
+    """Elements of both families are read from the kernel; without a table the answer is None."""
     assert table.elements() is None
     table.change(delete=NEW)
     table.ensure(RULESET, "net", _one)
@@ -260,7 +262,7 @@ def test_elements_are_read_back(tables: Tables, table: InstalledTable) -> None:
 
 
 def test_many_elements_are_changed_in_several_transactions(tables: Tables, table: InstalledTable) -> None:
-    """An attribute has at most 64 KiB."""
+    """An attribute holds at most 64 KiB, so a thousand elements are sent in parts."""
     table.ensure(RULESET, "net", _none)
     address = ip_address("2001:db8::")
     many = {Element("pods6", f"s80{number:012}", address + number) for number in range(1200)}
@@ -271,7 +273,7 @@ def test_many_elements_are_changed_in_several_transactions(tables: Tables, table
 
 
 def test_a_change_that_is_refused_is_told(tables: Tables, table: InstalledTable) -> None:
-    """With the command that would do the same."""
+    """The error has the `nft` command that would do the same."""
     table.ensure(RULESET, "net", _none)
     tables.refusal = errno.EPERM
 

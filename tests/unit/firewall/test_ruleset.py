@@ -69,7 +69,7 @@ def test_every_setting_has_a_golden_file_and_no_more_are_there() -> None:
 
 
 def test_different_texts_have_different_fingerprints() -> None:
-    """By which a changed configuration is noticed."""
+    """A changed configuration is noticed by its fingerprint."""
     assert len(SETTINGS) == len({build(settings).fingerprint for settings in SETTINGS.values()})
 
 
@@ -96,7 +96,7 @@ def _written(text: str) -> dict[str, list[str]]:
 
 @given(ANY)
 def test_the_chains_are_what_the_text_says(settings: Settings) -> None:
-    """By which a chain that lost rules in the kernel is noticed."""
+    """The list of chains and rules, by which a damaged table is noticed, is that of the text."""
     ruleset = build(settings)
 
     expected = {chain.name: [*filter(None, [chain.hook]), *chain.rules] for chain in ruleset.chains}
@@ -115,7 +115,7 @@ def test_the_text_holds_nothing_but_nft(settings: Settings) -> None:
 
 @given(ANY)
 def test_a_closed_pod_ends_in_a_drop(settings: Settings) -> None:
-    """Whatever else is configured; at the edge of an open one only what is dying is shut."""
+    """Whatever else is configured, the last rule of `edge` drops; in an open network it is that of deleted pods."""
     edge = next(chain for chain in build(settings).chains if chain.name == "edge")
 
     assert ("counter drop" if settings.closed else 'oifname "x80*" drop') == edge.rules[-1]
@@ -123,7 +123,7 @@ def test_a_closed_pod_ends_in_a_drop(settings: Settings) -> None:
 
 @given(ANY)
 def test_jumps_lead_to_chains_that_are_defined_before(settings: Settings) -> None:
-    """Older nft reads top down."""
+    """Older versions of nft read a table from the top, and refuse a jump to a chain that comes later."""
     text = build(settings).text
     for line in text.splitlines():
         for word in ("goto ", "jump "):

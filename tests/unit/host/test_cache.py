@@ -7,7 +7,7 @@ from slash80.host.cache import TtlCache
 
 
 def test_host_fact_is_cached_for_100_ms(mocker: MockerFixture) -> None:
-    """After that it is looked up again."""
+    """A fact that was looked up is used for 100 ms, and then looked up again."""
     clock = mocker.patch("slash80.host.cache.time.monotonic", return_value=5.0)
     cache, answers = TtlCache(), iter([1500, 9000])
 

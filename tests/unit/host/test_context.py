@@ -14,7 +14,7 @@ UPLINK = {DEFAULT: [route("::/0", index=6, gateway="fe80::1")]}
 
 
 def test_the_mtu_of_the_default_route_is_cached(tmp_path: Path) -> None:
-    """ADDs in quick succession ask once."""
+    """ADDs in quick succession ask the kernel once."""
     kernel = Kernel({**UPLINK, SHOW: [link("eth0", index=6, mtu=1450)]})
     host = host_in(tmp_path, kernel)
 

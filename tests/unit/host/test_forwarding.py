@@ -61,7 +61,7 @@ def test_a_host_is_prepared_once_for_adds_in_quick_succession(host: Host) -> Non
 
 
 def test_a_former_sysctl_is_written_down(host: Host) -> None:
-    """The uninstaller reads it from there; what an earlier call wrote stays."""
+    """Its value goes to a file from which the uninstaller restores it; what an earlier call wrote stays."""
     for _ in range(2):
         forwarding.enable(host, FAMILIES)
 
@@ -85,7 +85,7 @@ def test_a_discard_route_that_the_kernel_refuses_is_a_failure(host: Host) -> Non
 
 
 def test_a_network_without_pods_keeps_its_discard_routes(host: Host) -> None:
-    """Those of prefixes that it had before are deleted; the commands are returned."""
+    """Only routes for prefixes that it had before are deleted, and the commands are returned."""
     _kernel(host)._answers["ip -4 route show"] = _discarding(MINE, OLD)
 
     assert [_command("add", MINE), _command("del", OLD)] == forwarding.keep_discard_routes(host, "net", PREFIXES)

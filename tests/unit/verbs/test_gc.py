@@ -131,7 +131,7 @@ def test_links_that_wait_for_their_deletion_are_deleted_first(host: Host) -> Non
 
 
 def test_a_reaping_that_fails_is_told_and_the_collection_goes_on(host: Host) -> None:
-    """It is one of the problems."""
+    """Its error is one of the problems in the message, and unlisted attachments are removed all the same."""
     host.store.keep(TWO)
     dying = [link(ONE.dying_name, 3, group=21377)]
     having = _showing(TWO)

@@ -25,7 +25,7 @@ def _add(request: Request) -> None:
 
 
 def test_gc_without_a_list_touches_nothing() -> None:
-    """Not even the state directory is created or read."""
+    """A GC without `cni.dev/valid-attachments` neither creates nor reads the state directory."""
     assert gc(request_of(conf(stateDir="/proc/nowhere")), STANDALONE) is None  # type: ignore[func-returns-value]
 
 
@@ -43,7 +43,7 @@ def test_configuration_is_validated_before_anything_is_touched(verb: object, key
 
 
 def test_check_needs_a_prevresult() -> None:
-    """Without it there is nothing to compare with."""
+    """CHECK without a prevResult fails, since there is nothing to compare the pod with."""
     with pytest.raises(InvalidConfig, match="prevResult"):
         _check(request_of(conf()))
 

@@ -33,7 +33,7 @@ def view(sources: FakeSources) -> ClusterView:
 
 
 def test_nothing_is_known_before_anything_is_followed(view: ClusterView) -> None:
-    """Nor is anything wrong."""
+    """An agent that watches nothing yet knows no Node and no Service, and reports no problem."""
     assert (None, (), None, []) == (view.own, view.others, view.services, view.problems)
 
 
@@ -55,7 +55,7 @@ def test_a_list_that_is_not_complete_is_not_a_list(view: ClusterView, sources: F
 
 
 def test_a_deleted_node_is_not_known(view: ClusterView, sources: FakeSources) -> None:
-    """The other nodes are."""
+    """A Node object that was deleted is no longer among those that are known; the others still are."""
     view.follow(ALL)
     sources.given.objects = [PEER]
     assert (None, (PEER,)) == (view.own, view.others)
@@ -104,7 +104,7 @@ def test_a_list_that_is_needed_no_more_is_ended_with_its_problem(view: ClusterVi
 
 
 def test_all_lists_end_with_the_agent(view: ClusterView, sources: FakeSources) -> None:
-    """Also when nothing was followed yet."""
+    """Stopping ends every watch, and succeeds where none has begun."""
     view.stop()
     view.follow(ALL)
     view.stop()

@@ -83,7 +83,7 @@ def started(setting: Setting, server: FakeApi) -> Iterator[Started]:
 
 
 def test_a_node_becomes_ready_by_its_parts_waking_each_other(started: Started, server: FakeApi) -> None:
-    """From the API's first list over the firewall and the conflist to the Node object."""
+    """The API's first list leads over node.json, firewall and conflist to the status of the Node object."""
     started.until(lambda: "annotations" in server.objects[NODES]["a"]["metadata"])
     started.until(lambda: started.reported("ready"))
     assert [] == started.reported("problems")
@@ -121,7 +121,7 @@ def woken(setting: Setting, server: FakeApi) -> tuple[Controller, set[str]]:
     ],
 )
 def test_a_part_wakes_those_that_wait_for_it(woken: tuple[Controller, set[str]], part: str, others: set[str]) -> None:
-    """They would run in ten seconds anyway, and a pod would wait for that long; nothing wakes itself."""
+    """Without it they would run ten seconds later, and a pod would wait for that long; no part wakes itself."""
     found, names = woken
     found._around.board.post(part, Outcome(in_force=True))
     assert others == names
@@ -169,7 +169,7 @@ def test_an_api_server_that_never_answers_delays_no_repair(started: Started, ser
 
 
 def test_an_api_server_that_never_answered_delays_no_repair(started: Started, server: FakeApi) -> None:
-    """Not even the first list comes; what was in force before the agent started is kept."""
+    """When not even the first list comes, what was in force before the agent started is kept."""
     server.mute = {"GET", "PATCH"}
     document = {"version": 1, "ipv6": [{"prefix": V6}], "ipv4": [{"prefix": V4}]}
     (started.setting.state_dir / "node.json").write_text(json.dumps(document))
@@ -182,7 +182,7 @@ def test_an_api_server_that_never_answered_delays_no_repair(started: Started, se
 def test_a_part_that_breaks_stops_no_other(
     setting: Setting, server: FakeApi, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """By a mistake of ours, whatever it is: all others go on, each at its own pace, and it is tried again."""
+    """When one part raises whatever it may, all others go on at their own pace, and it is tried again."""
     found = Started(setting, server)
     runs = dict.fromkeys(PARTS, 0)
 
@@ -205,7 +205,7 @@ def test_a_part_that_breaks_stops_no_other(
 
 
 def test_stopping_ends_all_threads_that_change_the_node(started: Started, server: FakeApi) -> None:
-    """At once, although each would rest for seconds; the one that waits for the API server changes nothing here."""
+    """They end at once, although each would rest for seconds; one that waits for the API changes nothing here."""
     server.mute = {"PATCH"}
     started.until(lambda: any(asked.startswith("PATCH") for asked in server.seen))
     assert started.controller.stop()
@@ -218,7 +218,7 @@ def test_stopping_ends_all_threads_that_change_the_node(started: Started, server
 def test_a_part_that_hangs_fails_the_liveness_probe(
     setting: Setting, server: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kubelet then starts the agent again; stopping tells that it could not be waited for."""
+    """The kubelet then restarts the agent, and `stop` reports that a part could not be waited for."""
     found = Started(setting, server)
     entered, leave = threading.Event(), threading.Event()
     firewall = found.controller._parts[1]

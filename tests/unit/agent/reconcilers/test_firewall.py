@@ -49,7 +49,7 @@ def test_elements_of_pods_are_reconciled_at_each_look(setting: Setting) -> None:
 
 
 def test_the_table_follows_node_json(setting: Setting) -> None:
-    """Other settings in it are another table."""
+    """When the settings in node.json change, the next look installs the table that follows from them."""
     for trusted in ("2001:db8:7::/48", "2001:db8:8::/48"):
         _write(setting, firewall={"trusted": [trusted]})
         attempt(Firewall(setting.around), setting.around)

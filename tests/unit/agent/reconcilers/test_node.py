@@ -51,7 +51,7 @@ def test_node_json_is_written_before_others_are_told(setting: Setting) -> None:
 
 
 def test_node_json_is_written_only_when_it_changes(setting: Setting) -> None:
-    """A reader may keep what it has parsed."""
+    """A look that decides the same leaves the file alone, so that readers may keep what they have parsed."""
     _look(setting)
     before = (setting.state_dir / "node.json").stat()
     _look(setting)
@@ -122,7 +122,7 @@ def test_bad_settings_change_nothing(setting: Setting) -> None:
 
 
 def test_what_is_followed_of_the_cluster_depends_on_the_settings(setting: Setting) -> None:
-    """With everything in the settings this node's own object is enough."""
+    """Where the settings name every prefix, this node's own object is all that is watched."""
     keys = {"clusterPrefixes": ["2001:db8::/48"], "nodePrefixes": ["192.0.2.0/24"], "serviceCIDRs": ["10.96.0.0/16"]}
     (setting.folder / "config.yaml").write_text(json.dumps({"nodeRoutes": "none", "firewall": keys}))
     _look(setting)
@@ -145,7 +145,7 @@ def test_a_damaged_node_json_is_replaced(setting: Setting) -> None:
 
 
 def test_a_full_disk_does_not_keep_the_node_from_forwarding(setting: Setting, sysctls: Path) -> None:
-    """What can be done without writing is done by what is in force."""
+    """When node.json cannot be written, forwarding and discard routes are still put right by the one in force."""
     _look(setting)
     (setting.state_dir / ".node.json.tmp").mkdir()
     (setting.folder / "config.yaml").write_text("mtu: 1400")
@@ -160,7 +160,7 @@ def test_a_full_disk_does_not_keep_the_node_from_forwarding(setting: Setting, sy
 
 
 def test_discard_routes_that_cannot_be_made_are_a_problem(setting: Setting) -> None:
-    """Pods can be attached all the same."""
+    """The problem is reported, and the node is in force all the same, since pods can be attached without them."""
     setting.kernel._answers.clear()
     (problem,) = _look(setting)
     assert (Reason.NODE_FAILED, "discard routes") == (problem.reason, problem.subject)
@@ -203,7 +203,7 @@ def test_a_node_whose_prefixes_all_drain_takes_no_pods_and_keeps_those_it_has(se
 
 
 def test_problems_of_what_is_wanted_are_reported_as_long_as_it_stays(setting: Setting) -> None:
-    """Also while the API is away, and the sources' own with them."""
+    """Those of the decision and of the prefix sources are reported also while the API is away."""
     options = replace(setting.around.options, static=Static(("nonsense",)))
     around = replace(setting.around, options=options)
     part = Node(around)

@@ -37,7 +37,7 @@ def test_a_node_that_has_become_ready_loses_its_taint_last() -> None:
 
 
 def test_a_node_that_shows_its_status_already_is_not_patched() -> None:
-    """No request goes out for what is so."""
+    """No request is sent for prefixes, conditions and a taint that are as they should be."""
     own = NodeSeen("a", "", published=json.dumps([V6]), conditions=_status().conditions)
     assert [] == [*patches(own, _status(), NOW)]
 
@@ -60,7 +60,7 @@ def test_only_a_condition_that_turned_has_a_new_time_of_transition() -> None:
 
 
 def test_a_node_reads_back_what_was_patched() -> None:
-    """Otherwise the same patch would go out again and again."""
+    """The status that is read from a patched Node equals the desired one, or the same patch would be sent for ever."""
     own = NodeSeen("a", "")
     document: dict[str, Any] = {"metadata": {"name": "a"}, "status": {"conditions": []}}
     for patch in patches(own, _status(), NOW):

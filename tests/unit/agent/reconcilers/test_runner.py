@@ -104,7 +104,7 @@ def test_a_wake_shortens_a_retry() -> None:
 
 
 def test_a_retry_is_never_sooner_than_the_minimum() -> None:
-    """Neither by a short retry interval nor by its random part."""
+    """Neither a short retry interval nor its random part undercuts the minimum between two runs."""
     assert [0, 5] == _run(Work(SteppedClock(), failures=1), 2, pace=Pace(minimum=5, maximum=10, retry=2))
 
 
@@ -127,7 +127,7 @@ def test_idleness_is_counted_from_the_end_of_the_last_run() -> None:
 
 
 def test_a_runner_that_was_stopped_does_not_run() -> None:
-    """It ends instead, whatever is due."""
+    """Its loop ends instead, whatever was due."""
     clock = SteppedClock()
     work = Work(clock)
     runner = Runner("work", work, PACE, clock=clock)
@@ -168,7 +168,7 @@ def test_stopping_wakes_a_thread_that_waits() -> None:
 
 
 def test_a_run_that_hangs_is_waited_for_within_bounds() -> None:
-    """Who ends the process learns that it has not ended; when the run is over so is the thread."""
+    """`join` returns after its limit and reports that the run has not ended; the thread ends when the run does."""
     gate = Gate()
     runner = Runner("work", gate, PACE, clock=ManualClock())
     runner.start()
@@ -180,7 +180,7 @@ def test_a_run_that_hangs_is_waited_for_within_bounds() -> None:
 
 
 def test_time_and_wakes_reach_the_thread() -> None:
-    """It runs when the maximum is over, and when it is woken although no time passes."""
+    """The thread runs its work when the maximum is over, and when it is woken although no time has passed."""
     clock, gate = ManualClock(), Gate()
     runner = Runner("work", gate, Pace(minimum=0, maximum=10, retry=1), clock=clock)
     runner.start()

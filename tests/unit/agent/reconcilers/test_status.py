@@ -56,7 +56,7 @@ def test_a_ready_node_is_shown_as_one(part: Status, server: FakeApi, setting: Se
 
 
 def test_a_node_that_is_not_ready_keeps_its_taint(part: Status, server: FakeApi, setting: Setting) -> None:
-    """The conjunction of the parts decides, and one is missing."""
+    """The taint stays while one part of several is not in force."""
     for name in NEEDED[1:]:
         setting.board.post(name, Outcome(in_force=True))
     setting.board.want(DESIRED)

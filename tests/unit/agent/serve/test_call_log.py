@@ -18,7 +18,7 @@ def _level(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_call_that_succeeds_leaves_a_line_with_what_it_was_and_took(caplog: pytest.LogCaptureFixture) -> None:
-    """Verb, container, interface, pod, code and milliseconds, as keys and values."""
+    """The line has verb, container, interface, pod, code and milliseconds as keys and values."""
     call = CallLog(ENVIRON | {"CNI_ARGS": POD})
     call.answered(0, b"{}")
     call.write()
@@ -29,7 +29,7 @@ def test_a_call_that_succeeds_leaves_a_line_with_what_it_was_and_took(caplog: py
 
 
 def test_a_call_that_fails_leaves_the_code_and_the_message_of_its_error(caplog: pytest.LogCaptureFixture) -> None:
-    """As a warning, with the CNI error code and not the exit code."""
+    """The line is a warning, and has the CNI error code rather than the exit code."""
     call = CallLog(ENVIRON)
     call.answered(1, json.dumps({"code": 100, "msg": 'the pool is "full"'}).encode())
     call.write()

@@ -35,7 +35,7 @@ def test_another_type_is_refused_with_the_key(read: Callable[..., Any], value: o
 
 
 def test_what_fits_is_returned_as_it_is() -> None:
-    """Strings, lists and objects within their bounds."""
+    """Strings, lists and objects within their bounds are read without a change."""
     document = {"a": "x" * 10, "b": ["y"] * 3, "c": {"d": 1}, "e": [{"f": 2}]}
     assert "x" * 10 == text(document, "a", most=10)
     assert ["y"] * 3 == texts(document, "b", most=3)
