@@ -98,3 +98,10 @@ def test_invalid_agent_options_are_exit_code_2(words: list[str], capsys: pytest.
     """Options with which an agent cannot run end with one sentence and exit code 2."""
     assert 2 == commands.main(words)
     assert capsys.readouterr().err.startswith("slash80 agent: ")
+
+
+def test_a_call_without_a_command_says_that_one_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    """The last line names what is missing by one word, and not by a list of all commands; the exit code is 2."""
+    with pytest.raises(SystemExit, match="2"):
+        commands.main([])
+    assert "slash80: error: the following arguments are required: COMMAND" == capsys.readouterr().err.splitlines()[-1]

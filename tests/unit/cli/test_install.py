@@ -87,6 +87,14 @@ def test_engine_that_does_not_run_is_not_installed(
     assert "on this node" in capsys.readouterr().err
 
 
+def test_engine_is_tried_as_a_runtime_calls_it(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for VERSION, and sees no variable of the installer, which may be meant for the image alone."""
+    monkeypatch.setenv("OF_THE_IMAGE", "1")
+    (image / ".slash80/1/engine").write_text(GOOD + '[ "$CNI_COMMAND" = VERSION ] && [ -z "$OF_THE_IMAGE" ]\n')
+
+    assert 0 == _install(tmp_path)
+
+
 def test_install_succeeds_after_a_killed_install(image: Path, tmp_path: Path) -> None:
     """Half a copy, a link or a launcher that a killed install left behind does not stop the next one."""
     home = tmp_path / "bin/.slash80"

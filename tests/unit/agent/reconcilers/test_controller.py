@@ -137,6 +137,26 @@ def test_the_cluster_wakes_those_that_read_it(woken: tuple[Controller, set[str]]
     found._cluster.stop()
 
 
+@pytest.mark.parametrize(
+    ("kind", "changed"),
+    [
+        (NODES, node("b", cidrs=["2001:db8:0:2:1::/80"], addresses=["192.0.2.2"])),
+        (CIDRS, {"metadata": {"name": "more"}, "spec": {"cidrs": ["10.97.0.0/16"]}}),
+    ],
+)
+def test_a_change_of_any_list_wakes_those_that_read_it(
+    woken: tuple[Controller, set[str]], server: FakeApi, kind: str, changed: dict[str, object]
+) -> None:
+    """A node that joins and a range of Services that is added are in force before the ten seconds of the next look."""
+    found, names = woken
+    found._cluster.follow(ClusterSettings())
+    wait_until(lambda: found._cluster.own is not None and found._cluster.services is not None)
+    names.clear()
+    server.put(kind, changed)
+    wait_until(lambda: names == {"node", "status", "report"})
+    found._cluster.stop()
+
+
 def test_the_conflist_is_written_last(setting: Setting, server: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill between any two steps must leave no runtime that sends pods to a node without firewall or prefixes."""
     found = Started(setting, server)
