@@ -64,7 +64,8 @@ class Socket:
             # (since Linux 4.20; rtnl_valid_dump_net_req, inet_dump_fib in net/ipv4/fib_frontend.c).
             self._socket.setsockopt(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _ANSWER_WAIT)
-        with suppress(PermissionError):  # a storm of pods tells much between two reads
+        # A storm of pods tells much between two reads; with this option beyond net.core.rmem_max, for CAP_NET_ADMIN.
+        with suppress(PermissionError):
             self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _RECEIVED)
         self._socket.bind((0, 0))
 
@@ -154,6 +155,7 @@ class Socket:
     def _receive(self) -> int:
         """Receive once and return the size; into the same buffer each time, since allocating one costs 10 us."""
         try:
+            # With MSG_TRUNC it is the message's own size, also where that is more than the buffer has (recv(2)).
             size = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
         except BlockingIOError as error:
             raise TimeoutError(errno.ETIMEDOUT, "the kernel did not answer a netlink message") from error

@@ -69,6 +69,7 @@ class FileLock:
     def __init__(self, path: Path, part: range | None = None, *, make: bool = True) -> None:
         """Name the file, and the bytes of it when only those are locked; nothing is opened yet."""
         self._path, self._part = path, part
+        # For writing, or F_WRLCK is refused with EBADF (fcntl(2)).
         self._flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0)
 
     @contextmanager

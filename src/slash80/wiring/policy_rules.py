@@ -13,10 +13,12 @@ from slash80.wiring import messages
 
 _RULE = struct.Struct("=BBBBBxxBI")  # struct fib_rule_hdr: family, dst_len, src_len, tos, table, action, flags
 _FRA_DST, _FRA_SRC, _FRA_IIFNAME, _FRA_GOTO, _FRA_PRIORITY, _FRA_FWMARK = 1, 2, 3, 4, 6, 10
-_FRA_SUPPRESS_PREFIXLEN, _FRA_TABLE, _FRA_OIFNAME = 14, 15, 17
+_FRA_SUPPRESS_PREFIXLEN, _FRA_TABLE, _FRA_OIFNAME, _FRA_TUN_ID, _FRA_L3MDEV, _FRA_UID_RANGE = 14, 15, 17, 12, 19, 20
+_FRA_IP_PROTO, _FRA_SPORT_RANGE, _FRA_DPORT_RANGE, _FRA_DSCP, _FRA_FLOWLABEL = 22, 23, 24, 25, 26
 # What a packet of ours does not have: tunnels, an l3mdev, users, protocols and ports; a rule about these is not for it.
-_NOT_OURS = frozenset({_FRA_OIFNAME, 12, 19, 20, 22, 23, 24, 25, 26})
-_INVERT = 2
+_NOT_OURS = frozenset({_FRA_OIFNAME, _FRA_TUN_ID, _FRA_L3MDEV, _FRA_UID_RANGE})
+_NOT_OURS |= {_FRA_IP_PROTO, _FRA_SPORT_RANGE, _FRA_DPORT_RANGE, _FRA_DSCP, _FRA_FLOWLABEL}
+_FIB_RULE_INVERT = 2
 _NEVER = 0xFFFF_FFFF
 
 
@@ -74,7 +76,7 @@ def _rule(part: Message, family: Family) -> Rule:
         iif=found.get(_FRA_IIFNAME, b"").rstrip(b"\0").decode("utf-8", "surrogateescape"),
         goto=_number(found.get(_FRA_GOTO), 0),
         suppressed=-1 if suppressed == _NEVER else suppressed,
-        inverted=bool(flags & _INVERT),
+        inverted=bool(flags & _FIB_RULE_INVERT),
         applies=not tos and not _number(found.get(_FRA_FWMARK), 0) and not _NOT_OURS & found.keys(),
     )
 

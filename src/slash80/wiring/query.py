@@ -18,6 +18,7 @@ from slash80.wiring import messages
 _LINK, _ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBI")
 _ROUTE, _NEIGHBOUR = struct.Struct("=8BI"), struct.Struct("=BxxxiHBB")
 IFF_UP, IFF_NOARP, NUD_PERMANENT = 1, 0x80, 0x80
+_IFA_ADDRESS, _IFA_LOCAL, _NDA_DST, _NDA_LLADDR = 1, 2, 1, 2
 RTNLGRP_IPV6_IFADDR, RTM_NEWADDR = 9, 20
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_GROUP = 1, 3, 4, 5, 18, 20, 27
 _OF_A_LINK = frozenset({_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_GROUP})
@@ -252,7 +253,8 @@ def link_of(part: Message) -> Link:
 def _address_on(part: Message) -> AddressOn:
     _, length, _, scope, _ = _ADDRESS.unpack_from(part.body)
     found = attributes(part.body, _ADDRESS.size)
-    return AddressOn(_packed(found.get(2) or found[1]), length, scope)
+    # On a point-to-point link IFA_ADDRESS is the other end's (if_addr.h); IPv6 has IFA_LOCAL only there.
+    return AddressOn(_packed(found.get(_IFA_LOCAL) or found[_IFA_ADDRESS]), length, scope)
 
 
 def is_route_to(part: Message, address: Address, index: int) -> bool:
@@ -280,7 +282,7 @@ def route_of(part: Message) -> Route:
     family = next(family for family in FAMILIES if family.af == af)
     start = found.get(_RTA_DST, bytes(family.bits // 8))
     gateway = found.get(_RTA_GATEWAY) or found.get(_RTA_VIA, b"")[_VIA_FAMILY:]
-    hops = found.get(_RTA_MULTIPATH, b"")
+    hops = found.get(_RTA_MULTIPATH, b"")  # struct rtnexthop: length, flags, weight, and at 4 the link's index
     return Route(
         dst=ip_network((start, length), strict=False),
         index=_number(found.get(_RTA_OIF)) or (struct.unpack_from("=i", hops, 4)[0] if hops else 0),
@@ -290,6 +292,7 @@ def route_of(part: Message) -> Route:
         priority=_number(found.get(_RTA_PRIORITY)),
         mtu=_number(attributes(found.get(_RTA_METRICS, b""), 0).get(RTAX_MTU)),
         split=bool(hops),
+        # The header has 8 bits, and RT_TABLE_COMPAT in them for a larger number.
         table=_number(found.get(_RTA_TABLE)) or table,
     )
 
@@ -298,9 +301,10 @@ def neighbour_of(part: Message) -> Neighbour | None:
     """Read a neighbour out of a message; None when it has no MAC."""
     _, _, state, _, _ = _NEIGHBOUR.unpack_from(part.body)
     found = attributes(part.body, _NEIGHBOUR.size)
-    if 1 not in found or len(found.get(2, b"")) != 6:
+    # One that is still being asked for has no MAC, and on a tunnel it has an address in its place.
+    if _NDA_DST not in found or len(found.get(_NDA_LLADDR, b"")) != 6:
         return None
-    return Neighbour(_packed(found[1]), Mac.unpack(found[2]), bool(state & NUD_PERMANENT))
+    return Neighbour(_packed(found[_NDA_DST]), Mac.unpack(found[_NDA_LLADDR]), bool(state & NUD_PERMANENT))
 
 
 def _packed(raw: bytes) -> Address:

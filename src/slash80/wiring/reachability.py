@@ -153,6 +153,7 @@ def _deciding(host: Socket, packet: _Packet) -> _Deciding | None:
 def _in_table(host: Socket, rule: Rule, target: Address) -> query.Route | None:
     """Find a table's route to an address: the narrowest, of equal ones that with the lowest metric."""
     routes = query.routes(host, family_of(target), table=rule.table)
+    # Without a route that counts the search goes on with the next rule, and so it does at one that says `throw`.
     fitting = [route for route in routes if target in route.dst and route.dst.prefixlen > rule.suppressed]
     fitting.sort(key=lambda route: (-route.dst.prefixlen, route.priority))
     return fitting[0] if fitting and fitting[0].kind != messages.RTN_THROW else None

@@ -21,7 +21,9 @@ _FORWARDING = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
 _ROUTES6 = Path("/proc/thread-self/net/ipv6_route")
 _LONGEST = 64  # bytes of a setting read here, a number
 _ADVICE = "set it on the node"
-_LEARNED = 0x0005_0000  # RTF_DEFAULT | RTF_ADDRCONF: what the kernel drops when it begins to forward
+# RTF_DEFAULT | RTF_ADDRCONF: what the kernel drops when it begins to forward, in whatever table (rt6_purge_dflt_routers
+# in net/ipv6/route.c); /proc/net/ipv6_route shows those of all tables as well.
+_LEARNED = 0x0005_0000
 
 
 def write_below(folder: Path) -> None:

@@ -21,9 +21,8 @@ from slash80.netlink.socket import Socket
 from slash80.wiring import messages, netns, query, reachability, route_text, sysctl
 from slash80.wiring.plan import Plan
 
-_FAR = (
-    1 << 20
-)  # where a spare index is looked for: the kernel counts up to INT_MAX, so it gets here after a million pods
+# Where a spare index is looked for. The kernel counts up to INT_MAX, so it gets here after a million pods.
+_FAR = 1 << 20
 _SPARES = 64  # indexes that are looked at
 _LEAST_MTU = 1280  # RFC 8200, section 5: below it the kernel switches IPv6 off on the link
 

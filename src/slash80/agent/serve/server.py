@@ -137,6 +137,7 @@ class Server:
             stint.busy = False
 
     def _serve(self, connection: socket.socket) -> None:
+        # The kernel's own note of who called connect(), which no later owner of the socket changes (unix(7)).
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         pid, uid, _ = _CREDENTIALS.unpack(credentials)
         if uid != os.geteuid():
