@@ -94,7 +94,37 @@ def test_a_stolen_token_changes_no_other_node(cluster: Cluster) -> None:
     bound = ["--bound-object-kind=Pod", f"--bound-object-name={agents[0]['metadata']['name']}"]
     token = cluster.kubectl("-n", "slash80-system", "create", "token", "slash80", *bound).strip()
 
-    cluster.with_token(token, "annotate", "node", own, "slash80.io/probe=1")
-    cluster.kubectl("annotate", "node", own, "slash80.io/probe-")
+    published = ("annotate", "--overwrite", "node")
+    cluster.with_token(token, *published, own, "slash80.io/prefixes=[]")  # which the agent sets right
     with pytest.raises(ProgramFailed, match="slash80 on one node may not change another node"):
-        cluster.with_token(token, "annotate", "node", other, "slash80.io/probe=1")
+        cluster.with_token(token, *published, other, "slash80.io/prefixes=[]")
+
+
+FORBIDDEN = [
+    ("", {"metadata": {"labels": {"node-restriction.kubernetes.io/team": "a"}}}),
+    ("", {"metadata": {"finalizers": ["example.com/kept"]}}),
+    ("", {"metadata": {"annotations": {"slash80.io/prefix-override": "[]"}}}),
+    ("", {"spec": {"taints": [{"key": "a", "effect": "NoExecute"}]}}),
+    ("", {"spec": {"taints": [{"key": "slash80.io/not-ready", "effect": "NoSchedule"}]}}),
+    ("", {"spec": {"unschedulable": True}}),
+    ("status", {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}),
+    ("status", {"status": {"conditions": [{"type": "NetworkUnavailable", "status": "True"}]}}),
+    ("status", {"status": {"addresses": [{"type": "ExternalIP", "address": "192.0.2.1"}]}}),
+    ("status", {"status": {"capacity": {"example.com/device": "1"}}}),
+    ("status", {"metadata": {"labels": {"a": "b"}}}),
+]
+
+
+def test_a_stolen_token_changes_only_what_the_agent_writes(cluster: Cluster) -> None:
+    """Of its own Node it may change an annotation, conditions and a taint; everything else is refused by the API."""
+    agent = cluster.items("pods", "-n", "slash80-system", "-l", "app.kubernetes.io/name=slash80")[0]
+    node = agent["spec"]["nodeName"]
+    bound = ["--bound-object-kind=Pod", f"--bound-object-name={agent['metadata']['name']}"]
+    token = cluster.kubectl("-n", "slash80-system", "create", "token", "slash80", *bound).strip()
+    for part, document in FORBIDDEN:
+        words = [*(["--subresource", part] if part else []), "--type=strategic", "-p", json.dumps(document)]
+        with pytest.raises(ProgramFailed, match="slash80 may"):
+            cluster.with_token(token, "patch", "node", node, "--dry-run=server", *words)
+    policy = cluster.get("validatingadmissionpolicy", "slash80-own-node")
+    assert policy["status"]["observedGeneration"] == policy["metadata"]["generation"]
+    assert not policy["status"].get("typeChecking", {}).get("expressionWarnings")

@@ -28,6 +28,7 @@ class FakeApi:
     tokens: list[str] = field(default_factory=list)
     forgotten: bool = False  # whether every version that a watch asks for is too old
     mute: set[str] = field(default_factory=set)  # requests with such a word in their line are never answered
+    restricted: bool = True  # whether an admission policy keeps a token from changing labels
     cut_short: bool = False  # whether each watch ends as soon as it has said what it knows
     tls: ssl.SSLContext | None = None
     page: int = 2
@@ -171,6 +172,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PATCH(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self._faulty():
+            return
+        if "labels" in (body.get("metadata", {}) if isinstance(body, dict) else {}):
+            self._send(*((422, {"message": "denied by a policy"}) if self.api.restricted else (200, {})))
             return
         path, name = urlsplit(self.path).path.removesuffix("/status").rsplit("/", 1)
         self._send(200, self.api.patch(path, name, self.headers["Content-Type"], body=body))

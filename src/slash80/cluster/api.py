@@ -96,10 +96,12 @@ class Api:
         query["timeoutSeconds"] = str(seconds)
         return self._events(self._request("GET", path, query=query, timeout=_SILENCE))
 
-    def patch(self, path: str, body: object, *, kind: str) -> Document:
+    def patch(self, path: str, body: object, *, kind: str, **query: str) -> Document:
         """Change an object; `kind` is `merge`, `strategic-merge` or `json`."""
         headers = {"Content-Type": f"application/{kind}-patch+json"}
-        return self._document(self._request("PATCH", path, body=json.dumps(body).encode(), headers=headers))
+        return self._document(
+            self._request("PATCH", path, body=json.dumps(body).encode(), headers=headers, query=query)
+        )
 
     def _page(self, document: Document) -> tuple[Page, str]:
         metadata, items = document.get("metadata"), document.get("items")

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     CONFLIST_FAILED = "ConflistFailed"
     CONFLIST_SHADOWED = "ConflistShadowed"
     STATUS_FAILED = "StatusFailed"
+    RIGHTS_UNRESTRICTED = "RightsUnrestricted"
     REPORT_FAILED = "ReportFailed"
     INTERNAL_ERROR = "InternalError"
     # the API server

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -30,12 +31,25 @@ def server() -> Iterator[FakeApi]:
     fake.stop()
 
 
+@dataclass
+class Day:
+    """What the clock on the wall shows."""
+
+    now: datetime = datetime(2026, 1, 2, tzinfo=UTC)
+
+
 @pytest.fixture
-def part(server: FakeApi, setting: Setting) -> Status:
+def day() -> Day:
+    """Return the clock."""
+    return Day()
+
+
+@pytest.fixture
+def part(server: FakeApi, setting: Setting, day: Day) -> Status:
     """Return the part on a node that is known."""
     setting.sources.given = FakeSource([seen("a", taints=(TAINT,))])
     setting.cluster.follow(ClusterSettings())
-    return Status(setting.around, Api(ClientConfig(server.start())), lambda: datetime(2026, 1, 2, tzinfo=UTC))
+    return Status(setting.around, Api(ClientConfig(server.start())), lambda: day.now)
 
 
 def test_a_ready_node_is_shown_as_one(part: Status, server: FakeApi, setting: Setting) -> None:
@@ -72,6 +86,53 @@ def test_nothing_is_patched_before_both_are_known(part: Status, server: FakeApi,
         setting.sources.given.objects = []
     assert attempt(part, setting.around)
     assert [] == server.seen
+
+
+def test_a_token_that_may_label_nodes_is_a_problem(part: Status, server: FakeApi, setting: Setting, day: Day) -> None:
+    """Without the admission policy a stolen token changes every Node; pods can be attached all the same."""
+    server.restricted = False
+    setting.board.want(DESIRED)
+    assert attempt(part, setting.around)
+    assert () == setting.board.outcome("status").problems  # the policy may have been applied together with the agent
+    day.now += timedelta(seconds=30)
+    assert attempt(part, setting.around)
+    (problem,) = setting.board.outcome("status").problems
+    assert Reason.RIGHTS_UNRESTRICTED == problem.reason
+    assert setting.board.outcome("status").in_force
+
+    server.restricted = True
+    assert attempt(part, setting.around)
+    assert () == setting.board.outcome("status").problems
+
+
+def test_a_token_that_was_refused_is_tried_again_every_hour(
+    part: Status, server: FakeApi, setting: Setting, day: Day
+) -> None:
+    """The API server is not asked at every run, and a policy that is deleted later is noticed."""
+    setting.board.want(DESIRED)
+    tries = []
+    for minutes in (0, 59, 1):
+        day.now += timedelta(minutes=minutes)
+        attempt(part, setting.around)
+        tries.append(sum("dryRun" in line for line in server.seen))
+
+    assert [1, 1, 2] == tries
+
+
+def test_a_try_that_fails_says_nothing_about_the_token(
+    part: Status, server: FakeApi, setting: Setting, day: Day
+) -> None:
+    """A server that is overloaded, or a webhook that takes no dry run, neither permits nor refuses."""
+    server.restricted = False
+    setting.board.want(DESIRED)
+    attempt(part, setting.around)
+    day.now += timedelta(hours=2)
+    server.faults = [200, 200, 500]
+    assert attempt(part, setting.around)
+    assert [Reason.RIGHTS_UNRESTRICTED] == [one.reason for one in setting.board.outcome("status").problems]
+    server.restricted, server.faults = True, [200, 200, 400]
+    assert attempt(part, setting.around)
+    assert [Reason.RIGHTS_UNRESTRICTED] == [one.reason for one in setting.board.outcome("status").problems]
 
 
 @pytest.mark.parametrize("status", [403, 500])
