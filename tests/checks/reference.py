@@ -45,6 +45,11 @@ CLUSTER = """
 
 The settings of a cluster: key `config.yaml` of ConfigMap `slash80` in namespace `slash80-system`. See
 [kubernetes.md](kubernetes.md) for what follows from them.
+
+Every value is checked before any is used. Settings that cannot be used, or do not fit a node's prefixes, change nothing on
+that node, and neither does a ConfigMap that is gone: the last ones that were used stay in force, also after the agent or
+the node has started again, since the agent keeps them in `/var/lib/slash80/config.yaml` (mode 0600). A node that has never
+had good ones attaches no pods, and `slash80 status` names the key and the value. An empty `config.yaml` means the defaults.
 """
 
 TAIL = """

@@ -11,7 +11,7 @@ ip -4 route show table all proto 180; ip -6 route show table all proto 180
 ip rule show; ip -6 rule show
 nft list tables | grep slash80
 sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra net.ipv4.conf.all.rp_filter
-find /opt/cni /etc/cni /run/slash80 -mindepth 1 2> /dev/null | sort
+find /opt/cni /etc/cni /run/slash80 /var/lib/slash80 -mindepth 1 2> /dev/null | sort
 true
 """
 

@@ -83,7 +83,8 @@ class Started:
 
     def uninstall(self, *, force: bool = False) -> int:
         """Remove everything from the node."""
-        folders = {"state_dir": self.state_dir, "conf_dir": self.folder / "net.d", "bin_dir": self.folder / "bin"}
+        places = {"conf_dir": "net.d", "bin_dir": "bin", "data_dir": "kept"}
+        folders = {"state_dir": self.state_dir, **{key: self.folder / name for key, name in places.items()}}
         return self.host.run(uninstall, Arguments(**folders, force=force))
 
 
@@ -105,7 +106,9 @@ def started(tmp_path: Path) -> Iterator[Started]:
         # in the node's namespace, so that the node reaches it
         url = site.node.namespace.run(api.start)
         stack.callback(api.stop)
-        options = Options("a", tmp_path / "config.yaml", tmp_path / "net.d", Static(), ("127.0.0.1", 0))
+        options = Options(
+            "a", tmp_path / "config.yaml", tmp_path / "net.d", tmp_path / "kept", Static(), ("127.0.0.1", 0)
+        )
         yield Started(site, api, url, Controller(options, tmp_path / "state", Api(ClientConfig(url))), tmp_path)
 
 
@@ -198,7 +201,14 @@ def test_node_state_is_kept_without_the_api(started: Started) -> None:
     started.settle()
     wanted = _routes(started.host)
     started.api.stop()
-    options = Options("a", started.folder / "config.yaml", started.folder / "net.d", Static(), ("127.0.0.1", 0))
+    options = Options(
+        "a",
+        started.folder / "config.yaml",
+        started.folder / "net.d",
+        started.folder / "kept",
+        Static(),
+        ("127.0.0.1", 0),
+    )
     started.controller = Controller(options, started.state_dir, Api(ClientConfig("http://127.0.0.1:9")))
     started.host.command("nft", "delete", "table", "inet", "slash80")
     report = started.look()
@@ -275,7 +285,7 @@ from slash80.cluster.credentials import ClientConfig
 from slash80.cluster.api import Api
 from slash80.prefixes.static import Static
 folder, url = Path(sys.argv[1]), sys.argv[2]
-options = Options("a", folder / "config.yaml", folder / "net.d", Static(), ("127.0.0.1", 0))
+options = Options("a", folder / "config.yaml", folder / "net.d", folder / "kept", Static(), ("127.0.0.1", 0))
 api = Api(ClientConfig(url))
 sys.exit(run(folder / "state", lambda opened: Controller(options, folder / "state", api, opened=opened)))
 """

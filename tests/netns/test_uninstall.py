@@ -34,7 +34,7 @@ def node(rig: Rig) -> Iterator[Rig]:
 
 def _uninstall(rig: Rig) -> int:
     program = root() / "opt/cni/bin/slash80"
-    folders = [f"--{name}-dir={rig.state_dir.with_name(name)}" for name in ("bin", "conf")]
+    folders = [f"--{name}-dir={rig.state_dir.with_name(name)}" for name in ("bin", "conf", "data")]
     command = [str(program), "uninstall", "--force", *folders, f"--state-dir={rig.state_dir}"]
     return rig.host.run(partial(subprocess.call, command, stdout=subprocess.DEVNULL))
 
@@ -61,6 +61,16 @@ def test_del_waits_for_uninstall(rig: Rig) -> None:
         removing.result()
     assert not rig.host.has_link(attachment.host_ifname)
     assert not rig.state_dir.exists()
+
+
+def test_uninstall_removes_the_kept_settings(node: Rig) -> None:
+    """The next slash80 on this node must not begin with the settings of this one."""
+    node.detach(node.attach())
+    kept = node.state_dir.with_name("data")
+    kept.mkdir()
+    (kept / "config.yaml").write_text("mtu: 1400")
+    assert _uninstall(node) == 0
+    assert not kept.exists()
 
 
 def test_del_after_uninstall_creates_nothing(node: Rig) -> None:

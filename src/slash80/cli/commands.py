@@ -15,6 +15,7 @@ from slash80.cli import attachments
 from slash80.cni import versions
 
 STATE_DIR = Path("/run/slash80")
+DATA_DIR = "/var/lib/slash80"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -72,6 +73,7 @@ def _of_agent(agent: argparse.ArgumentParser) -> None:
     of_cluster.add_argument("--node", default=os.environ.get("NODE_NAME", ""), help="this node's name ($NODE_NAME)")
     _path(of_cluster, "--config", "/etc/slash80/config.yaml", text="what ConfigMap slash80 says")
     _path(of_cluster, "--conf-dir", "/etc/cni/net.d", text="where the conflist belongs")
+    _path(of_cluster, "--data-dir", DATA_DIR, text="where the last good settings are kept")
     of_cluster.add_argument("--prefix", action="append", default=[], help="a prefix of this node; repeat it for more")
     of_cluster.add_argument("--prefix-file", type=Path, metavar="FILE", help="a file with a prefix on each line")
     _settings(of_cluster)
@@ -86,6 +88,7 @@ def _of_install(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     laid.add_argument("--launcher", type=Path, metavar="FILE", help="the launcher, if it is not beside this program")
     laid.add_argument("--host-root", type=Path, metavar="DIR", help="the node's root, in which it is tried out")
     _path(taken, "--conf-dir", "/etc/cni/net.d", text="where the conflist is")
+    _path(taken, "--data-dir", DATA_DIR, text="where the last good settings are kept")
     _settings(taken)
     taken.add_argument("--force", action="store_true", help="even with pods, which lose their network")
 
@@ -127,7 +130,8 @@ def _agent(chosen: argparse.Namespace) -> int:
         from slash80.prefixes.static import Static  # noqa: PLC0415 -- the same
 
         static = Static(tuple(chosen.prefix), chosen.prefix_file)
-        options = Options(chosen.node, chosen.config, chosen.conf_dir, static, (host.strip("[]"), int(port)))
+        health = host.strip("[]"), int(port)
+        options = Options(chosen.node, chosen.config, chosen.conf_dir, chosen.data_dir, static, health)
         return controller.Controller(options, chosen.state_dir, Api(credentials.in_cluster(os.environ)), opened=opened)
 
     return run(chosen.state_dir, controller)

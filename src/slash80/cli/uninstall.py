@@ -58,9 +58,10 @@ def _remove(chosen: argparse.Namespace) -> list[str]:
         shutil.rmtree(chosen.state_dir)
     done.append(str(chosen.state_dir))
     done += _unlink(chosen.bin_dir / "slash80", ours=True)
-    if (chosen.bin_dir / HOME).is_dir():
-        shutil.rmtree(chosen.bin_dir / HOME)
-        done.append(str(chosen.bin_dir / HOME))
+    for folder in (chosen.data_dir, chosen.bin_dir / HOME):
+        if folder.is_dir():
+            shutil.rmtree(folder)
+            done.append(str(folder))
     return done
 
 

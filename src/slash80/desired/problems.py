@@ -15,6 +15,7 @@ class Reason(StrEnum):
 
     # settings and what a node gets from them
     SETTINGS_INVALID = "SettingsInvalid"
+    SETTINGS_NOT_KEPT = "SettingsNotKept"
     NODE_FILE_INVALID = "NodeFileInvalid"
     NODE_UNKNOWN = "NodeUnknown"
     PREFIX_SOURCE_FAILED = "PrefixSourceFailed"

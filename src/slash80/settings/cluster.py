@@ -6,14 +6,27 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from slash80.errors import CniError, InvalidConfig
 from slash80.settings import values
-from slash80.settings.network import Firewall, Model, Trusted
+from slash80.settings.network import Firewall, Model, Mtu, Trusted
 from slash80.settings.node import Options4, Options6
 
+_BYTES = 1 << 20  # of a ConfigMap, as of every object in etcd
 SourceName = Literal["static", "annotation", "spec"]
+
+
+class ClusterOptions6(Options6):
+    """The keys of `ipv6` but its prefixes; one that is not known is a mistake here."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ClusterOptions4(Options4):
+    """The keys of `ipv4` but its prefixes; one that is not known is a mistake here."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class ClusterSettings(Model):
@@ -37,9 +50,9 @@ class ClusterSettings(Model):
         "network routes them.",
     )
     node_prefixes: list[Trusted] = Field([], description="The same as `firewall.nodePrefixes`.")
-    ipv6: Options6 = Field(Options6(), description="The keys of `ipv6` but `prefixes`.")
-    ipv4: Options4 = Field(Options4(), description="The keys of `ipv4` but `prefixes`.")
-    mtu: int = Field(0, description="MTU of pods, 1280 to 65535; 0: that of the default route's link, IPv6 first.")
+    ipv6: ClusterOptions6 = Field(ClusterOptions6(), description="The keys of `ipv6` but `prefixes`.")
+    ipv4: ClusterOptions4 = Field(ClusterOptions4(), description="The keys of `ipv4` but `prefixes`.")
+    mtu: Mtu = Field(0, description="MTU of pods, 1280 to 65535; 0: that of the default route's link, IPv6 first.")
 
     @property
     def all_node_prefixes(self) -> tuple[Any, ...]:
@@ -47,13 +60,25 @@ class ClusterSettings(Model):
         return (*self.firewall.node_prefixes, *self.node_prefixes)
 
 
-def read(path: Path) -> ClusterSettings:
-    """Read the file; without one everything has its default. Raise InvalidConfig naming the key and the value."""
+def read(path: Path) -> str | None:
+    """Return the text of the file, None where there is no file; raise InvalidConfig when it cannot be read."""
     try:
-        document = yaml.safe_load(path.read_bytes())
+        with path.open("rb") as file:
+            raw = file.read(_BYTES + 1)
+        if len(raw) > _BYTES:
+            raise InvalidConfig(f"{path} has more than {_BYTES} bytes; fix the ConfigMap slash80")
+        return raw.decode()
     except FileNotFoundError:
-        return ClusterSettings()
-    except (OSError, yaml.YAMLError) as error:
+        return None
+    except (OSError, ValueError) as error:
+        raise InvalidConfig(f"{path} cannot be read: {error}; fix the ConfigMap slash80") from error
+
+
+def parse(text: str, path: Path) -> ClusterSettings:
+    """Check the text; what it does not say has its default. Raise InvalidConfig naming the file, key and value."""
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise InvalidConfig(f"{path} cannot be read: {reason}; fix the ConfigMap slash80") from error
     try:

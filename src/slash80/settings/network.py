@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 from pydantic.alias_generators import to_camel
 
 from slash80.cni.document import Document
@@ -25,6 +25,7 @@ AnyPrefix6 = Annotated[IPv6Network, BeforeValidator(partial(values.network, vers
 PodPrefix4 = Annotated[IPv4Network, BeforeValidator(partial(values.prefix, version=4))]
 PodPrefix6 = Annotated[IPv6Network, BeforeValidator(partial(values.prefix, version=6))]
 Trusted = Annotated[Prefix, BeforeValidator(values.trusted)]
+Mtu = Annotated[int, AfterValidator(values.mtu)]
 _AsText = PlainSerializer("-".join, return_type=str, when_used="json")
 Span4 = Annotated[values.Span, BeforeValidator(partial(values.span, version=4)), _AsText]
 Span6 = Annotated[values.Span, BeforeValidator(partial(values.span, version=6)), _AsText]
@@ -168,7 +169,7 @@ class NetConf(RemovalConf):
     ipv6: Ipv6 = Field(Ipv6(), description="See below.")
     ipv4: Ipv4 = Field(Ipv4(), description="See below.")
     primary_family: Literal["ipv4", "ipv6"] = Field("ipv4", description="Which address comes first in the result.")
-    mtu: int = Field(0, description="MTU of both ends, 1280 to 65535; 0: that of the default route's link, IPv6 first.")
+    mtu: Mtu = Field(0, description="MTU of both ends, 1280 to 65535; 0: that of the default route's link, IPv6 first.")
     default_route: Annotated[Literal["auto", True, False], BeforeValidator(values.auto_or_bool)] = Field(
         "auto",
         description="Whether the interface gets default routes; `auto`: only the first one of a pod does.",
@@ -187,8 +188,6 @@ class NetConf(RemovalConf):
         values.distinct(self.ipv4.prefixes, "ipv4.prefixes")
         values.distinct(self.ipv6.prefixes, "ipv6.prefixes")
         values.suffix_fits(self.ipv6.suffix, self.ipv6.prefixes, has_ipv4=bool(self.ipv4.prefixes))
-        if self.mtu and not 1280 <= self.mtu <= 65535:
-            raise ValueError(f"mtu is {self.mtu}, but must be 0 or between 1280, which IPv6 needs, and 65535")
         values.unrepeated([(route.dst, route.priority) for route in self.routes])
         for route in self.routes:
             if not (self.ipv6 if route.dst.version == 6 else self.ipv4).prefixes:

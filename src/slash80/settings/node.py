@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field
 
 from slash80.errors import CniError, InvalidConfig, IoFailure, TryAgain
 from slash80.settings import values
-from slash80.settings.network import Firewall, Ipv4, Ipv6, Model, NetConf, PodPrefix4, PodPrefix6, Prefix
+from slash80.settings.network import Firewall, Ipv4, Ipv6, Model, Mtu, NetConf, PodPrefix4, PodPrefix6, Prefix
 
 NAME = "node.json"
 _BYTES = 1 << 20
@@ -74,7 +74,7 @@ class NodeFile(_Part):
     ipv6: list[NodePrefix6] = Field([], max_length=256, description="The node's IPv6 prefixes, in order of preference.")
     ipv4: list[NodePrefix4] = Field([], max_length=256, description="The node's IPv4 prefixes, in order of preference.")
     primary_family: Literal["ipv4", "ipv6"] = Field("ipv4", description="Which address comes first in the result.")
-    mtu: int = Field(0, description="MTU of both ends, 1280 to 65535; 0: that of the default route's link.")
+    mtu: Mtu = Field(0, description="MTU of both ends, 1280 to 65535; 0: that of the default route's link.")
     firewall: NodeFirewall = Field(NodeFirewall(), description="See `firewall`.")
     options: Options = Field(Options(), description="Further keys of `ipv6` and `ipv4`.")
 

@@ -71,6 +71,13 @@ def absolute(value: object) -> Path:
     return Path(value)
 
 
+def mtu(value: int) -> int:
+    """Check the MTU of a pod's interface; 0 stands for that of the way out."""
+    if value and not 1280 <= value <= 65535:
+        raise ValueError("it must be 0 or between 1280, which IPv6 needs (RFC 8200, section 5), and 65535")
+    return value
+
+
 def auto_or_bool(value: object) -> object:
     """Read `auto`, or a truth value."""
     if value == "auto" or isinstance(value, bool):

@@ -44,7 +44,7 @@ class Node:
 
     def uninstall(self, *, force: bool = False) -> int:
         """Run it and return its exit code."""
-        folders = {f"{name}_dir": self.folder / name for name in ("bin", "conf", "state")}
+        folders = {f"{name}_dir": self.folder / name for name in ("bin", "conf", "data", "state")}
         return uninstall(Arguments(force=force, **folders))
 
     def restore(self, remembered: Sequence[tuple[str, str]]) -> list[str]:

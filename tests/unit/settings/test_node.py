@@ -71,7 +71,11 @@ def test_missing_node_json_is_code_11(tmp_path: Path, text: str | None) -> None:
         ('{"version": 1, "ipv6": [{"prefix": "2001:db8::1/80"}]}', "'ipv6[0].prefix' has the value '2001:db8::1/80'"),
         ('{"version": 1, "ipv6": [{"prefix": "2001:db8:0:1:1::/80", "state": "on"}]}', "'ipv6[0].state'"),
         ('{"version": 1, "ipv6": [{"prefix": "2001:db8:0:1:1::/80"}], "firewall": {"trusted": ["::/0"]}}', "'::/0'"),
-        ('{"version": 1, "ipv6": [{"prefix": "2001:db8:0:1:1::/80"}], "mtu": 5}', "with node.json"),
+        ('{"version": 1, "ipv6": [{"prefix": "2001:db8:0:1:1::/80"}], "mtu": 5}', "'mtu' has the value 5"),
+        (
+            '{"version": 1, "ipv6": [{"prefix": "2001:db8:0:1:1::/96"}], "options": {"ipv6": {"suffix": "mac"}}}',
+            "with node.json",
+        ),
         ("\udcff", "not UTF-8"),
     ],
 )

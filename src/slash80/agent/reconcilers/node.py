@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from slash80.agent import files
 from slash80.agent.reconcilers.board import Outcome
 from slash80.agent.reconcilers.part import Surroundings, log, network_in_force, tolerated
+from slash80.agent.reconcilers.settings import Settings, SettingsFile
 from slash80.desired.node import Observed, desired
 from slash80.desired.problems import Problem, Reason
-from slash80.errors import InvalidConfig
+from slash80.errors import CniError, InvalidConfig, TryAgain
 from slash80.host import forwarding
 from slash80.host.compiled_network import CompiledNetwork
 from slash80.host.context import Host
 from slash80.prefixes import annotation, spec, strays
-from slash80.settings import cluster as cluster_settings
 from slash80.settings import node as nodefile
 from slash80.settings.cluster import ClusterSettings
+from slash80.settings.network import NetConf
 from slash80.settings.node import NodeFile
 from slash80.wiring import sysctl
 
@@ -29,36 +31,43 @@ class Node:
     def __init__(self, around: Surroundings) -> None:
         """Start without settings."""
         self._around = around
-        self._settings: ClusterSettings | None = None
+        self._settings = SettingsFile(around.options.config, around.options.kept)
 
     def reconcile(self) -> Outcome:
         """Have `node.json`, forwarding and discard routes as they should be."""
         problems: list[Problem] = []
         in_force = False
-        with tolerated(problems, Reason.SETTINGS_INVALID, str(self._around.options.config)):
-            self._settings = cluster_settings.read(self._around.options.config)
-        self._around.cluster.follow(self._settings or ClusterSettings())
+        candidates = [*self._settings.candidates(problems)]
+        self._around.cluster.follow(candidates[0].values if candidates else ClusterSettings())
         with tolerated(problems, self.reason, self._around.options.node), self._around.opened() as host:
-            self._work_out(host, problems)
+            self._work_out(host, candidates, problems)
             if found := network_in_force(self._around.state_dir):
                 problems += apply(host, found.network)
                 problems += [Problem(Reason.NO_PREFIX, self._around.options.node, found.lacks)] if found.lacks else []
                 in_force = not found.lacks
-            else:
+            elif candidates:
                 message = "the API server has not said yet which prefixes this node has"
                 problems.append(Problem(Reason.NODE_UNKNOWN, self._around.options.node, message))
         return Outcome(in_force, tuple(problems))
 
-    def _work_out(self, host: Host, problems: list[Problem]) -> None:
+    def _work_out(self, host: Host, candidates: Sequence[Settings], problems: list[Problem]) -> None:
         """Compute what should be so and write `node.json`; without good settings or a known node all stays as it is."""
         board = self._around.board
-        if self._settings and (found := desired(self._observed(host, self._settings, problems))):
+        for settings in candidates:
+            if not (found := desired(self._observed(host, settings.values, problems))):
+                break
+            if reason := _unusable(found.node_file):
+                problems.append(self._settings.problem(f"{self._around.options.config}: {reason}"))
+                continue
+            with tolerated(problems, Reason.SETTINGS_NOT_KEPT, str(self._around.options.kept)):
+                self._settings.keep(settings)
             with tolerated(problems, self.reason, nodefile.NAME):
                 self._write(found.node_file)
             board.want(found)
+            break
         if wanted := board.desired:
             problems += wanted.problems
-            known = self._settings.firewall.cluster_prefixes if self._settings else ()
+            known = candidates[0].values.firewall.cluster_prefixes if candidates else ()
             problems += strays.problems(wanted.sources, known, wanted.node_file["firewall"]["serviceCIDRs"])
 
     def _observed(self, host: Host, settings: ClusterSettings, problems: list[Problem]) -> Observed:
@@ -98,6 +107,17 @@ def apply(host: Host, compiled: CompiledNetwork) -> list[Problem]:
         for command in forwarding.keep_discard_routes(host, files.NETWORK, compiled.prefixes):
             log.info("%s", command)
     return problems
+
+
+def _unusable(document: dict[str, Any]) -> str:
+    """Return why no network could follow from this `node.json`, naming the key and the value; empty when one can."""
+    try:
+        nodefile.complete(NetConf(source="node"), nodefile.parse(files.text(document)))
+    except TryAgain:
+        return ""  # no prefix yet, or only draining ones
+    except CniError as error:
+        return error.msg
+    return ""
 
 
 def _listed(entries: list[dict[str, str]]) -> str:

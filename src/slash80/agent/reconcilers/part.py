@@ -31,6 +31,7 @@ class Options:
     node: str
     config: Path
     conf_dir: Path
+    kept: Path
     static: Static
     health: tuple[str, int]
 

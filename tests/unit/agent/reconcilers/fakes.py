@@ -101,7 +101,9 @@ class Setting:
     woken: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        options = Options("a", self.folder / "config.yaml", self.folder / "net.d", Static(), ("127.0.0.1", 0))
+        options = Options(
+            "a", self.folder / "config.yaml", self.folder / "net.d", self.folder / "kept", Static(), ("127.0.0.1", 0)
+        )
         self.board = Board(self.woken.append)
         self.cluster = ClusterView("a", self.sources)
         self.around = Surroundings(options, self.state_dir, self.opened, self.cluster, self.board)

@@ -121,6 +121,71 @@ def test_bad_settings_change_nothing(setting: Setting) -> None:
     assert [Reason.SETTINGS_INVALID] == [problem.reason for problem in setting.board.outcome("node").problems]
 
 
+WRONG = ["mtu: small", "mtu: 100", "{", "firewall: {services: closed}", "ipv6: {sufix: mac}"]
+
+
+@pytest.mark.parametrize("text", [*WRONG, None])
+def test_the_last_good_settings_survive_a_boot(setting: Setting, text: str | None) -> None:
+    """A mistake in the ConfigMap, or its loss, does not open with the next start what was closed before."""
+    (setting.folder / "config.yaml").write_text("firewall: {services: trusted, echo: drop}")
+    _look(setting)
+    (setting.state_dir / "node.json").unlink()  # as /run is empty then
+    if text is None:
+        (setting.folder / "config.yaml").unlink()
+    else:
+        (setting.folder / "config.yaml").write_text(text)
+    (problem,) = _look(setting)
+
+    assert Reason.SETTINGS_INVALID == problem.reason
+    assert "the last good settings stay in force" in problem.message
+    firewall = _node_file(setting)["firewall"]
+    assert ("trusted", "drop") == (firewall["services"], firewall["echo"])
+    assert setting.board.outcome("node").in_force
+    kept = setting.folder / "kept"
+    assert (0o700, 0o600) == tuple(path.stat().st_mode & 0o777 for path in (kept, kept / "config.yaml"))
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_without_good_settings_nothing_is_opened(setting: Setting, text: str) -> None:
+    """No `node.json` means no firewall by defaults and no pods; the problem names the file, and says so."""
+    (setting.folder / "config.yaml").write_text(text)
+    problems = _look(setting)
+
+    assert [Reason.SETTINGS_INVALID] == [problem.reason for problem in problems]
+    assert str(setting.folder / "config.yaml") in problems[0].message
+    assert "no pod" in problems[0].message
+    assert not setting.board.outcome("node").in_force
+    assert not (setting.state_dir / "node.json").exists()
+
+
+def test_settings_that_do_not_fit_the_nodes_prefixes_are_not_used(setting: Setting) -> None:
+    """Suffix `hash` follows from the IPv4, which this node has no prefix for; what is in force stays."""
+    setting.sources.given.objects = [seen("a", V6)]
+    _look(setting)
+    before = _node_file(setting)
+    (setting.folder / "config.yaml").write_text("ipv6: {suffix: hash}")
+    (problem,) = _look(setting)
+    assert Reason.SETTINGS_INVALID == problem.reason
+    assert "ipv6.suffix 'hash'" in problem.message
+    assert before == _node_file(setting)
+
+
+def test_settings_that_cannot_be_kept_are_used_all_the_same(setting: Setting) -> None:
+    """The problem says that the next boot will not know them."""
+    (setting.folder / "kept").write_text("a file where the folder should be")
+    (setting.folder / "config.yaml").write_text("mtu: 1400")
+    assert {Reason.SETTINGS_NOT_KEPT} == {problem.reason for problem in _look(setting)}
+    assert 1400 == _node_file(setting)["mtu"]
+
+
+def test_kept_settings_that_are_damaged_are_reported(setting: Setting) -> None:
+    """They are written again with the next good ones."""
+    _look(setting)
+    (setting.folder / "kept/config.yaml").write_text("mtu: small")
+    assert [Reason.SETTINGS_NOT_KEPT] == [problem.reason for problem in _look(setting)]
+    assert [] == _look(setting)
+
+
 def test_what_is_followed_of_the_cluster_depends_on_the_settings(setting: Setting) -> None:
     """Where the settings name every prefix, this node's own object is all that is watched."""
     keys = {"clusterPrefixes": ["2001:db8::/48"], "nodePrefixes": ["192.0.2.0/24"], "serviceCIDRs": ["10.96.0.0/16"]}
