@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from lab.forgery import internet_checksum
 from lab.namespaces import Namespace
 from lab.probes import PORT, family_of
 
@@ -133,17 +134,9 @@ class Attacker:
         family = family_of(target)
         head = struct.pack("!HHIIBBHHH", self._port, port, 1, 0, 5 << 4, 2, 65535, 0, 0)
         pseudo = _packed(self._sources[family]) + _packed(target) + struct.pack("!II", len(head), socket.IPPROTO_TCP)
-        checksum = _checksum(pseudo + head)
+        checksum = internet_checksum(pseudo + head)
         self._raw[family].sendto(head[:16] + struct.pack("!H", checksum) + head[18:], (target, 0))
 
 
 def _packed(address: str) -> bytes:
     return ipaddress.ip_address(address).packed
-
-
-def _checksum(data: bytes) -> int:
-    """Compute the Internet checksum of an even number of bytes."""
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF

@@ -4,11 +4,12 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 
 from lab.namespaces import Namespace
-from lab.probes import ping
+from lab.probes import Server, ping, source_seen
 from lab.rig import Attachment, Rig
 from lab.topology import INTERNET4, INTERNET6
 from lab.waiting import wait_until
@@ -37,8 +38,9 @@ def elements(host: Namespace) -> set[tuple[str, str]]:
 
 
 def of(*attachments: Attachment) -> set[tuple[str, str]]:
-    """Return what there must be of attachments."""
-    return {(one.host_ifname, address) for one in attachments for address in one.addresses}
+    """Return what there must be of attachments: each host end of a pod has the addresses of all its interfaces."""
+    pairs = ((one, two) for one, two in product(attachments, repeat=2) if one.pod == two.pod)
+    return {(one.host_ifname, address) for one, two in pairs for address in two.addresses}
 
 
 def works(attachment: Attachment) -> bool:
@@ -75,6 +77,35 @@ def test_a_pods_packets_pass_by_its_elements(rig: Rig) -> None:
     assert not works(pod)
     other = rig.attach()
     assert works(other)
+
+
+@pytest.mark.parametrize("first_to_go", ["eth0", "net1"])
+def test_a_pod_may_answer_by_another_of_its_interfaces(rig: Rig, first_to_go: str) -> None:
+    """Its default route is that of eth0 also for what was sent to net1; with the interface goes what it brought."""
+    eth0 = rig.attach()
+    net1 = rig.attach(eth0.pod, ifname="net1")
+    with Server(eth0.pod):
+        answered = [source_seen(rig.host, address, "tcp") for one in (eth0, net1) for address in one.addresses]
+    assert [rig.node.ipv6, rig.node.ipv4] * 2 == answered
+    assert of(eth0, net1) == elements(rig.host)
+
+    goes, stays = (eth0, net1) if first_to_go == "eth0" else (net1, eth0)
+    rig.detach(goes)
+    wait_until(lambda: of(stays) == elements(rig.host), seconds=20)
+
+
+def test_a_lost_store_loses_no_interface_of_a_container(rig: Rig) -> None:
+    """Read back from the kernel, a container is known by a hash of its ID where that is too long for an alias."""
+    rig, container = rig.having(cniVersion="1.1.0"), "c" * 300
+    eth0 = rig.attach(container=container)
+    shutil.rmtree(rig.state_dir)
+    net1 = rig.attach(eth0.pod, ifname="net1", container=container)
+    assert of(eth0, net1) == elements(rig.host)
+
+    rig.host.nft("flush set inet slash80 pods4\nflush set inet slash80 pods6")
+    listed = [{"containerID": container, "ifname": "eth0"}]
+    rig.plugin.gc(rig.conf | {"cni.dev/valid-attachments": listed})
+    assert of(eth0, net1) == elements(rig.host)
 
 
 @pytest.mark.parametrize("spoil", SPOILS)

@@ -148,6 +148,20 @@ def test_add_killed_while_it_recovers_another_is_recovered(node: Rig, first: Fai
     add_again(node, pod)
 
 
+def test_killed_calls_for_one_interface_leave_the_other_as_it_was(node: Rig) -> None:
+    """Each may send from both interfaces' addresses while both are there; what the firewall has of that goes too."""
+    eth0 = node.attach()
+    before = snapshot.take(node.host)
+    for verb, moment in (("ADD", Failpoint.CLOSED), ("DEL", Failpoint.DETACHED)):
+        if verb == "DEL":
+            node.attach(eth0.pod, ifname="net1")
+        environ = {"SLASH80_FAILPOINT": f"{moment}:KILL", "ifname": "net1"}
+        assert -signal.SIGKILL == node.plugin.call(verb, node.conf, netns=eth0.pod, **environ).code
+        node.plugin.delete(eth0.pod, node.conf, ifname="net1")
+        assert [] == snapshot.difference(before, snapshot.take(node.host)), (verb, moment)
+    node.detach(eth0)
+
+
 @pytest.mark.parametrize("moment", ADDING)
 def test_namespace_vanishes_during_add(node: Rig, moment: Failpoint) -> None:
     """Whether or not that ADD fails, the DEL after it leaves nothing."""

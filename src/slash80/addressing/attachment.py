@@ -16,6 +16,7 @@ from slash80.addressing.mac import Mac
 HOST_PREFIX, DYING_PREFIX = "s80", "x80"
 # The alphabet of base32 (RFC 4648) as Python counts; of the 60 bits a byte's number has 56.
 _DIGITS, _BEYOND = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv"), 4
+_HASHED = "sha256:"  # a container ID has no colon
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
 _ALIAS_BYTES = 255  # IFALIASZ of the kernel, less its final zero
 
@@ -36,6 +37,11 @@ class Key:
     def host_ifname(self) -> str:
         """The name of the host end: `s80` and 12 characters of lower-case base32."""
         return HOST_PREFIX + base64.b32encode(self._digest[:10])[:12].decode().lower()
+
+    @cached_property
+    def container(self) -> str:
+        """The container ID as a hash, which is all that a link's alias has of a long one: by it containers compare."""
+        return self.container_id if self.container_id.startswith(_HASHED) else hashed(self.container_id)
 
     @property
     def host_mac(self) -> Mac:
@@ -127,7 +133,7 @@ def lock_number_of(host_ifname: str) -> int:
 
 def hashed(value: str) -> str:
     """Shorten a value that does not fit into a link's alias."""
-    return "sha256:" + hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return _HASHED + hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def alias_of(key: Key, network: str) -> str:

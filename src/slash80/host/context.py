@@ -14,7 +14,7 @@ from slash80.addressing.family import Address, Family, Prefix
 from slash80.addressing.pool import Pool, Range
 from slash80.firewall import elements
 from slash80.firewall.installed import InstalledTable
-from slash80.firewall.records import Ruleset
+from slash80.firewall.records import Element, Ruleset
 from slash80.host.cache import TtlCache
 from slash80.netlink.socket import Socket
 from slash80.settings.network import RemovalConf
@@ -52,16 +52,21 @@ class Host:
         self.netlink, self.table, self.store, self.locks = netlink, table, store, locks
         self.cache, self.deferred_deletion = cache, deferred_deletion
 
-    def ensure_firewall(self, ruleset: Ruleset, network: str, attachment: Attachment | None = None) -> bool:
+    def ensure_firewall(
+        self, ruleset: Ruleset, network: str, attachment: Attachment | None = None, *, alone: bool = False
+    ) -> bool:
         """Put the firewall in place, with a recorded attachment's elements, which must be before its link exists.
 
         Report whether the firewall was missing. Either costs one netlink question; only the check alone takes no lock.
-        Raises what `InstalledTable.ensure` raises.
+        `alone` spares a query: when the attachment was recorded its container had no other, and one that comes later
+        adds the elements of both. Raises what `InstalledTable.ensure` raises.
         """
         if attachment is None and self.table.is_whole(ruleset):
             return False
-        new = elements.of_attachments([attachment] if attachment else [])
+        new: frozenset[Element] = frozenset()
         with self.locks.firewall_held():
+            if attachment:  # under the lock, since a removal takes the elements of both away
+                new = elements.brought_by(attachment, [] if alone else self.store.attachments(attachment.key))
             return self.table.ensure(ruleset, network, self.store.attachments, new=new)
 
     def require(self, families: tuple[Family, ...]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from slash80.addressing.attachment import Attachment
+from slash80.errors import IoFailure
 from slash80.firewall import elements
 from slash80.host.context import Host
 from slash80.wiring import query, veth
@@ -58,11 +60,20 @@ def delete_with_terminating_records(host: Host, gone: Sequence[Attachment]) -> N
 
 
 def _delete_elements(host: Host, gone: Sequence[Attachment]) -> None:
-    recreated = (one for old in gone for one in host.store.attachments(old.key) if one not in gone)
-    host.table.change(delete=elements.of_attachments(gone) - elements.wanted(recreated))
+    left = [one for old in gone for one in host.store.attachments(old.key) if one not in gone]
+    host.table.change(delete=elements.of_attachments([*gone, *left]) - elements.wanted(left))
 
 
 def delete_of(host: Host, host_ifname: str) -> None:
-    """Delete the elements of a host end without asking the store, which may not be readable."""
+    """Delete the elements of a host end of which there is no record.
+
+    Its container's other host ends may have its addresses as well. Which those are only the records of the others tell;
+    where the store cannot be read these elements stay until the next GC or the agent compares them.
+    """
     installed = host.table.elements() or frozenset()
-    host.table.change(delete=[one for one in installed if one.ifname == host_ifname])
+    own = {one for one in installed if one.ifname == host_ifname}
+    addresses = {one.address for one in own}
+    if shared := {one for one in installed - own if one.address in addresses}:
+        with suppress(IoFailure):
+            own |= shared - elements.wanted(host.store.attachments())
+    host.table.change(delete=own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from slash80.addressing.attachment import Assignment, Attachment, Key, Pod, State
@@ -41,15 +42,17 @@ def secret(connection: sqlite3.Connection) -> bytes:
     return bytes(connection.execute("SELECT value FROM setting WHERE name = 'secret'").fetchone()[0])
 
 
-def of_container(key: Key) -> tuple[str, list[str]]:
-    """Return the query for the attachments that are the key's own and those of the same container.
+def of_container(connection: sqlite3.Connection, key: Key) -> list[Attachment]:
+    """Return the attachments of the key's container, its own too, oldest first.
 
-    Its own by the host end, since a record that was read back from the kernel may have a hash for the container.
+    A record that was read back from the kernel may have a hash for the container ID, from which nothing leads back.
     """
-    return "WHERE container_id = ? OR host_ifname = ?", [key.container_id, key.host_ifname]
+    if key.container_id == key.container:
+        return [one for one in found(connection) if one.key.container == key.container]
+    return found(connection, "WHERE container_id IN (?, ?)", [key.container_id, key.container])
 
 
-def found(connection: sqlite3.Connection, which: str, values: list[str]) -> list[Attachment]:
+def found(connection: sqlite3.Connection, which: str = "", values: Sequence[str] = ()) -> list[Attachment]:
     """Return the attachments for which the condition holds, oldest first."""
     query = f"SELECT {_COLUMNS} FROM attachment {which} ORDER BY since, host_ifname"  # noqa: S608 -- constants
     return list(map(_attachment, connection.execute(query, values)))

@@ -89,9 +89,11 @@ class SqliteStore:
         with self._opened_under_lock() as connection:
             return rows.get(connection, host_ifname)
 
+    @_reopening
     def attachments(self, of: Key | None = None) -> list[Attachment]:
         """Return all attachments, oldest first; or the key's own and those of the same container."""
-        return self._found(*rows.of_container(of)) if of else self._found("", [])
+        with self._opened_under_lock() as connection:
+            return rows.of_container(connection, of) if of else rows.found(connection)
 
     @_reopening
     def held(self, by: Sequence[Attachment]) -> list[Address]:
@@ -104,14 +106,11 @@ class SqliteStore:
             found = [row for one in by for row in connection.execute(query, [one.host_ifname, one.since])]
         return [ip_address(packed) for (packed,) in found]
 
+    @_reopening
     def terminating(self) -> list[Attachment]:
         """Return the attachments that are terminating, oldest first."""
-        return self._found("WHERE state = ?", [State.TERMINATING.value])
-
-    @_reopening
-    def _found(self, which: str, values: list[str]) -> list[Attachment]:
         with self._opened_under_lock() as connection:
-            return rows.found(connection, which, values)
+            return rows.found(connection, "WHERE state = ?", [State.TERMINATING.value])
 
     @contextmanager
     def reservation(self, draft: Attachment) -> Iterator[Reservation]:
@@ -136,7 +135,7 @@ class SqliteStore:
                         f"{self._path} was written by a newer slash80; wait until this node's upgrade is finished"
                     )
                 self._secret = self._secret or rows.secret(connection)
-                known = rows.found(connection, *rows.of_container(draft.key))
+                known = rows.of_container(connection, draft.key)
                 yield Reservation(SqliteLedger(connection, self._reached), self._secret, known, hold)
         except IoFailure as error:
             if was_open and isinstance(error.__cause__, sqlite3.Error):

@@ -89,7 +89,7 @@ def _attach_once(call: _Call, previous: Document | None, answer: Callable[[Docum
         plan = _plan(call, reserved, pod)
         result = result_of(compiled.conf, plan, call.options).document(call.request.version, previous)
         veth.refuse_other_defaults(pod, plan)
-        host.ensure_firewall(compiled.ruleset, call.request.network, reserved.attachment)
+        host.ensure_firewall(compiled.ruleset, call.request.network, reserved.attachment, alone=not reserved.earlier)
         hit(Failpoint.CLOSED)
         forwarding.prepare(host, compiled.families, compiled.prefixes)
         if reserved.prefixes_changed:

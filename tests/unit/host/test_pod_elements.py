@@ -22,6 +22,7 @@ from unit.kernels import Kernel
 from unit.wiring.plans import link
 
 POD = attachment()
+SECOND = attachment(2, key=replace(POD.key, ifname="net1"))
 
 
 def _reap(host: Host, host_ifname: str) -> None:
@@ -107,6 +108,57 @@ def test_an_element_of_a_recreated_attachment_stays(tmp_path: Path) -> None:
 
     expected = frozenset(one for one in of_attachments([POD]) if one.set_name == "pods4")
     assert [(frozenset(), expected)] == table.changes
+
+
+@pytest.mark.parametrize("remove", REMOVALS.values(), ids=REMOVALS.keys())
+def test_with_an_interface_goes_what_it_brought_to_its_container(
+    tmp_path: Path, remove: Callable[[Host, str], None]
+) -> None:
+    """The other interface keeps its own addresses, and may send from those no more that another pod may get."""
+    table = FakeTable()
+    host = _host(tmp_path, table)
+    for one in (POD, SECOND):
+        host.store.keep(one)
+    remove(host, SECOND.host_ifname)
+
+    assert [(frozenset(), of_attachments([POD, SECOND]) - of_attachments([POD]))] == table.changes
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_without_a_record_the_others_tell_what_is_theirs(
+    tmp_path: Path, mocker: MockerFixture, *, readable: bool
+) -> None:
+    """Two host ends have the same addresses; without any record only those of the host end itself are known to go."""
+    table = FakeTable()
+    host = _host(tmp_path, table)
+    host.store.keep(POD)
+    table.found = of_attachments([POD, SECOND])
+    if not readable:
+        mocker.patch.object(host.store, "attachments", side_effect=IoFailure("read-only"))
+    pod_elements.delete_of(host, SECOND.host_ifname)
+
+    gone = table.found - of_attachments([POD])
+    own = frozenset(one for one in gone if one.ifname == SECOND.host_ifname)
+    assert [(frozenset(), gone if readable else own)] == table.changes
+
+
+def test_a_container_is_asked_for_under_the_lock_unless_it_has_one_interface(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    """A removal may have taken an interface away since the reservation; pods with only one are spared the query."""
+    host = _host(tmp_path, FakeTable())
+    ensure = mocker.patch.object(host.table, "ensure")
+    for one in (POD, SECOND):
+        host.store.keep(one)
+    host.ensure_firewall(build(CLOSED), "net", SECOND)
+    host.store.release(POD.host_ifname)
+    host.ensure_firewall(build(CLOSED), "net", SECOND)
+    mocker.patch.object(host.store, "attachments", side_effect=AssertionError)
+    host.ensure_firewall(build(CLOSED), "net", SECOND, alone=True)
+
+    alone = of_attachments([SECOND])
+    both = of_attachments([POD, SECOND]) - of_attachments([POD])
+    assert [both, alone, alone] == [call.kwargs["new"] for call in ensure.call_args_list]
 
 
 def test_a_check_of_the_firewall_takes_no_lock(tmp_path: Path) -> None:

@@ -34,9 +34,7 @@ class MemoryStore:
     def attachments(self, of: Key | None = None) -> list[Attachment]:
         """Return all attachments, oldest first; or the key's own and those of the same container."""
         every = self._attachments.values()
-        wanted = [
-            a for a in every if of is None or of.container_id == a.key.container_id or of.host_ifname == a.host_ifname
-        ]
+        wanted = [a for a in every if of is None or of.container == a.key.container]
         return sorted(wanted, key=lambda a: (a.since, a.host_ifname))
 
     @contextmanager

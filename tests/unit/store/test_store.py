@@ -104,6 +104,19 @@ def test_choice_sees_the_other_attachments_of_the_container(store: Store) -> Non
     assert ["eth0", "net1"] == sorted(seen)
 
 
+@pytest.mark.parametrize("read_back", ["eth0", "net1"])
+def test_attachments_of_a_container_are_found_by_its_id_or_the_hash_of_it(store: Store, read_back: str) -> None:
+    """A record that was read back from the kernel has a hash where the ID was too long for the link's alias."""
+    plain = {name: Key("c" * 300, name) for name in ("eth0", "net1")}
+    keys = plain | {read_back: Key(plain[read_back].container, read_back)}
+    for number, (name, key) in enumerate(keys.items(), 1):
+        store.keep(attachment(number, key=key, host_ifname=plain[name].host_ifname))
+    store.keep(attachment(3))
+
+    for key in (*keys.values(), *plain.values()):
+        assert ["eth0", "net1"] == sorted(one.key.ifname for one in store.attachments(key))
+
+
 def test_failed_choice_reserves_nothing(store: Store) -> None:
     """Any exception of the choice propagates, and no row is written."""
 

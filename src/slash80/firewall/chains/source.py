@@ -8,10 +8,9 @@ from slash80.addressing.family import FAMILIES, Family
 from slash80.firewall.elements import pod_set
 from slash80.firewall.records import PODS, TERMINATING, Chain, NamedSet, word
 
-# In prerouting and not in forward, or a pod could still forge packets to its own node. Priority mangle (-150) is after
-# connection tracking (-200), before which `ct state` is not known, and before dstnat (-100): what the pod sent is
-# judged, and not what kube-proxy makes of it.
-_HOOK = "type filter hook prerouting priority mangle; policy accept;"
+# In prerouting and not in forward, or a pod could still forge packets to its own node. Priority raw (-300) is before
+# connection tracking (-200), whose state a forged RST would change, and after its defragmentation (-400).
+_HOOK = "type filter hook prerouting priority raw; policy accept;"
 _IPPROTO_ICMPV6 = 58  # by number: nft looks names of protocols up in /etc/protocols, which a bare system has not
 
 
@@ -28,13 +27,13 @@ def chain() -> Chain:
 def _rules() -> Iterator[str]:
     yield f"iifname {TERMINATING} drop"
     yield f"iifname != {PODS} accept"
-    # Not asked again: each of these connections began with a packet that was.
-    yield "ct state established,related accept"
-    # Neighbour discovery begins without an address: solicitations for duplicate address detection (RFC 4862, 5.4.2).
-    yield f"ip6 saddr :: meta l4proto {_IPPROTO_ICMPV6} accept"
+    # Every packet is asked, also of an established connection: connection tracking knows a connection by its addresses
+    # and ports, not by the link that a packet came from, so a forged one would belong to it.
     # What ADD gave the pod: 0.1 us a packet, where `fib` takes 0.8 in IPv6. An element may be missing, as after
     # `nft flush set`: then the route says the same.
     yield from (f"iifname . {word(family)} saddr @{pod_set(family)} accept" for family in FAMILIES)
+    # Neighbour discovery begins without an address: solicitations for duplicate address detection (RFC 4862, 5.4.2).
+    yield f"ip6 saddr :: meta l4proto {_IPPROTO_ICMPV6} accept"
     # Is there a route back to the source by the interface that it came in by? rp_filter asks the same, but for IPv4
     # only, as a sysctl that others set as well (the stricter of a link's and of `all` counts), and without a counter.
     yield "fib saddr . iif oif missing counter drop"

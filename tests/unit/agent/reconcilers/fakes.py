@@ -82,7 +82,9 @@ class FakeHost(Host):
         self.ensured: list[Ruleset] = []
         self.failure: Exception | None = None
 
-    def ensure_firewall(self, ruleset: Ruleset, network: str, attachment: Attachment | None = None) -> bool:
+    def ensure_firewall(
+        self, ruleset: Ruleset, network: str, attachment: Attachment | None = None, *, alone: bool = False
+    ) -> bool:
         """Note the rules, or fail."""
         if self.failure:
             raise self.failure

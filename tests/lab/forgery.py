@@ -1,0 +1,57 @@
+"""Packets with any source address, as a process with CAP_NET_RAW sends them, and the ICMP errors that quote them."""
+
+import ipaddress
+import socket
+import struct
+
+from lab.namespaces import Namespace
+from lab.probes import family_of
+
+_ICMP = {socket.AF_INET: socket.IPPROTO_ICMP, socket.AF_INET6: socket.IPPROTO_ICMPV6}
+_PORT_UNREACHABLE = {socket.AF_INET: (3, 3), socket.AF_INET6: (1, 4)}
+Endpoint = tuple[str, int]
+
+
+def datagram(source: Endpoint, target: Endpoint, payload: bytes) -> bytes:
+    """Return a UDP packet with its IP header."""
+    head = struct.pack("!HHHH", source[1], target[1], 8 + len(payload), 0)
+    return _packet(socket.IPPROTO_UDP, source[0], target[0], head + payload, checksum_at=6)
+
+
+def port_unreachable(source: str, refused: bytes) -> bytes:
+    """Return the ICMP error with which a host says that nothing listens where this packet was to go, to its sender."""
+    family = socket.AF_INET if refused[0] >> 4 == 4 else socket.AF_INET6
+    sender = refused[12:16] if family == socket.AF_INET else refused[8:24]
+    body = struct.pack("!BBHI", *_PORT_UNREACHABLE[family], 0, 0) + refused
+    return _packet(_ICMP[family], source, str(ipaddress.ip_address(sender)), body, checksum_at=2)
+
+
+def send(namespace: Namespace, packet: bytes) -> None:
+    """Send a packet by the namespace's routes, whatever it says about where it is from."""
+    if packet[0] >> 4 == 4:
+        family, target = socket.AF_INET, str(ipaddress.IPv4Address(packet[16:20]))
+    else:
+        family, target = socket.AF_INET6, str(ipaddress.IPv6Address(packet[24:40]))
+    with namespace.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+        raw.sendto(packet, (target, 0))
+
+
+def _packet(protocol: int, source: str, target: str, body: bytes, *, checksum_at: int) -> bytes:
+    from_, to = ipaddress.ip_address(source).packed, ipaddress.ip_address(target).packed
+    ipv4 = family_of(source) == socket.AF_INET
+    # ICMP has no pseudo-header in IPv4
+    pseudo = b"" if protocol == socket.IPPROTO_ICMP else from_ + to + struct.pack("!II", len(body), protocol)
+    sum_ = struct.pack("!H", internet_checksum(pseudo + body))
+    body = body[:checksum_at] + sum_ + body[checksum_at + 2 :]
+    if ipv4:  # the kernel fills in length and checksum
+        return struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 0, 0, 64, protocol, 0) + from_ + to + body
+    return struct.pack("!IHBB", 6 << 28, len(body), protocol, 64) + from_ + to + body
+
+
+def internet_checksum(data: bytes) -> int:
+    """Compute the Internet checksum (RFC 1071)."""
+    data += bytes(len(data) % 2)
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
