@@ -1,0 +1,168 @@
+"""Packets, and what nf_tables does with them by the rules of the table, in the words that these use.
+
+A word that is not known here fails the test: then it has to be taught what the kernel does with it.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from slash80.firewall.records import Chain, Settings
+from slash80.firewall.ruleset import build
+
+POD, OTHER_POD, UPLINK, DYING = "s80aaaaaaaaaaaa", "s80bbbbbbbbbbbb", "eth0", "x80aaaaaaaaaaaa"
+POD_ADDRESS = {4: "10.80.1.5", 6: "2001:db8:0:1:1::5"}
+STRANGER = {4: "203.0.113.9", 6: "2a00::9"}
+TRUSTED = {4: "198.51.100.7", 6: "2001:db8:b::7"}
+CLOSED = Settings(closed=True, trusted=(), echo="limit", echo_rate=10, masquerade=(), keep_source=())
+_VERSION = {"ip": 4, "ip6": 6}
+_HOOK = re.compile(r"type \w+ hook (\w+) priority (\w+)(?: ([+-]) (\d+))?; policy (\w+);")
+_PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "srcnat": 100}
+_SET = re.compile(r"set (\w+) \{\s*type [^\n]*\n(?:\s*elements = \{ ([^}]*) \})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A packet; `original` is where it was sent before it was translated, if it was.
+
+    `way_back` is whether the route to its source leads through the link that it came by, `within_rate` whether a rate
+    that is counted by source is not used up.
+    """
+
+    source: str
+    target: str
+    iif: str = UPLINK
+    oif: str = POD
+    state: str = "new"
+    original: str = ""
+    direction: str = "original"
+    icmp: str = ""
+    l4proto: int = 6
+    way_back: bool = True
+    within_rate: bool = True
+
+    @property
+    def version(self) -> int:
+        """The version of its header."""
+        return ip_address(self.source).version
+
+
+_Term = Callable[["Table", Packet, re.Match[str]], bool]
+
+
+def inbound(version: int, **changes: object) -> Packet:
+    """Return a packet that begins a connection from a host in the Internet to a pod."""
+    return Packet(**{"source": STRANGER[version], "target": POD_ADDRESS[version], **changes})  # type: ignore[arg-type]
+
+
+def outbound(version: int, **changes: object) -> Packet:
+    """Return a packet that begins a connection from a pod to a host in the Internet."""
+    turned = {"source": POD_ADDRESS[version], "target": STRANGER[version], "iif": POD, "oif": UPLINK}
+    return Packet(**{**turned, **changes})  # type: ignore[arg-type]
+
+
+class Table:
+    """The table that follows from settings; `pods` are the host ends and addresses in its sets of pods."""
+
+    def __init__(self, settings: Settings, pods: frozenset[tuple[str, str]] = frozenset()) -> None:
+        ruleset = build(settings)
+        self._chains: Mapping[str, Chain] = {chain.name: chain for chain in ruleset.chains}
+        self._pods = pods
+        self._prefixes: dict[str, list[IPv4Network | IPv6Network]] = {
+            name: [ip_network(one) for one in elements.split(", ")] if elements else []
+            for name, elements in _SET.findall(ruleset.text)
+        }
+
+    @property
+    def rules(self) -> list[str]:
+        """The rules of all chains."""
+        return [rule for chain in self._chains.values() for rule in chain.rules]
+
+    def hook(self, chain: str) -> tuple[str, int, str]:
+        """Return hook, priority and policy of a base chain."""
+        found = _HOOK.fullmatch(self._chains[chain].hook)
+        assert found is not None
+        hook, name, sign, number, policy = found.groups()
+        return hook, _PRIORITIES[name] + int(f"{sign or ''}{number or 0}"), policy
+
+    def verdict(self, chain: str, packet: Packet) -> str:
+        """Return what a base chain does with a packet, its policy where no rule has a verdict."""
+        return self._walk(chain, packet) or self.hook(chain)[2]
+
+    def _walk(self, chain: str, packet: Packet) -> str:
+        for rule in self._chains[chain].rules:
+            word, _, target = self._judge(rule, packet).partition(" ")
+            if word == "goto":
+                return self._walk(target, packet)
+            if found := self._walk(target, packet) if word == "jump" else word:
+                return found
+        return ""
+
+    def _judge(self, rule: str, packet: Packet) -> str:
+        """Return the verdict of a rule whose terms all hold for a packet."""
+        rest = rule
+        while rest:
+            if ended := _VERDICT.fullmatch(rest):
+                return ended[1]
+            found, holds = next(((m, t) for p, t in _TERMS if (m := p.match(rest))), (None, _never))
+            assert found is not None, f"unknown word in '{rule}': {rest}"
+            if not holds(self, packet, found):
+                return ""
+            rest = rest[found.end() :]
+        return ""
+
+    def has(self, what: str, address: str) -> bool:
+        """Report whether an address is in a set, or in a prefix that stands in its place."""
+        prefixes = self._prefixes[what[1:]] if what.startswith("@") else [ip_network(what)]
+        return any(ip_address(address) in prefix for prefix in prefixes)
+
+    def has_pod(self, name: str, address: str) -> bool:
+        """Report whether the sets of pods have a host end with an address."""
+        return (name, address) in self._pods
+
+
+def _never(*_: object) -> bool:
+    return False
+
+
+def _name(_: Table, packet: Packet, found: re.Match[str]) -> bool:
+    name = packet.iif if found["link"] == "iifname" else packet.oif
+    return fnmatchcase(name, found["name"]) is not bool(found["no"])
+
+
+def _address(table: Table, packet: Packet, found: re.Match[str]) -> bool:
+    # `ip saddr` of a table of the family inet is of IPv4 packets alone, also where it is negated
+    if packet.version != _VERSION[found["ip"]]:
+        return False
+    ends = {"saddr": packet.source, "daddr": packet.target, "ct": packet.original}
+    address = ends["ct" if found["ct"] else found["side"]]
+    return bool(address) and table.has(found["what"], address) is not bool(found["no"])
+
+
+def _pod(table: Table, packet: Packet, found: re.Match[str]) -> bool:
+    return packet.version == _VERSION[found["ip"]] and table.has_pod(packet.iif, packet.source)
+
+
+_TERMS: list[tuple[re.Pattern[str], _Term]] = [
+    (re.compile(pattern + r"\s*"), holds)
+    for pattern, holds in {
+        r"counter": lambda *_: True,
+        r"iifname \. (?P<ip>ip6?) saddr @pods\d": _pod,
+        r'(?P<link>[io]ifname) (?P<no>!= )?"(?P<name>[^"]+)"': _name,
+        r"(?P<ct>ct original )?(?P<ip>ip6?) (?P<side>[sd]addr) (?P<no>!= )?(?P<what>\S+)": _address,
+        r"ct state (?P<states>\S+)": lambda _, packet, found: packet.state in found["states"].split(","),
+        r"ct status dnat": lambda _, packet, __: bool(packet.original),
+        r"ct direction (?P<way>\w+)": lambda _, packet, found: packet.direction == found["way"],
+        r"icmp type (?P<icmp>\S+)": lambda _, packet, found: (packet.version, packet.icmp) == (4, found["icmp"]),
+        r"icmpv6 type (?P<icmp>\S+)": lambda _, packet, found: (packet.version, packet.icmp) == (6, found["icmp"]),
+        r"meta l4proto (?P<number>\d+)": lambda _, packet, found: packet.l4proto == int(found["number"]),
+        r"meta nfproto ipv(?P<version>\d)": lambda _, packet, found: packet.version == int(found["version"]),
+        r"fib saddr \. iif oif missing": lambda _, packet, __: not packet.way_back,
+        r"update @\w+ \{ (?P<ip>ip6?) saddr [^}]*\}": lambda _, packet, found: (
+            packet.version == _VERSION[found["ip"]] and packet.within_rate
+        ),
+    }.items()
+]
+_VERDICT = re.compile(r"(?:counter )?(accept|drop|(?:goto|jump) \w+|masquerade)(?: fully-random)?")
