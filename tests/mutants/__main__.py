@@ -25,6 +25,7 @@ from mutants.sandbox import OUT, Sandbox
 _TREE = Path(__file__).parents[2]
 _EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 _SHOWN = 8  # names of tests
+_LIMIT = 300  # seconds for pytest itself on a busy machine: what hangs is ended sooner, by the time limit of each test
 
 
 @dataclass
@@ -85,7 +86,7 @@ def _noticed(sandbox: Sandbox, tests: Sequence[Traced]) -> str:
     """Run tests, and return what failed first, or nothing."""
     (sandbox.out / "chosen").write_text("\n".join(test.name for test in tests))
     command = reach.pytest_command(sorted({test.name.partition("::")[0] for test in tests}))
-    limit = 60 + 5 * sum(test.seconds for test in tests)
+    limit = _LIMIT + 20 * sum(test.seconds for test in tests)
     ended = sandbox.run([*command, "-x"], {"SLASH80_CHOSEN": str(OUT / "chosen")}, limit)
     if ended.code is None:
         return f"time-out after {limit:.0f} s"
