@@ -163,6 +163,15 @@ def test_single_family(rig: Rig, family: str) -> None:
         assert address(client, family) == source_seen(client.pod, address(rig.node, family))
 
 
+def test_first_packet_with_a_single_family(rig: Rig, family: str) -> None:
+    """The host end of every one of many pods takes packets when its ADD returns; no IPv6 address says so for IPv4."""
+    rig = rig.having(**{"ipv4" if family == "ipv6" else "ipv6": None})
+    pods = []
+    for _ in range(20):
+        pods.append(rig.attach())
+        assert ping(pods[-1].pod, address(rig.node, family)) == 1, f"of pod {len(pods)}"
+
+
 @pytest.mark.every_shape
 def test_first_packet_while_namespaces_go_away(rig: Rig) -> None:
     """A new pod is reached by the first packet also while the kernel is busy with pods that are going away.

@@ -19,11 +19,13 @@ _LINK, _ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBI")
 _ROUTE, _NEIGHBOUR = struct.Struct("=8BI"), struct.Struct("=BxxxiHBB")
 IFF_UP, IFF_NOARP, NUD_PERMANENT = 1, 0x80, 0x80
 _IFA_ADDRESS, _IFA_LOCAL, _NDA_DST, _NDA_LLADDR = 1, 2, 1, 2
-RTNLGRP_IPV6_IFADDR, RTM_NEWADDR = 9, 20
+RTNLGRP_LINK, RTM_NEWLINK, RTNLGRP_IPV6_IFADDR, RTM_NEWADDR = 1, 16, 9, 20
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_GROUP = 1, 3, 4, 5, 18, 20, 27
 _OF_A_LINK = frozenset({_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_LINKINFO, _IFLA_ALIAS, _IFLA_GROUP})
 _IFLA_LINK_NETNSID, NETNSA_NSID, _UNNUMBERED = 37, 1, b"\xff\xff\xff\xff"
+_IFLA_OPERSTATE, _IF_OPER_UP = 16, b"\x06"
 _OTHER_END, _OTHER_NETNS = frozenset({_IFLA_LINK}), frozenset({_IFLA_LINK_NETNSID})
+_STATE = frozenset({_IFLA_OPERSTATE})
 _GENERAL = 4  # bytes of struct rtgenmsg, padded
 IFLA_INFO_KIND, RTAX_MTU = 1, 2
 _LARGEST_MTU = 65535  # of a veth; loopback has one more
@@ -200,6 +202,25 @@ def addresses_ready(socket: Socket, index: int, wanted: Sequence[Address]) -> It
         return not missing
 
     with socket.subscribed(RTNLGRP_IPV6_IFADDR):
+        yield
+        socket.wait_for_notification(settled)
+
+
+@contextmanager
+def link_ready(socket: Socket, index: int) -> Iterator[None]:
+    """Leave the block, in which a link gets its carrier, only when it sends packets.
+
+    The end of a pair that is raised first has no carrier yet. When it gets it, a work queue of the kernel activates it
+    (linkwatch_do_dev in net/core/link_watch.c), and may have to wait for the rtnl lock; up to then what is sent there
+    is dropped. IPv6 addresses become ready after that, so an ADD need not wait for both.
+    """
+
+    def settled(part: Message) -> bool:
+        if part.kind != RTM_NEWLINK or _LINK.unpack_from(part.body)[2] != index:
+            return False
+        return some_attributes(part.body, _LINK.size, _STATE).get(_IFLA_OPERSTATE) == _IF_OPER_UP
+
+    with socket.subscribed(RTNLGRP_LINK):
         yield
         socket.wait_for_notification(settled)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from ipaddress import ip_network
 from types import TracebackType
@@ -91,7 +92,7 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
         index, peer = _create(host, plan, netns_fd)
         hit(Failpoint.LINKED)
         sysctl.guard_host_end(plan.host_ifname)
-        with query.addresses_ready(host, index, [family.gateway for family in plan.families]):
+        with _usable(host, plan, index):
             _wire_host_end(host, plan, index)
             hit(Failpoint.HOST_WIRED)
             _wire_pod_end(pod, plan, peer, netns_fd=netns_fd)
@@ -104,6 +105,13 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
             raise NetlinkError(step, named)
         reachability.judge(host, plan.host_ifname, index, addresses=plan.addresses, answers=answers)
         hit(Failpoint.POD_WIRED)
+
+
+def _usable(host: Socket, plan: Plan, index: int) -> AbstractContextManager[None]:
+    """Return what waits, after the wiring, until the host end takes packets of all families."""
+    if IPV6 in plan.families:
+        return query.addresses_ready(host, index, [family.gateway for family in plan.families])
+    return query.link_ready(host, index)
 
 
 def refuse_other_defaults(pod: Socket, plan: Plan) -> None:

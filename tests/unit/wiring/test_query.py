@@ -2,13 +2,15 @@
 
 import errno
 import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 
 import pytest
 
 from slash80.addressing.family import IPV4, IPV6
 from slash80.addressing.mac import Mac
-from slash80.netlink.codec import NetlinkError
+from slash80.netlink.codec import Message, NetlinkError
 from slash80.wiring import query
 from unit.kernels import Kernel
 from unit.wiring.plans import PLAN, address, link, neighbour, route
@@ -139,6 +141,29 @@ WAY6, WAY4, AT = "ip route get 2000::", "ip route get 192.88.99.0", "ip link sho
 def test_mtu_is_that_of_the_default_route(answers: dict[str, int | list[bytes]], mtu: int) -> None:
     """The IPv6 default route's or its link's, else the IPv4 one's, else 1500; never more than a pair can have."""
     assert mtu == query.uplink_mtu(Kernel(answers))
+
+
+@pytest.mark.parametrize(("index", "state", "ready"), [(5, 6, True), (5, 2, False), (6, 6, False)])
+def test_link_is_ready_once_its_state_is_up(index: int, state: int, ready: bool) -> None:  # noqa: FBT001
+    """The kernel tells of it when its queue is activated; before that, and about other links, is not waited for."""
+    body = struct.pack("=BxHiII", 0, 1, index, 1, 0) + struct.pack("=HHB3x", 5, 16, state)
+    heard: list[bool] = []
+
+    class Announcing(Kernel):
+        """Has one thing to tell."""
+
+        @contextmanager
+        def subscribed(self, group: int) -> Iterator[None]:
+            assert group == query.RTNLGRP_LINK
+            yield
+
+        def wait_for_notification(self, wanted: Callable[[Message], bool]) -> None:
+            heard.append(wanted(Message(query.RTM_NEWLINK, body)))
+
+    with query.link_ready(Announcing({}), 5):
+        assert heard == []
+
+    assert [ready] == heard
 
 
 def test_ipv4_addresses_are_usable_at_once() -> None:
