@@ -43,7 +43,7 @@ export SLASH80_TOOLS = $(TOOLS)
 export SLASH80_FUZZ = $(FUZZ)/bin/python
 export SLASH80_CLUSTER_TOOLS = $(CLUSTER_TOOLS)
 export SLASH80_CACHE = $(CACHE)
-# How many examples hypothesis tries: `ci`, the same ones every time, or `nightly`, many and others.
+# How much is tried: `ci`, the same every time, or `nightly`, every shape, more often and other examples.
 PROFILE ?= ci
 export SLASH80_PROFILE = $(PROFILE)
 

@@ -1,11 +1,10 @@
 """How much hypothesis tries: the same in every run of CI, much more and other things at night (PROFILE=nightly)."""
 
-import os
-
 from hypothesis import HealthCheck, settings
 
+from lab.night import PROFILE
+
 _FACTORS = {"ci": 1, "nightly": 8}
-PROFILE = os.environ.get("SLASH80_PROFILE") or "ci"
 _TOO_SLOW = [HealthCheck.too_slow]  # the machine may be
 
 

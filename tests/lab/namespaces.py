@@ -56,6 +56,16 @@ def _prepare_directory() -> None:
         _mount("", str(DIRECTORY), MS_SHARED | MS_REC)
 
 
+def answers(said: str) -> list[list[dict[str, Any]]]:
+    """Read what `ip -json -batch` prints: a document for each line that it was asked, without empty entries."""
+    decoder, found, rest = json.JSONDecoder(), [], said.strip()
+    while rest:
+        answer, length = decoder.raw_decode(rest)
+        found.append([entry for entry in answer if entry])
+        rest = rest[length:].strip()
+    return found
+
+
 def unique_name() -> str:
     """Return the beginning of the names of one test's namespaces; the number is this process's."""
     return f"s80t-{os.getpid()}-{secrets.token_hex(3)}"
@@ -92,6 +102,11 @@ class Namespace:
             _call("umount2", str(self.path).encode(), MNT_DETACH)
         self.path.unlink(missing_ok=True)
 
+    def enter(self) -> None:
+        """Have this thread in this namespace from now on."""
+        with self.path.open("rb") as file:
+            _call("setns", file.fileno(), CLONE_NEWNET)
+
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `function` inside this namespace; its result or exception comes back here."""
         return self.run_hiding((), lambda: function(*args, **kwargs))
@@ -100,8 +115,7 @@ class Namespace:
         """Call `function` inside this namespace, where the files `hidden` cannot be executed meanwhile."""
 
         def inside() -> T:
-            with self.path.open("rb") as file:
-                _call("setns", file.fileno(), CLONE_NEWNET)
+            self.enter()
             if hidden:
                 _call("unshare", CLONE_NEWNS)
                 _mount("", "/", MS_PRIVATE | MS_REC)
@@ -127,6 +141,10 @@ class Namespace:
         """Ask `ip -json` something."""
         answer: list[dict[str, Any]] = json.loads(self.command("ip", "-json", *words.split()) or "[]")
         return [entry for entry in answer if entry]
+
+    def queries(self, options: str, *lines: str) -> list[list[dict[str, Any]]]:
+        """Ask `ip -json` several things that have their options in common, in one process; return each answer."""
+        return answers(self.command("ip", "-json", *options.split(), "-batch", "-", stdin="\n".join(lines) + "\n"))
 
     def nft(self, script: str) -> str:
         """Feed a script to nft."""

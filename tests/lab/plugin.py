@@ -1,4 +1,4 @@
-"""Calling the plugin as a runtime does: in this process, or by the frozen executable."""
+"""Calling the plugin as a runtime does: in this process, as in an agent or not, or by the frozen executable."""
 
 import io
 import json
@@ -7,10 +7,12 @@ import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lab.namespaces import Namespace
 from lab.waiting import PATIENCE
@@ -50,6 +52,10 @@ class Plugin(ABC):
 
     host: Namespace
     hidden: Sequence[str] = field(default=(), kw_only=True)
+
+    def on(self, host: Namespace, _: Path) -> Self:
+        """Return the plugin on another host, whose state is kept in that directory."""
+        return replace(self, host=host)
 
     @abstractmethod
     def execute(self, environ: Mapping[str, str], stdin: bytes) -> Outcome:
@@ -136,6 +142,64 @@ class InProcess(Plugin):
         started = time.perf_counter()
         code = self.host.run_hiding(self.hidden, lambda: engine.run(environ, io.BytesIO(stdin), stdout))
         return Outcome(code, stdout.getvalue(), time.perf_counter() - started)
+
+
+@dataclass
+class Resident(Plugin):
+    """The engine in one thread of this process, with what an agent's process keeps between the calls that it answers.
+
+    Those are sockets, the store, caches, the firewall's generation that was verified, and removals that are deferred.
+    An agent besides has the way to it, and loads Python in a third of a second. `stack` ends the threads.
+    """
+
+    state_dir: Path
+    stack: ExitStack = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Start the thread; what is kept is opened by the first call, as an agent's is."""
+        from slash80.agent.serve.reaper import Reaper  # noqa: PLC0415 - the laboratory works without the plugin
+        from slash80.agent.serve.resources import HostPool  # noqa: PLC0415 - the same
+
+        self._kept = HostPool(self.state_dir, Reaper(lambda: 0))  # never started: `reap` below does its work
+        self._thread = self.stack.enter_context(ThreadPoolExecutor(1, initializer=self.host.enter))
+        self.stack.callback(lambda: self._thread.submit(self._kept.close).result())
+
+    def on(self, host: Namespace, state_dir: Path) -> Self:
+        """Return the plugin on another host, which has an agent of its own."""
+        return replace(self, host=host, state_dir=state_dir)
+
+    def execute(self, environ: Mapping[str, str], stdin: bytes) -> Outcome:
+        """Have the thread answer the call as an agent does, and after a removal delete what was put aside."""
+        from slash80 import engine  # noqa: PLC0415 - the laboratory works without the plugin
+        from slash80.host.context import CallContext  # noqa: PLC0415 - the same
+
+        if json.loads(stdin).get("stateDir") != str(self.state_dir):  # a launcher finds no agent there
+            return InProcess(self.host).execute(environ, stdin)
+        answers: list[tuple[int, bytes]] = []
+
+        def answer() -> None:
+            with _descriptor(environ.get("CNI_NETNS", "")) as sandbox:
+                context = CallContext(self._kept.opened, sandbox)
+                engine.answer(environ, io.BytesIO(stdin), lambda *said: answers.append(said), context=context)
+
+        assert not self.hidden, "an agent has opened all before anything can be hidden from it"
+        started = time.perf_counter()
+        self._thread.submit(answer).result()
+        took = time.perf_counter() - started
+        ((code, text),) = answers
+        if environ.get("CNI_COMMAND") == "DEL" and code == 0:
+            self.host.run(lambda: reap(json.loads(stdin)))
+        return Outcome(code, text, took)
+
+
+@contextmanager
+def _descriptor(path: str) -> Iterator[int | None]:
+    """Open CNI_NETNS as the launcher does: what is not a namespace is not opened."""
+    if not path or not Path(path).exists() or Path(path).stat().st_dev != Path("/proc/self/ns/net").stat().st_dev:
+        yield None
+        return
+    with Path(path).open("rb") as file:
+        yield file.fileno()
 
 
 @dataclass

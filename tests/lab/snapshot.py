@@ -52,11 +52,14 @@ _SYSCTLS = {
 def take(namespace: Namespace, *, sysctls: bool = True) -> Snapshot:
     """Picture links, addresses, routes of all tables, rules, static neighbours, nft and sysctls."""
     lines: set[str] = set()
-    lines.update(_links(namespace))
+    links, neighbours = namespace.queries("-details", "addr show", "neigh show nud permanent")
     for words in ("-4", "-6"):
-        lines.update(_lines(f"route {words}", namespace.query(f"{words} route show table all"), _ROUTE))
-        lines.update(_lines(f"rule {words}", namespace.query(f"{words} rule show"), _RULE))
-    lines.update(_lines("neighbour", _static_neighbours(namespace), _NEIGHBOUR))
+        routes, rules, proxies = namespace.queries(words, "route show table all", "rule show", "neigh show proxy")
+        lines.update(_lines(f"route {words}", routes, _ROUTE))
+        lines.update(_lines(f"rule {words}", rules, _RULE))
+        neighbours += [{**entry, "proxy": True} for entry in proxies]
+    lines.update(_links(links))
+    lines.update(_lines("neighbour", neighbours, _NEIGHBOUR))
     lines.update(_rules(namespace))
     if sysctls:
         lines.update(namespace.run(_sysctls))
@@ -87,17 +90,11 @@ def _lines(title: str, entries: Iterable[Mapping[str, Any]], keys: Iterable[str]
         yield " ".join([title, *(f"{key}={entry[key]}" for key in keys if entry.get(key) not in (None, [], ""))])
 
 
-def _links(namespace: Namespace) -> Iterable[str]:
-    for link in namespace.query("-details addr show"):
+def _links(links: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    for link in links:
         title = "link up" if "UP" in link["flags"] else "link down"
         yield from _lines(f"{title} {link.get('linkinfo', {}).get('info_kind', '')}", [link], _LINK)
         yield from _lines(f"address {link['ifname']}", link.get("addr_info", ()), _ADDRESS)
-
-
-def _static_neighbours(namespace: Namespace) -> Iterable[Mapping[str, Any]]:
-    yield from namespace.query("neigh show nud permanent")
-    for words in ("-4", "-6"):
-        yield from ({**entry, "proxy": True} for entry in namespace.query(f"{words} neigh show proxy"))
 
 
 def _rules(namespace: Namespace) -> Iterable[str]:

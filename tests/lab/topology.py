@@ -85,8 +85,12 @@ class Site:
         self._pods = 0
         try:
             self.router = self._namespace("router")
-            for key in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
-                self.router.sysctl(key, 1)
+            for key, value in {
+                "ipv4/ip_forward": 1,
+                "ipv6/conf/all/forwarding": 1,
+                "ipv6/conf/default/accept_dad": 0,
+            }.items():
+                self.router.sysctl(key, value)
             self.internet = self._host("internet", (INTERNET6, "2001:db8:ffff::1"), (INTERNET4, "198.51.100.1"))
             self.attacker = self._host("attacker", (ATTACKER6, "2001:db8:bad::1"), (ATTACKER4, "203.0.113.1"))
             self.nodes = [
@@ -149,38 +153,35 @@ class Site:
 
     def _host(self, role: str, ipv6: tuple[str, str], ipv4: tuple[str, str]) -> Namespace:
         host = self._namespace(role)
-        self._cable(host, role, 1500)
-        _address(host, UPLINK, f"{ipv6[0]}/64", f"{ipv4[0]}/24")
-        _address(self.router, role, f"{ipv6[1]}/64", f"{ipv4[1]}/24")
-        host.ip(f"route add default via {ipv6[1]}", f"route add default via {ipv4[1]}")
+        self._cable(host, role, 1500, f"{ipv6[1]}/64", f"{ipv4[1]}/24")
+        addresses = _addressed(UPLINK, f"{ipv6[0]}/64", f"{ipv4[0]}/24")
+        host.ip(*addresses, f"route add default via {ipv6[1]}", f"route add default via {ipv4[1]}")
         return host
 
     def _node(self, number: int, mtu: int, *, static_default6: bool) -> Node:
         node = Node(self._namespace(f"node{number}"), number)
-        self._cable(node.namespace, f"node{number}", mtu)
-        _address(node.namespace, UPLINK, f"{node.ipv6}/64", f"{node.ipv4}/28")
-        _address(
-            self.router,
-            f"node{number}",
-            f"{node.router6}/64",
-            f"{node.router4}/28",
-            f"{ROUTER_LINK_LOCAL}/64",
+        routers = f"{node.router6}/64", f"{node.router4}/28", f"{ROUTER_LINK_LOCAL}/64"
+        self._cable(node.namespace, f"node{number}", mtu, *routers)
+        gateways = [node.router4, *([node.router6] if static_default6 else [])]
+        node.namespace.ip(
+            *_addressed(UPLINK, f"{node.ipv6}/64", f"{node.ipv4}/28"),
+            *(f"route add default via {gateway}" for gateway in gateways),
         )
-        node.namespace.ip(f"route add default via {node.router4}")
-        if static_default6:
-            node.namespace.ip(f"route add default via {node.router6}")
         self.router.ip(f"route add {node.prefix6} via {node.ipv6}")
         return node
 
-    def _cable(self, end: Namespace, name: str, mtu: int) -> None:
-        """Lay a cable from the router to `end`, without duplicate address detection: it works at once."""
+    def _cable(self, end: Namespace, name: str, mtu: int, *addresses: str) -> None:
+        """Lay a cable from the router to `end`, and raise the router's end.
+
+        Neither end has duplicate address detection: it works at once. The router's links inherit that.
+        """
         # Two ends with one index in their two namespaces are slow: for the kernel's link watch their event is
         # then not urgent, and IPv6 waits up to a second for it.
         index = 1000 + len(self._namespaces)
         self.router.ip(
-            f"link add {name} index {index} mtu {mtu} type veth peer name {UPLINK} mtu {mtu} netns {end.name}"
+            f"link add {name} index {index} mtu {mtu} type veth peer name {UPLINK} mtu {mtu} netns {end.name}",
+            *_addressed(name, *addresses),
         )
-        self.router.sysctl(f"ipv6/conf/{name}/accept_dad", 0)
         end.sysctl(f"ipv6/conf/{UPLINK}/accept_dad", 0)
 
 
@@ -188,7 +189,7 @@ def _cables_up(namespace: Namespace) -> bool:
     return all(link["operstate"] == "UP" for link in namespace.query("link show type veth"))
 
 
-def _address(namespace: Namespace, link: str, *addresses: str) -> None:
-    """Return a link its addresses and raise it."""
+def _addressed(link: str, *addresses: str) -> list[str]:
+    """Return the lines that give a link its addresses and raise it."""
     lines = [f"addr add {address} dev {link}" + (" nodad" if ":" in address else "") for address in addresses]
-    namespace.ip(*lines, f"link set {link} up")
+    return [*lines, f"link set {link} up"]

@@ -1,4 +1,4 @@
-"""A fresh site for every test, and the plugin on it in the shape that ships, or in each of its shapes."""
+"""A fresh site for every test, and the plugin on it: called as an agent calls it, or in each shape that ships."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,12 +11,14 @@ import pytest
 from lab.agent import Agent
 from lab.attacker import Attacker
 from lab.namespaces import Namespace
-from lab.plugin import Frozen, InProcess, Plugin, Served
+from lab.night import NIGHT
+from lab.plugin import Frozen, InProcess, Plugin, Resident, Served
 from lab.rig import Rig, configuration
 from lab.topology import ATTACKER4, ATTACKER6, Site
 
 MakeRig = Callable[..., Rig]
-SHAPES, SHIPPED = ("inprocess", "frozen", "served"), ("served",)
+SHAPES, USUAL = ("inprocess", "frozen", "served"), ("resident",)
+MARKED = {"every_shape": SHAPES, "with_and_without_agent": ("inprocess", "served")}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,20 +27,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker of the tests for which one shape is not enough."""
+    """Register the markers of the tests for which one shape is not enough."""
     config.addinivalue_line("markers", "every_shape: the way in which the plugin is called may matter here")
+    config.addinivalue_line("markers", "with_and_without_agent: what an agent has, but no engine, may matter here")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Call the plugin as it ships; in every shape where a marker or the option says so.
+    """Have calls answered as in an agent; in other shapes where a marker says so, in all with the option.
 
-    A test that names its shapes by `parametrize`, and a module with a fixture `shape` of its own, have decided already.
+    The marker of a test goes before that of its module. A test that names its shapes by `parametrize`, and a module
+    with a fixture `shape` of its own, have decided already.
     """
     chosen = any(mark.args[0] == "shape" for mark in metafunc.definition.iter_markers("parametrize"))
     if "shape" not in metafunc.fixturenames or chosen or hasattr(metafunc.module, "shape"):
         return
-    every = metafunc.config.getoption("--every-shape") or metafunc.definition.get_closest_marker("every_shape")
-    metafunc.parametrize("shape", SHAPES if every else SHIPPED, indirect=True)
+    marked = [MARKED[mark.name] for mark in metafunc.definition.iter_markers() if mark.name in MARKED]
+    shapes = SHAPES if _every_shape(metafunc.config) else [*marked, USUAL][0]
+    metafunc.parametrize("shape", shapes, indirect=True)
+
+
+def _every_shape(config: pytest.Config) -> bool:
+    return bool(config.getoption("--every-shape")) or NIGHT
 
 
 @pytest.fixture
@@ -57,9 +66,19 @@ def make_rig(shape: str, tmp_path: Path) -> Iterator[MakeRig]:
             conf = configuration(built.node, tmp_path / "state")
             if shape == "served":
                 stack.enter_context(Agent(built.node.namespace, root(), Path(conf["stateDir"])))
+            if shape == "resident":
+                return Rig(built, built.node, Resident(built.node.namespace, Path(conf["stateDir"]), stack), conf)
             return Rig(built, built.node, plugin_of(shape, built.node.namespace), conf)
 
         yield make
+
+
+@pytest.fixture
+def quick(request: pytest.FixtureRequest) -> Callable[[Rig], Rig]:
+    """Provide what makes the calls around those that a test is about: the same rig, in this process if that may be."""
+    if _every_shape(request.config):
+        return lambda rig: rig
+    return lambda rig: rig.in_process() if type(rig.plugin) is Frozen else rig
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from slash80.failpoints import Failpoint
 
 ADDING = [Failpoint.LOCKED, Failpoint.RESERVED, Failpoint.LINKED, Failpoint.HOST_WIRED, Failpoint.KEPT]
 REMOVING = [Failpoint.LOCKED, Failpoint.DEFERRED, Failpoint.TERMINATING]
+Quick = Callable[[Rig], Rig]
 
 
 @pytest.fixture
@@ -37,10 +38,10 @@ def shape() -> str:
 
 
 @pytest.fixture
-def node(make_rig: MakeRig) -> Iterator[Rig]:
+def node(make_rig: MakeRig, quick: Quick) -> Iterator[Rig]:
     """Provide a node that has had a pod before, and see that the test leaves it exactly as it was."""
     rig = make_rig()
-    rig.cycle()
+    quick(rig).cycle()
     before = snapshot.take(rig.host)
     yield rig
     rig.host.run(lambda: reap(rig.conf))
@@ -99,10 +100,10 @@ def test_agent_killed_in_an_add(
 @pytest.mark.parametrize("then", [delete, add_again])
 @pytest.mark.parametrize("moment", REMOVING)
 def test_agent_killed_in_a_del(
-    node: Rig, agent: Agent, *, moment: Failpoint, then: Callable[[Rig, Namespace], None], restarted: bool
+    node: Rig, quick: Quick, agent: Agent, *, moment: Failpoint, then: Callable[[Rig, Namespace], None], restarted: bool
 ) -> None:
     """The caller is told to try again, and a DEL that had got far is finished."""
-    attachment = node.attach()
+    attachment = quick(node).attach()
     agent.start(SLASH80_FAILPOINT=f"{moment}:KILL")
     outcome = node.plugin.call("DEL", node.conf, netns=attachment.pod)
 
@@ -118,9 +119,11 @@ def test_agent_killed_in_a_del(
     [*(("ADD", moment) for moment in ADDING), *(("DEL", moment) for moment in REMOVING)],
 )
 @pytest.mark.parametrize("both", [False, True])
-def test_launcher_killed_in_a_call(node: Rig, agent: Agent, *, moment: Failpoint, verb: str, both: bool) -> None:
+def test_launcher_killed_in_a_call(
+    node: Rig, quick: Quick, agent: Agent, *, moment: Failpoint, verb: str, both: bool
+) -> None:
     """An ADD without a caller is rolled back, a DEL is finished; if the agent is killed too, by the next DEL."""
-    pod = node.attach().pod if verb == "DEL" else node.site.pod()
+    pod = quick(node).attach().pod if verb == "DEL" else node.site.pod()
     agent.start(SLASH80_FAILPOINT=f"{moment}:STOP")
     with agent.running():
         environ = {

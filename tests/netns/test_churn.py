@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lab.night import at_night
+
 TESTS = Path(__file__).resolve().parents[1]
 
 
@@ -25,10 +27,10 @@ def soak(module: str, *arguments: str, seconds: float) -> None:
 
 
 def test_churn_under_kills_agrees_with_the_model() -> None:
-    """Several processes, killed now and then, do 10,000 calls; kernel, store and every answer agree."""
-    soak("soak", "--operations", "10000", "--losing", "0.1", seconds=600)
+    """Several processes, killed now and then, do thousands of calls; kernel, store and every answer agree."""
+    soak("soak", "--operations", str(at_night(10000, usual=4000)), "--losing", "0.1", seconds=600)
 
 
 def test_plugin_killed_at_random_instants_leaves_nothing() -> None:
-    """The frozen plugin is killed 150 times at random instants, and the following calls leave nothing behind."""
-    soak("soak.instants", "--runs", "150", seconds=600)
+    """The frozen plugin is killed at many random instants, and the calls that follow leave nothing behind."""
+    soak("soak.instants", "--runs", str(at_night(150, usual=60)), seconds=600)

@@ -34,7 +34,7 @@ def assert_closed(attacker: Attacker, *attachments: Attachment) -> None:
     assert attacker.answers(*targets) == []
 
 
-@pytest.mark.every_shape
+@pytest.mark.with_and_without_agent
 def test_pod_is_closed_before_during_and_after_its_life(routed: Rig, attacker: Attacker) -> None:
     """Under a flood from before ADD until after DEL no answer gets out, while the pod's own traffic works."""
     pod = routed.site.pod()
@@ -90,7 +90,7 @@ def test_next_add_restores_a_damaged_firewall(routed: Rig, attacker: Attacker, b
         assert_outside_reached(routed, old.pod)
 
 
-@pytest.mark.every_shape
+@pytest.mark.with_and_without_agent
 def test_first_add_after_a_reboot_closes_the_pod(routed: Rig, attacker: Attacker) -> None:
     """With state, rules and pods gone as after a reboot, the first pod is closed and works."""
     routed.attach().pod.delete()

@@ -8,7 +8,7 @@ from lab import snapshot, state
 from lab.rig import Attachment, Rig, changed
 
 # an agent has the store and the locks open, and a reaper at work
-pytestmark = pytest.mark.every_shape
+pytestmark = pytest.mark.with_and_without_agent
 KEYS = pytest.mark.parametrize("key", ["cni.dev/valid-attachments", "cni.dev/attachments"])
 
 

@@ -91,7 +91,7 @@ def test_foreign_discard_routes_are_left_alone(rig: Rig) -> None:
     assert [] == [line for line in gone if "route" in line]
 
 
-@pytest.mark.every_shape
+@pytest.mark.with_and_without_agent
 def test_first_del_deletes_discard_routes_left_by_a_killed_call(rig: Rig) -> None:
     """A call was killed between the change of the prefix and the deletion of its route."""
     wrong(rig).cycle()

@@ -15,7 +15,7 @@ from lab.topology import INTERNET6
 from netns.conftest import root
 
 # an agent keeps the store open that these tests take away
-pytestmark = pytest.mark.every_shape
+pytestmark = pytest.mark.with_and_without_agent
 
 
 def overwrite(path: Path, data: bytes) -> None:

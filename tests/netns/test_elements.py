@@ -15,7 +15,7 @@ from lab.topology import INTERNET4, INTERNET6
 from lab.waiting import wait_until
 
 # an agent has more than one process that changes the table
-pytestmark = pytest.mark.every_shape
+pytestmark = pytest.mark.with_and_without_agent
 SETS = {"ipv6": "pods6", "ipv4": "pods4"}
 SPOILS: dict[str, Callable[[Namespace], object]] = {
     "everything flushed": lambda host: host.nft("flush ruleset"),

@@ -19,7 +19,7 @@ from lab.waiting import wait_until
 from netns.conftest import root
 
 # where the plugin runs is what these tests change: mounts, locks, and who forgets a connection
-pytestmark = pytest.mark.every_shape
+pytestmark = pytest.mark.with_and_without_agent
 
 HIDE_IPV6 = "mount -t tmpfs none /proc/sys/net/ipv6"
 HIDE_IPV4 = "mount -t tmpfs none /proc/sys/net/ipv4"

@@ -1,14 +1,23 @@
 """The laboratory itself: counting zero answers means something only if an answer that is there is counted."""
 
+import os
+import re
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from lab import snapshot
+from lab import programs, snapshot
 from lab.attacker import Attacker, Sniffer
+from lab.plugin import Resident
 from lab.probes import Protocol, Server, advertise_router, ask, ping, source_seen
+from lab.rig import Rig, configuration
 from lab.topology import ATTACKER4, ATTACKER6, INTERNET4, INTERNET6, ROUTER_LINK_LOCAL, Site
 from lab.waiting import wait_until
+
+NODE = Path(__file__).with_name("test_node.py")
 
 
 @pytest.fixture
@@ -113,3 +122,33 @@ def test_closed_site_leaves_no_namespace() -> None:
         site.node.namespace.ip("link del nothing")
 
     assert not any(namespace.path.exists() for namespace in namespaces)
+
+
+def test_night_has_every_shape() -> None:
+    """A test that usually has one shape is called by an engine, in a process of its own or not, and by an agent."""
+    environ = {name: value for name, value in os.environ.items() if name != "SLASH80_PROFILE"}
+    command: list[str | Path] = [sys.executable, "-m", "pytest", "-p", "no:randomly", "--collect-only", "-q", NODE]
+    usual = programs.run(command, environ=environ)
+    night = programs.run(command, environ=environ | {"SLASH80_PROFILE": "nightly"})
+    name = "test_node.py::test_static_default_route_keeps_accept_ra"
+
+    assert ["resident"] == re.findall(rf"{name}\[(\w+)\]", usual)
+    assert ["inprocess", "frozen", "served"] == re.findall(rf"{name}\[(\w+)\]", night)
+
+
+def test_resident_plugin_keeps_what_an_agent_keeps(tmp_path: Path) -> None:
+    """Its calls share a thread, netlink sockets and a store; a removal is deferred, and done when the call returns."""
+    with Site() as site, ExitStack() as stack:
+        plugin = Resident(site.node.namespace, tmp_path / "state", stack)
+        rig = Rig(site, site.node, plugin, configuration(site.node, tmp_path / "state"))
+        kept = []
+        for _ in range(2):
+            attachment = rig.attach()
+            kept.append(
+                plugin._thread.submit(lambda: (plugin._kept._thread.netlink, *plugin._kept._by_timeout)).result()
+            )
+            rig.detach(attachment)
+
+        assert kept[0] == kept[1]
+        assert kept[0][0] is not None
+        assert [] == [link for link in site.node.namespace.query("link show") if link["ifname"][1:].startswith("80")]

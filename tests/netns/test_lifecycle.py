@@ -12,8 +12,9 @@ from lab.rig import Attachment, Rig, changed, requesting
 from lab.topology import INTERNET6
 from lab.waiting import wait_until
 
-# a removal is read by the launcher, the agent or the engine, and leaves the link to the reaper
-pytestmark = pytest.mark.every_shape
+# An agent leaves the link of a removal to its reaper. Where a removal is read in the launcher, the agent or the engine,
+# a test has every shape.
+pytestmark = pytest.mark.with_and_without_agent
 
 
 def pictures(rig: Rig, *attachments: Attachment) -> list[snapshot.Snapshot]:
@@ -55,6 +56,7 @@ def test_second_interface_has_no_default_route(rig: Rig) -> None:
         assert [route["dev"] for route in first.pod.query(f"{words} route show default")] == ["eth0"]
 
 
+@pytest.mark.every_shape
 @pytest.mark.parametrize("order", [("eth0", "eth1"), ("eth1", "eth0")])
 def test_del_of_one_interface_leaves_the_other(rig: Rig, order: tuple[str, str]) -> None:
     """DEL removes exactly one interface of a pod; the other keeps its addresses, host end and row."""
@@ -181,12 +183,13 @@ SHAPES: list[Callable[[Rig, Attachment], None]] = [
 ]
 
 
+@pytest.mark.every_shape
 @pytest.mark.parametrize("delete", SHAPES)
-def test_del_leaves_nothing(rig: Rig, delete: Callable[[Rig, Attachment], None]) -> None:
+def test_del_leaves_nothing(rig: Rig, quick: Callable[[Rig], Rig], delete: Callable[[Rig, Attachment], None]) -> None:
     """DEL succeeds silently in every shape, and afterwards the node is as it was before the ADD."""
-    rig.cycle()
+    quick(rig).cycle()
     before = snapshot.take(rig.host)
-    attachment = rig.attach()
+    attachment = quick(rig).attach()
 
     delete(rig, attachment)
 
@@ -196,6 +199,7 @@ def test_del_leaves_nothing(rig: Rig, delete: Callable[[Rig, Attachment], None])
         assert [link["ifname"] for link in attachment.pod.query("link show")] == ["lo"]
 
 
+@pytest.mark.every_shape
 @pytest.mark.parametrize("netns", [None, "", "/run/netns/s80t-none"])
 def test_del_of_what_was_never_added(rig: Rig, netns: str | None) -> None:
     """DEL of an unknown container succeeds and changes nothing on a node that never had a pod."""
@@ -206,6 +210,7 @@ def test_del_of_what_was_never_added(rig: Rig, netns: str | None) -> None:
     assert snapshot.difference(before, snapshot.take(rig.host)) == []
 
 
+@pytest.mark.every_shape
 def test_late_del_spares_the_next_holder_of_the_address(rig: Rig) -> None:
     """A DEL that comes again after the addresses went to another pod does not hurt that pod."""
     old = rig.attach()
@@ -254,6 +259,7 @@ def test_container_can_be_added_again_after_del(rig: Rig) -> None:
     rig.plugin.check(again.pod, rig.conf, again.result)
 
 
+@pytest.mark.every_shape
 def test_invalid_prevresult_is_refused_by_add(rig: Rig) -> None:
     """ADD is refused before anything is created, with place and value; DEL removes the pod with any prevResult."""
     rig.cycle()
@@ -270,6 +276,7 @@ def test_invalid_prevresult_is_refused_by_add(rig: Rig) -> None:
     assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (0, 0)
 
 
+@pytest.mark.every_shape
 @pytest.mark.parametrize(("size", "code"), [(180 << 10, 0), (256 << 10, 0), (700 << 10, 6)])
 def test_annotations_may_be_as_large_as_kubernetes_allows(rig: Rig, size: int, code: int) -> None:
     """Go writes each `<` as six bytes, so 256 KiB become 1.5 MiB; an error about more names the annotations."""

@@ -10,7 +10,8 @@ from lab.topology import INTERNET4, INTERNET6, Node
 from netns.conftest import MakeRig
 
 INTERNET = {"ipv6": INTERNET6, "ipv4": INTERNET4}
-# First packets are tried in every shape: what a launcher or a slow start takes is time for an address to become usable.
+# First packets are tried where least time passes after ADD, in which an address could become usable: an engine that
+# exits takes longer than one in this process.
 PROTOCOLS = pytest.mark.parametrize("protocol", ["udp", "tcp"])
 
 
@@ -19,7 +20,7 @@ def address(owner: Attachment | Node, family: str) -> str:
     return str(getattr(owner, family))
 
 
-@pytest.mark.every_shape
+@pytest.mark.with_and_without_agent
 @PROTOCOLS
 def test_first_packet_to_a_new_pod(rig: Rig, family: str, protocol: Protocol) -> None:
     """A pod whose ADD just returned answers the first packet of an older pod and sees that pod's address."""
@@ -31,7 +32,7 @@ def test_first_packet_to_a_new_pod(rig: Rig, family: str, protocol: Protocol) ->
         assert address(client, family) == source_seen(client.pod, address(server, family), protocol)
 
 
-@pytest.mark.every_shape
+@pytest.mark.with_and_without_agent
 @PROTOCOLS
 def test_first_packet_of_a_new_pod(rig: Rig, family: str, protocol: Protocol) -> None:
     """An older pod answers the first packet of a pod whose ADD just returned and sees that pod's address."""
@@ -42,7 +43,7 @@ def test_first_packet_of_a_new_pod(rig: Rig, family: str, protocol: Protocol) ->
         assert address(client, family) == source_seen(client.pod, address(server, family), protocol)
 
 
-@pytest.mark.every_shape
+@pytest.mark.with_and_without_agent
 @PROTOCOLS
 def test_first_ipv6_packet_to_the_internet(rig: Rig, protocol: Protocol) -> None:
     """The first packet of the node's very first pod reaches the internet under the pod's own address."""
@@ -52,7 +53,7 @@ def test_first_ipv6_packet_to_the_internet(rig: Rig, protocol: Protocol) -> None
         assert client.ipv6 == source_seen(client.pod, INTERNET6, protocol)
 
 
-@pytest.mark.every_shape
+@pytest.mark.with_and_without_agent
 @PROTOCOLS
 def test_first_ipv4_packet_to_the_internet(rig: Rig, protocol: Protocol) -> None:
     """The first IPv4 packet reaches an internet without a route to pods under the node's address."""
@@ -172,7 +173,7 @@ def test_first_packet_with_a_single_family(rig: Rig, family: str) -> None:
         assert ping(pods[-1].pod, address(rig.node, family)) == 1, f"of pod {len(pods)}"
 
 
-@pytest.mark.every_shape
+@pytest.mark.with_and_without_agent
 def test_first_packet_while_namespaces_go_away(rig: Rig) -> None:
     """A new pod is reached by the first packet also while the kernel is busy with pods that are going away.
 

@@ -94,7 +94,7 @@ def test_another_plugin_with_the_same_gateway(rig: Rig, *, ours_first: bool) -> 
     assert ping(pod, INTERNET4, source=attachment.ipv4) == 1
 
 
-@pytest.mark.every_shape
+@pytest.mark.with_and_without_agent
 def test_interface_that_goes_down_keeps_its_addresses(rig: Rig) -> None:
     """It keeps both addresses, as ptp's do; with its routes added again everything is as before."""
     pod = rig.attach()

@@ -2,9 +2,13 @@
 
 import json
 
+import pytest
+
 from lab.probes import ping
 from lab.rig import Rig
 from netns.conftest import root
+
+pytestmark = pytest.mark.parametrize("shape", ["served"], indirect=True)  # the command asks the agent too
 
 # What nm-cloud-setup makes for the primary address of a machine, on RHEL and Rocky Linux in clouds.
 CLOUD_RULE, CLOUD_ROUTE = "rule add priority 30400 from {} lookup 30400", "route add default via {} table 30400"

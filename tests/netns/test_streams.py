@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType
@@ -106,26 +107,30 @@ class Caller:
 
 
 @pytest.fixture
-def caller(rig: Rig) -> Caller:
+def caller(rig: Rig, quick: Callable[[Rig], Rig]) -> Caller:
     """The plugin, with a sandbox, after the node's first pod."""
-    rig.cycle()
+    quick(rig).cycle()
     return Caller(rig, rig.site.pod())
 
 
-@pytest.mark.parametrize(("feeder", "code"), [(silent, 5), (half, 5), (trickling, 5), (endless, 6)])
-def test_standard_input_is_read_with_a_time_limit(
-    caller: Caller, feeder: Callable[[threading.Event, int], None], code: int
-) -> None:
-    """Input that never starts, never ends or trickles is given up after ten seconds, or when it is too much."""
+def fed(caller: Caller, feeder: Callable[[threading.Event, int], None]) -> subprocess.CompletedProcess[bytes]:
+    """Run an ADD whose standard input comes from a feeder, which ends with it."""
     done = threading.Event()
     with pipe(partial(feeder, done)) as reading:
         try:
-            ended = caller.run(stdin=reading, capture_output=True)
+            return caller.run(stdin=reading, capture_output=True)
         finally:
             done.set()
 
-    assert oracle.judge("ADD", ended.returncode, ended.stdout)["code"] == code
-    assert ended.stderr == b""
+
+def test_standard_input_is_read_with_a_time_limit(caller: Caller) -> None:
+    """Input that never starts, never ends or trickles is given up after ten seconds, or when it is too much."""
+    codes = {silent: 5, half: 5, trickling: 5, endless: 6}
+    with ThreadPoolExecutor(len(codes)) as pool:  # all at once: they wait most of the time
+        ended = dict(zip(codes, pool.map(partial(fed, caller), codes), strict=True))
+
+    assert codes == {feeder: oracle.judge("ADD", one.returncode, one.stdout)["code"] for feeder, one in ended.items()}
+    assert [b""] * len(codes) == [one.stderr for one in ended.values()]
 
 
 @pytest.mark.parametrize(("words", "code"), [("<&-", 5), ("</dev/null", 6), ("0>/dev/null", 5)])

@@ -4,6 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from lab.night import at_night
+
 
 @dataclass(frozen=True)
 class Release:
@@ -16,6 +20,12 @@ class Release:
 
 DEBIAN = "1.6.20"
 NEWEST = "2.2.9"
+
+
+def usually(version: str) -> pytest.MarkDecorator:
+    """Return the marker of tests that have one release only, and at night both."""
+    versions = at_night([DEBIAN, NEWEST], usual=[version])
+    return pytest.mark.parametrize("containerd_release", versions, indirect=True, ids="containerd-{}".format)
 
 
 def release(version: str, tools: Path) -> Release:

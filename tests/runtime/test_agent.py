@@ -1,4 +1,8 @@
-"""The runtimes' stories once more, with an agent behind the launcher: the same, and while agents come and go."""
+"""The runtimes' stories once more, with an agent behind the launcher: the same, and while agents come and go.
+
+With the newest runtime only; test_storms.py and test_critest.py tell them without an agent, with the oldest. Each of
+both runtimes has both at night.
+"""
 
 import signal
 from collections.abc import Iterator
@@ -10,12 +14,14 @@ import pytest
 
 from lab.waiting import wait_until
 from runtime.node import Node
+from runtime.release import NEWEST, usually
 from runtime.sandbox import Started
 from runtime.test_critest import test_critest as critest_passes
 from runtime.test_storms import run_as_kubelet
 from runtime.test_storms import test_a_full_node_at_once as full_node_at_once
 from runtime.test_storms import test_the_runtime_is_killed as runtime_killed
 
+pytestmark = usually(NEWEST)
 _PODS, _TURNS = 16, 4
 
 

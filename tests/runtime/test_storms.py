@@ -1,4 +1,7 @@
-"""Many pods at once, and pods while the runtime is killed: what they get is theirs alone, and all of it is released."""
+"""Many pods at once, and pods while the runtime is killed: what they get is theirs alone, and all of it is released.
+
+Without an agent, and with the oldest runtime only, except at night; test_agent.py has the other halves.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,7 +10,9 @@ from lab.waiting import wait_until
 from runtime.cri import CriError, Pod
 from runtime.images import busybox
 from runtime.node import Node
+from runtime.release import DEBIAN, usually
 
+pytestmark = usually(DEBIAN)
 _PODS = 110  # as many as a kubelet allows on a node
 _PODS_KILLED, _KILLS = 12, 4
 

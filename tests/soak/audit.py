@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import programs, snapshot
+from lab.namespaces import answers
 from soak.world import PODS, PREFIXES, SPOTS, Json, World
 
 GATEWAYS = {"169.254.1.1", "fe80::1"}
@@ -57,12 +58,7 @@ def take(world: World) -> Picture:
 
 def _ip(options: str, *questions: str) -> list[list[Json]]:
     command = ["ip", "-json", "-details", *options.split(), "-batch", "-"]
-    decoder, found, text = json.JSONDecoder(), [], programs.run(command, stdin="\n".join(questions)).strip()
-    while text:
-        answer, length = decoder.raw_decode(text)
-        found.append([entry for entry in answer if entry])
-        text = text[length:].strip()
-    return found
+    return answers(programs.run(command, stdin="\n".join(questions)))
 
 
 def _pod(name: str) -> Pod:

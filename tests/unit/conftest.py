@@ -2,7 +2,8 @@
 
 from hypothesis import settings
 
-from profiles import PROFILE, of_this_run
+from lab.night import PROFILE
+from profiles import of_this_run
 
 settings.register_profile(f"slash80-{PROFILE}", of_this_run())
 settings.load_profile(f"slash80-{PROFILE}")
