@@ -12,10 +12,16 @@ _PORT_UNREACHABLE = {socket.AF_INET: (3, 3), socket.AF_INET6: (1, 4)}
 Endpoint = tuple[str, int]
 
 
-def datagram(source: Endpoint, target: Endpoint, payload: bytes) -> bytes:
+def datagram(source: Endpoint, target: Endpoint, payload: bytes = b"") -> bytes:
     """Return a UDP packet with its IP header."""
     head = struct.pack("!HHHH", source[1], target[1], 8 + len(payload), 0)
     return _packet(socket.IPPROTO_UDP, source[0], target[0], head + payload, checksum_at=6)
+
+
+def syn(source: Endpoint, target: Endpoint) -> bytes:
+    """Return a packet that opens a TCP connection, with its IP header."""
+    head = struct.pack("!HHIIBBHHH", source[1], target[1], 1, 0, 5 << 4, 2, 65535, 0, 0)
+    return _packet(socket.IPPROTO_TCP, source[0], target[0], head, checksum_at=16)
 
 
 def port_unreachable(source: str, refused: bytes) -> bytes:

@@ -160,3 +160,43 @@ def test_gc_removes_elements_that_nobody_remembers(rig: Rig) -> None:
     rig.plugin.gc(rig.conf | {"cni.dev/valid-attachments": listed})
 
     assert of(lives) == elements(rig.host)
+
+
+def _own(host: Namespace) -> str:
+    return " ".join(host.command("nft", "list", "set", "inet", "slash80", "own6").split())
+
+
+def test_the_prefixes_of_all_networks_are_the_nodes_own(rig: Rig) -> None:
+    """A network that comes later adds its prefix, and a table that is installed again has both."""
+    rig.attach()
+    other = rig.having(name="other", ipv6={"prefixes": ["2001:db8:0:1:2::/80"]}, ipv4=None)
+    other.attach()
+    assert "2001:db8:0:1:1::/80" in _own(rig.host)
+    assert "2001:db8:0:1:2::/80" in _own(rig.host)
+
+    rig.host.nft("flush ruleset")
+    rig.attach()
+    assert "2001:db8:0:1:2::/80" in _own(rig.host)
+
+
+@pytest.mark.parametrize("shape", ["inprocess"], indirect=True)
+def test_an_add_puts_own_prefixes_back(rig: Rig) -> None:
+    """Before its pod's link exists; an agent asks ten times a second at most."""
+    rig.attach()
+    before = _own(rig.host)
+    rig.host.nft("flush set inet slash80 own6")
+    rig.attach()
+
+    assert "2001:db8:0:1:1::/80" in before
+    assert before == _own(rig.host)
+
+
+def test_a_check_puts_own_prefixes_and_addresses_back(rig: Rig) -> None:
+    """As it does with all that is the node's."""
+    pod = rig.attach()
+    before = _own(rig.host)
+    rig.host.nft("flush set inet slash80 own6")
+    rig.plugin.check(pod.pod, rig.conf, pod.result)
+
+    assert f"{rig.node.ipv6}," in before
+    assert before == _own(rig.host)

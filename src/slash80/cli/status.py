@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,13 @@ def _node(chosen: argparse.Namespace) -> int:
 
 def _of_the_node(found: Sequence[PoolLine]) -> list[Problem]:
     """Return what keeps the node itself from its pods."""
-    from slash80.wiring import netns, node_sources, veth  # noqa: PLC0415 -- the node, which a cluster's status is not about
+    from slash80.cli import trusted_sources  # noqa: PLC0415 -- the node, which a cluster's status is not about
+    from slash80.wiring import netns, node_sources, return_paths, veth  # noqa: PLC0415 -- the same
 
     with veth.translated(), netns.socket_here() as host:
         told = node_sources.problems(host, [ip_network(prefix) for line in found for prefix in line.prefixes])
-    return [Problem(Reason.SOURCE_ADDRESS, "node", message) for message in told]
+        misrouted = trusted_sources.problems(partial(return_paths.answered_by, host))
+    return [*(Problem(Reason.SOURCE_ADDRESS, "node", message) for message in told), *misrouted]
 
 
 def _show_node(document: dict[str, Any], *, of_kubernetes: bool) -> None:

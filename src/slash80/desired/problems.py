@@ -46,6 +46,7 @@ class Reason(StrEnum):
     # what only `slash80 status` looks for
     CONFIGURATION_UNUSABLE = "ConfigurationUnusable"
     SOURCE_ADDRESS = "SourceAddress"
+    TRUSTED_SOURCE = "TrustedSource"
 
 
 @dataclass(frozen=True, slots=True)

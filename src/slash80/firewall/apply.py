@@ -10,15 +10,24 @@ from itertools import groupby
 from pathlib import Path
 
 from slash80.errors import FirewallUnusable
+from slash80.firewall import node_facts
+from slash80.firewall.node_facts import NodeFacts
 from slash80.firewall.records import TABLE, Element, Ruleset
 
 FOLDERS = ("/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 _SECONDS = 10.0
+_NO_FACTS = NodeFacts()
 
 
-def replace(ruleset: Ruleset, comment: str, elements: Iterable[Element] = ()) -> None:
-    """Replace the table, skeleton and elements, in one transaction; raise FirewallUnusable with nft's words."""
-    _run(["-f", "-"], _script(ruleset, comment) + "".join(_additions(elements)), _SECONDS)
+def replace(ruleset: Ruleset, comment: str, elements: Iterable[Element] = (), *, facts: NodeFacts = _NO_FACTS) -> None:
+    """Replace the table, skeleton, elements and facts, in one transaction; raise FirewallUnusable with nft's words."""
+    script = (_script(ruleset, comment), *_additions(elements), *facts.additions())
+    _run(["-f", "-"], "".join(script), _SECONDS)
+
+
+def update(facts: NodeFacts) -> None:
+    """Replace what the table says of the node; raise FirewallUnusable with nft's words."""
+    _run(["-f", "-"], "".join((*node_facts.removals(), *facts.additions())), _SECONDS)
 
 
 def remove() -> None:

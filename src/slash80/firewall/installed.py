@@ -13,11 +13,16 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from slash80.addressing.attachment import Attachment, State, hashed
+from slash80.addressing.family import Prefix
 from slash80.errors import FirewallUnusable, InvalidConfig
-from slash80.firewall import apply, messages
+from slash80.firewall import apply, listings, messages
+from slash80.firewall.chains.forged import OWN_SETS
+from slash80.firewall.chains.reverse_path import MISROUTED_SETS
+from slash80.firewall.chains.trusted import TRUSTED_SETS
 from slash80.firewall.elements import POD_SETS, wanted
+from slash80.firewall.node_facts import NodeFacts
 from slash80.firewall.records import TABLE, Chain, Element, Ruleset
-from slash80.netlink.codec import Message, NetlinkError, Response
+from slash80.netlink.codec import Message, NetlinkError, Response, Step
 from slash80.netlink.constants import NETLINK_NETFILTER
 from slash80.netlink.socket import Socket
 
@@ -27,6 +32,7 @@ _AT_ONCE = 500  # elements: an attribute has at most 64 KiB
 T = TypeVar("T")
 _NOTHING: frozenset[Element] = frozenset()
 _Attachments = Callable[[], Sequence[Attachment]]
+_Facts = Callable[[], NodeFacts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,13 @@ class InstalledTable:
         self._socket = None
 
     def ensure(
-        self, ruleset: Ruleset, network: str, attachments: _Attachments, *, new: frozenset[Element] = _NOTHING
+        self,
+        ruleset: Ruleset,
+        network: str,
+        attachments: _Attachments,
+        *,
+        facts: _Facts = NodeFacts,
+        new: frozenset[Element] = _NOTHING,
     ) -> bool:
         """Install the table unless it is there and whole, and add new elements; report whether it was installed.
 
@@ -105,12 +117,13 @@ class InstalledTable:
             if self._add(ruleset, new) if new else self.is_whole(ruleset):
                 return tried > 0
             if tried < _TRIES:
-                self._install(ruleset, network, attachments(), new=new)
+                known = attachments()
+                self._refuse_other_settings(ruleset, network, known)
+                comment = f"{ruleset.fingerprint} {_short(network)}"
+                apply.replace(ruleset, comment, wanted(known) | new, facts=facts())
         raise FirewallUnusable(_not_kept(self.installed(ruleset)))
 
-    def _install(
-        self, ruleset: Ruleset, network: str, attachments: Sequence[Attachment], *, new: frozenset[Element]
-    ) -> None:
+    def _refuse_other_settings(self, ruleset: Ruleset, network: str, attachments: Sequence[Attachment]) -> None:
         found = self.installed(ruleset)
         if (
             found
@@ -122,7 +135,6 @@ class InstalledTable:
                 f"the firewall settings of network '{network}' differ from those of network '{found.network}', which "
                 "has pods here; a node has one firewall, so give both networks the same firewall and masquerade keys"
             )
-        apply.replace(ruleset, f"{ruleset.fingerprint} {_short(network)}", wanted(attachments) | new)
 
     def _add(self, ruleset: Ruleset, new: frozenset[Element]) -> bool:
         """Add elements to the table if it is whole, and report whether it is.
@@ -162,18 +174,36 @@ class InstalledTable:
 
     def elements(self) -> frozenset[Element] | None:
         """Return the pods' elements, or None where there is no table, or one of an older version without their sets."""
+        return listings.elements(self._dump, POD_SETS)
+
+    def own(self) -> NodeFacts | None:
+        """Return the node's own prefixes and addresses as the table has them, or None as `elements` does."""
+        found = listings.prefixes(self._dump, OWN_SETS)
+        return None if found is None else NodeFacts.of(found)
+
+    def facts(self) -> NodeFacts | None:
+        """Return all that the table says of the node, or None as `elements` does."""
+        return listings.facts(self._dump)
+
+    def trusted(self) -> list[Prefix]:
+        """Return the trusted prefixes."""
+        return listings.prefixes(self._dump, TRUSTED_SETS) or []
+
+    def misrouted(self) -> frozenset[Element]:
+        """Return links with trusted sources that came by them lately, although the link does not lead back."""
+        return listings.elements(self._dump, MISROUTED_SETS) or _NOTHING
+
+    def update(self, facts: NodeFacts) -> None:
+        """Replace what the table says of the node."""
+        apply.update(facts)
+
+    def _dump(self, step: Step) -> list[Message] | None:
         try:
-            listings = {name: self._ask(_dump_of(name)) for name in POD_SETS}
+            return self._ask(lambda socket: socket.dump(step))
         except NetlinkError as error:
             if error.errno == errno.ENOENT:
                 return None
             raise FirewallUnusable(f"{error.strerror}; run as root") from error
-        return frozenset(
-            element
-            for name, parts in listings.items()
-            for part in parts
-            for element in messages.elements_of(name, part.body)
-        )
 
     def change(self, add: Collection[Element] = (), delete: Collection[Element] = ()) -> None:
         """Add and delete elements of pods, whether or not they are there; raise FirewallUnusable when that fails."""
@@ -224,7 +254,7 @@ def _read(ruleset: Ruleset, table: Response, *chains: Response) -> TableState | 
         msg = f"the kernel refuses to show table inet {TABLE}: {_why(table)}; run as root"
         raise FirewallUnusable(msg)
     found = messages.table_and_chain_attributes(table.messages[0].body)
-    fingerprint, _, network = _comment(found.get(messages.NFTA_TABLE_USERDATA, b"")).partition(" ")
+    fingerprint, _, network = messages.comment_of(found.get(messages.NFTA_TABLE_USERDATA, b"")).partition(" ")
     awake = not any(found.get(messages.NFTA_TABLE_FLAGS, b""))  # NFT_TABLE_F_DORMANT takes all hooks away
     whole = awake and all(_is_whole(ruleset, *pair) for pair in zip(ruleset.chains, chains, strict=True))
     return TableState(fingerprint, network, whole)
@@ -244,27 +274,20 @@ def _why(answer: Response) -> str:
 
 
 def _is_whole(ruleset: Ruleset, chain: Chain, answer: Response) -> bool:
-    """Report whether a chain is there, with its hook if it has one, and used as often as the rule set says."""
+    """Report whether a chain is there, with its hook if it has one, and used as often as the rule set says.
+
+    How often one of the node's own rules is used says nothing.
+    """
     if answer.errno:
         return False
     found = messages.table_and_chain_attributes(answer.messages[0].body)
     uses = int.from_bytes(found[messages.NFTA_CHAIN_USE], "big")  # as all numbers in nf_tables' attributes
-    return (messages.NFTA_CHAIN_HOOK in found) == bool(chain.hook) and uses == ruleset.uses(chain)
-
-
-def _comment(userdata: bytes) -> str:
-    """Read the table's comment out of libnftnl's encoding (udata.h): type 0, length, text with a final zero."""
-    if len(userdata) < 2 or userdata[0] != 0:
-        return ""
-    return userdata[2 : 2 + userdata[1]].rstrip(b"\0").decode("utf-8", "replace")
+    counted = chain.of_node or uses == ruleset.uses(chain)
+    return counted and (messages.NFTA_CHAIN_HOOK in found) == bool(chain.hook)
 
 
 def _short(network: str) -> str:
     return network if len(network) <= _LONGEST_NAME else hashed(network)
-
-
-def _dump_of(set_name: str) -> Callable[[Socket], list[Message]]:
-    return lambda socket: socket.dump(messages.get_elements(set_name))
 
 
 def _short_fingerprint(ruleset: Ruleset) -> int:

@@ -19,13 +19,15 @@ from slash80.netlink.constants import NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F
 NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END = 0x10, 0x11
 NFNL_BATCH_GENID = 1
 NFNL_SUBSYS_NFTABLES = 10
-NFT_MSG_GETTABLE, NFT_MSG_GETCHAIN = 1, 4
+NFT_MSG_GETTABLE, NFT_MSG_GETCHAIN, NFT_MSG_GETRULE = 1, 4, 7
 NFT_MSG_NEWSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_DELSETELEM = 12, 13, 14
 NFT_MSG_NEWGEN, NFT_MSG_GETGEN = 15, 16
 NFTA_TABLE_NAME, NFTA_TABLE_FLAGS, NFTA_TABLE_USERDATA = 1, 2, 6
 NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_USE = 1, 3, 4, 6
+NFTA_RULE_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_USERDATA = 1, 2, 7
 NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_ELEMENTS = 1, 2, 3
-NFTA_LIST_ELEM, NFTA_SET_ELEM_KEY, NFTA_DATA_VALUE = 1, 1, 1
+NFTA_LIST_ELEM, NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_FLAGS, NFTA_DATA_VALUE = 1, 1, 3, 1
+NFT_SET_ELEM_INTERVAL_END = 1
 NFTA_GEN_ID = 1
 NLA_F_NESTED = 0x8000
 _NFGENMSG = struct.Struct(">BBH")  # family, version, resource
@@ -48,6 +50,13 @@ def get_chain(name: str) -> Step:
     """Ask for a chain of the table."""
     names = attribute(NFTA_CHAIN_TABLE, _NAME) + attribute(NFTA_CHAIN_NAME, name.encode() + b"\0")
     return _step(f"nft list chain inet {TABLE} %s", NFT_MSG_GETCHAIN, _INET + names, values=(name,))
+
+
+def get_rules(chain: str) -> Step:
+    """Ask for the rules of a chain."""
+    names = attribute(NFTA_RULE_TABLE, _NAME) + attribute(NFTA_RULE_CHAIN, chain.encode() + b"\0")
+    text = f"nft list chain inet {TABLE} %s"
+    return _step(text, NFT_MSG_GETRULE, _INET + names, flags=NLM_F_DUMP, values=(chain,))
 
 
 def get_elements(set_name: str) -> Step:
@@ -90,16 +99,29 @@ def generation_of(kind: int, body: bytes) -> int | None:
 
 
 def table_and_chain_attributes(body: bytes) -> dict[int, bytes]:
-    """Read the attributes of a table or a chain."""
+    """Read the attributes of a table, a chain or a rule."""
     return attributes(body, _NFGENMSG.size)
+
+
+def comment_of(userdata: bytes) -> str:
+    """Read a comment out of libnftnl's encoding (udata.h): type 0, length, text with a final zero."""
+    if len(userdata) < 2 or userdata[0] != 0:
+        return ""
+    return userdata[2 : 2 + userdata[1]].rstrip(b"\0").decode("utf-8", "replace")
 
 
 def elements_of(set_name: str, body: bytes) -> Iterator[Element]:
     """Read the elements of one message of a set's listing."""
+    yield from (Element.of_key(set_name, key) for key, _ in bounds_of(body))
+
+
+def bounds_of(body: bytes) -> Iterator[tuple[bytes, bool]]:
+    """Read the keys of one message of a set's listing, and of each whether it is behind an interval."""
     listed = attributes(body, _NFGENMSG.size).get(NFTA_SET_ELEM_LIST_ELEMENTS, b"")
     for _, element in attribute_list(listed):
-        key = attributes(attributes(element, 0)[NFTA_SET_ELEM_KEY], 0)[NFTA_DATA_VALUE]
-        yield Element.of_key(set_name, key)
+        found = attributes(element, 0)
+        flags = int.from_bytes(found.get(NFTA_SET_ELEM_FLAGS, b""), "big")
+        yield attributes(found[NFTA_SET_ELEM_KEY], 0)[NFTA_DATA_VALUE], bool(flags & NFT_SET_ELEM_INTERVAL_END)
 
 
 class _Written:

@@ -23,7 +23,8 @@ class Settings:
     `trusted` are all prefixes that may open connections to pods: other clusters', this one's pods and nodes.
     `masquerade` are the families whose pods hide behind the node; `keep_source` the destinations that see them anyway.
     `services` are the ClusterIPs, in whose families everybody may reach pods through NodePorts and load balancers;
-    `cluster` are the prefixes of all pods of the cluster.
+    `cluster` are the prefixes of all pods of the cluster. With `strict` a trusted prefix counts only on a link that
+    leads back to it.
     """
 
     closed: bool
@@ -34,6 +35,7 @@ class Settings:
     keep_source: tuple[Prefix, ...]
     services: tuple[Prefix, ...] = ()
     cluster: tuple[Prefix, ...] = ()
+    strict: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,15 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain and its rules; `hook` is the whole declaration of a base chain, and empty for any other."""
+    """A chain and its rules; `hook` is the whole declaration of a base chain, and empty for any other.
+
+    The rules of one that is `of_node` follow from the node and not from the settings: see `firewall.node_facts`.
+    """
 
     name: str
     rules: tuple[str, ...]
     hook: str = ""
+    of_node: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,31 @@ import hashlib
 from collections.abc import Iterator
 
 from slash80.addressing.family import FAMILIES, Family
-from slash80.firewall.chains import echo, edge, masquerade, services, source, trusted
+from slash80.firewall.chains import (
+    echo,
+    edge,
+    forged,
+    masquerade,
+    reverse_path,
+    services,
+    source,
+    trusted,
+    untrusted,
+)
 from slash80.firewall.records import Chain, NamedSet, Ruleset, Settings
 
 
 def build(settings: Settings) -> Ruleset:
     """Return all sets and chains. Older nft reads from the top, so a chain comes before those that jump to it."""
-    chains = (echo.chain(settings), edge.chain(settings), source.chain(), masquerade.chain(settings))
+    chains = (
+        *echo.chains(settings),
+        untrusted.chain(settings),
+        edge.chain(settings),
+        *reverse_path.chains(settings),
+        forged.chain(),
+        source.chain(),
+        masquerade.chain(settings),
+    )
     lines = [line for family in FAMILIES for one in _sets(family, settings) for line in _set_lines(one)]
     lines += [line for chain in chains for line in _chain_lines(chain)]
     text = "\n".join(f"\t{line}" for line in lines)
@@ -27,6 +45,8 @@ def _sets(family: Family, settings: Settings) -> Iterator[NamedSet]:
     yield from masquerade.sets(family, settings)
     yield from services.sets(family, settings)
     yield from echo.sets(family)
+    yield from forged.sets(family)
+    yield from reverse_path.sets(family)
     yield from source.sets(family)
 
 

@@ -100,6 +100,7 @@ def settings(conf: NetConf) -> Settings:
         keep_source=(*conf.ipv4.no_masquerade, *firewall.cluster_prefixes),
         services=tuple(firewall.service_cidrs) if firewall.services == "open" else (),
         cluster=tuple(firewall.cluster_prefixes),
+        strict=firewall.trusted_source == "strict",
     )
 
 

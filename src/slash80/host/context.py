@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Protocol
 
@@ -14,13 +15,14 @@ from slash80.addressing.family import Address, Family, Prefix
 from slash80.addressing.pool import Pool, Range
 from slash80.firewall import elements
 from slash80.firewall.installed import InstalledTable
+from slash80.firewall.node_facts import NodeFacts
 from slash80.firewall.records import Element, Ruleset
 from slash80.host.cache import TtlCache
 from slash80.netlink.socket import Socket
 from slash80.settings.network import RemovalConf
 from slash80.store.locks import AttachmentLocks
 from slash80.store.sqlite import SqliteStore
-from slash80.wiring import conflicts, netns, query, recover, sysctl, veth
+from slash80.wiring import conflicts, discard_routes, netns, query, recover, return_paths, sysctl, veth
 
 
 class DeferredDeletion(Protocol):
@@ -67,7 +69,16 @@ class Host:
         with self.locks.firewall_held():
             if attachment:  # under the lock, since a removal takes the elements of both away
                 new = elements.brought_by(attachment, [] if alone else self.store.attachments(attachment.key))
-            return self.table.ensure(ruleset, network, self.store.attachments, new=new)
+            return self.table.ensure(ruleset, network, self.store.attachments, facts=self.node_facts, new=new)
+
+    def node_facts(self, prefixes: Iterable[Prefix] = ()) -> NodeFacts:
+        """Return what the firewall has to know of the node itself; `prefixes` are known to be its own."""
+        networks = self.store.read(lambda register: register.networks(boottime()))
+        noted = [prefix for of_network in networks.values() for prefix in of_network]
+        with veth.translated():
+            kept = discard_routes.present(self.netlink)  # those of a network are kept for as long as it has pods
+            addresses = map(ip_network, return_paths.own_addresses(self.netlink))
+            return NodeFacts.of([*prefixes, *noted, *kept, *addresses], return_paths.multipath(self.netlink))
 
     def require(self, families: tuple[Family, ...]) -> None:
         """Raise Failure when the kernel lacks a family."""

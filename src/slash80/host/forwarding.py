@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from functools import partial
 
 from slash80.addressing.family import Family, Prefix
+from slash80.host import node_facts
 from slash80.host.context import Host, boottime
 from slash80.store.api import Register
 from slash80.store.locks import unusable
@@ -24,6 +25,7 @@ def restore(host: Host, families: tuple[Family, ...], prefixes: tuple[Prefix, ..
     enable(host, families)
     with veth.translated():
         discard_routes.ensure(host.netlink, prefixes)
+    node_facts.cover(host, prefixes)
 
 
 def enable(host: Host, families: tuple[Family, ...]) -> None:

@@ -117,6 +117,11 @@ class Firewall(Model):
         [],
         description="Other clusters' prefixes that may open connections to pods; /16 or longer in IPv6, /8 in IPv4.",
     )
+    trusted_source: Literal["strict", "loose"] = Field(
+        "strict",
+        description="Whether a trusted prefix counts on every link (`loose`), or only on one by which the node would "
+        "answer it. What is the node's own never counts on any.",
+    )
     cluster_prefixes: list[Trusted] = Field(
         [], description="Prefixes of this cluster's pods; trusted, not masqueraded."
     )

@@ -14,7 +14,7 @@ from slash80.cni import request as requests
 from slash80.cni.expected import ExpectedInterface
 from slash80.cni.request import Request
 from slash80.errors import CniError, Failure, InvalidConfig
-from slash80.host import compiled_network, forwarding
+from slash80.host import compiled_network, forwarding, node_facts
 from slash80.host.compiled_network import CompiledNetwork
 from slash80.host.context import CallContext, Host
 from slash80.verbs.call import key_of, sandbox
@@ -38,6 +38,7 @@ def check(request: Request, context: CallContext) -> None:
         known = _record(host, key, compiled)
         host.ensure_firewall(compiled.ruleset, request.network, known)
         forwarding.restore(host, compiled.families, compiled.prefixes)
+        node_facts.reconcile(host, compiled.prefixes)
         problems = "; ".join(_problems(host, known, interface, netns_fd=netns_fd))
         for error in _misled(host, known):
             error.details = f"besides, {problems}" if problems else ""

@@ -16,6 +16,7 @@ from slash80.netlink.socket import Socket
 from slash80.wiring import messages
 
 _LINK, _ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBI")
+_HOP = struct.Struct("=HxxI")
 _ROUTE, _NEIGHBOUR = struct.Struct("=8BI"), struct.Struct("=BxxxiHBB")
 IFF_UP, IFF_NOARP, NUD_PERMANENT = 1, 0x80, 0x80
 _IFA_ADDRESS, _IFA_LOCAL, _NDA_DST, _NDA_LLADDR = 1, 2, 1, 2
@@ -66,7 +67,7 @@ class AddressOn:
 class Route:
     """A route; `kind`, `protocol` and `table` are the kernel's numbers, `index` is 0 where no link is named.
 
-    Of one that leads several ways (`split`) it is the first link's.
+    Of one that leads several ways (`split`) it is the first link's, and `links` are those of all.
     """
 
     dst: Prefix
@@ -78,6 +79,7 @@ class Route:
     mtu: int
     split: bool = False
     table: int = messages.RT_TABLE_MAIN
+    links: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,10 +305,11 @@ def route_of(part: Message) -> Route:
     family = next(family for family in FAMILIES if family.af == af)
     start = found.get(_RTA_DST, bytes(family.bits // 8))
     gateway = found.get(_RTA_GATEWAY) or found.get(_RTA_VIA, b"")[_VIA_FAMILY:]
-    hops = found.get(_RTA_MULTIPATH, b"")  # struct rtnexthop: length, flags, weight, and at 4 the link's index
+    hops = found.get(_RTA_MULTIPATH, b"")
+    links = tuple(_links_of(hops)) if hops else tuple(filter(None, [_number(found.get(_RTA_OIF))]))
     return Route(
         dst=ip_network((start, length), strict=False),
-        index=_number(found.get(_RTA_OIF)) or (struct.unpack_from("=i", hops, 4)[0] if hops else 0),
+        index=links[0] if links else 0,
         gateway=_packed(gateway) if gateway else None,
         protocol=protocol,
         kind=kind,
@@ -315,7 +318,19 @@ def route_of(part: Message) -> Route:
         split=bool(hops),
         # The header has 8 bits, and RT_TABLE_COMPAT in them for a larger number.
         table=_number(found.get(_RTA_TABLE)) or table,
+        links=links,
     )
+
+
+def _links_of(hops: bytes) -> Iterator[int]:
+    """Read the links' indexes out of the `struct rtnexthop`s of a route, each followed by attributes."""
+    offset = 0
+    while offset + _HOP.size <= len(hops):
+        length, index = _HOP.unpack_from(hops, offset)
+        if length < _HOP.size:
+            return
+        yield index
+        offset += length + 3 & ~3
 
 
 def neighbour_of(part: Message) -> Neighbour | None:

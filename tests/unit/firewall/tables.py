@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from slash80.firewall.node_facts import NodeFacts
 from slash80.firewall.records import Element, Ruleset
 from slash80.netlink.codec import Message, NetlinkError, Response, Step, attribute, attributes
 
@@ -26,6 +27,7 @@ class Tables:
     table: Response = field(default_factory=lambda: Response(errno.ENOENT))
     chains: dict[str, Response] = field(default_factory=dict)
     elements: set[Element] = field(default_factory=set)
+    facts: NodeFacts = field(default_factory=NodeFacts)
     put: list[str] = field(default_factory=list)
     works: bool = True
     rival: bool = False
@@ -84,7 +86,7 @@ class Tables:
         body = GENERIC + attribute(1, b"slash80\0") + attribute(2, bytes(4)) + attribute(6, userdata(comment))
         self.table = Response(messages=[Message(0, body)])
         for chain in ruleset.chains:
-            self.lay(chain.name, len(chain.rules) + (0 if chain.hook else 2), hooked=bool(chain.hook))
+            self.lay(chain.name, ruleset.uses(chain), hooked=bool(chain.hook))
 
     def lay(self, name: str, uses: int, *, hooked: bool = True) -> None:
         """Have a chain with so many rules."""
@@ -97,11 +99,11 @@ class Tables:
         del self.chains[name]
         self.generation += 1
 
-    def replace(self, ruleset: Ruleset, comment: str, elements: Collection[Element]) -> None:
+    def replace(self, ruleset: Ruleset, comment: str, elements: Collection[Element], *, facts: NodeFacts) -> None:
         """Stand in for nft."""
         self.put.append(comment)
         if not self.rival:
-            self.elements = set(elements)
+            self.elements, self.facts = set(elements), facts
             self.have(ruleset, comment)
 
     def _generation(self) -> Response:

@@ -3,15 +3,16 @@
 import errno
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from slash80.addressing.attachment import Attachment, State
 from slash80.errors import FirewallUnusable, InvalidConfig
-from slash80.firewall import apply
+from slash80.firewall import apply, messages
 from slash80.firewall.elements import of_attachments
-from slash80.firewall.installed import InstalledTable, VerifiedGeneration, _comment
+from slash80.firewall.installed import InstalledTable, VerifiedGeneration
+from slash80.firewall.node_facts import NodeFacts
 from slash80.firewall.records import Element
 from slash80.firewall.ruleset import build
 from slash80.netlink.codec import Message, Response, attribute
@@ -58,7 +59,7 @@ def test_a_kernel_that_keeps_no_comment_is_named(
     tables: Tables, table: InstalledTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Linux before 5.10 has the rules and drops the table's comment; the error names the version that it takes."""
-    monkeypatch.setattr(apply, "replace", lambda ruleset, *_: tables.have(ruleset, ""))
+    monkeypatch.setattr(apply, "replace", lambda ruleset, *_, **__: tables.have(ruleset, ""))
 
     with pytest.raises(FirewallUnusable, match=r"does not keep the comment of table inet slash80, as Linux 5\.10"):
         table.ensure(RULESET, "net", _one)
@@ -67,7 +68,7 @@ def test_a_kernel_that_keeps_no_comment_is_named(
 HARMS: dict[str, Callable[[Tables], object]] = {
     "chain gone": lambda tables: tables.delete_attachment("edge"),
     "chain flushed": lambda tables: tables.lay("edge", 0),
-    "rule gone": lambda tables: tables.lay("source", len(RULESET.chains[2].rules) - 1),
+    "rule gone": lambda tables: tables.lay("source", 3),
     "hook gone": lambda tables: tables.lay("edge", 50, hooked=False),
     "another comment": lambda tables: tables.have(RULESET, "another comment"),
     "no comment": lambda tables: tables.have(RULESET, ""),
@@ -195,6 +196,14 @@ def test_a_table_is_installed_with_the_elements_of_all_pods(
     assert NEW | new == tables.elements
 
 
+def test_a_table_is_installed_with_what_is_true_of_the_node(tables: Tables, table: InstalledTable) -> None:
+    """In the same transaction, so that no address of the node's is believed from outside at any moment."""
+    facts = NodeFacts.of([ip_network("2001:db8:0:1:1::/80")], {("eth0", "eth1")})
+    table.ensure(RULESET, "net", _one, facts=lambda: facts)
+
+    assert facts == tables.facts
+
+
 def test_a_commit_of_another_process_of_the_agent_is_known(tables: Tables) -> None:
     """A pod that one process has added is no reason for the others to look at the whole table."""
     verified = VerifiedGeneration()
@@ -292,4 +301,4 @@ def test_a_change_that_is_refused_is_told(tables: Tables, table: InstalledTable)
 )
 def test_the_comment_is_read_out_of_nfts_encoding(userdata: bytes, comment: str) -> None:
     """Type 0, length, text with a final zero; anything else is not a comment."""
-    assert comment == _comment(userdata)
+    assert comment == messages.comment_of(userdata)

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from slash80.errors import FirewallUnusable
 from slash80.firewall.installed import InstalledTable
+from slash80.firewall.node_facts import NodeFacts
 from slash80.firewall.records import Element, Ruleset
 
 Change = tuple[frozenset[Element], frozenset[Element]]
@@ -16,6 +17,7 @@ class FakeTable(InstalledTable):
         super().__init__()
         self.found: frozenset[Element] | None = frozenset()
         self.changes: list[Change] = []
+        self.told: NodeFacts | None = NodeFacts()
         self._refusal = refusal
 
     def is_whole(self, ruleset: Ruleset) -> bool:
@@ -25,6 +27,18 @@ class FakeTable(InstalledTable):
     def elements(self) -> frozenset[Element] | None:
         """Return what is there."""
         return self.found
+
+    def own(self) -> NodeFacts | None:
+        """Return what the table was told is the node's own."""
+        return self.told and NodeFacts.of(self.told.own)
+
+    def facts(self) -> NodeFacts | None:
+        """Return what the table was told of the node."""
+        return self.told
+
+    def update(self, facts: NodeFacts) -> None:
+        """Be told."""
+        self.told = facts
 
     def change(self, add: Collection[Element] = (), delete: Collection[Element] = ()) -> None:
         """Record the change, or fail."""

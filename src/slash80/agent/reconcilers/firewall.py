@@ -6,7 +6,7 @@ from slash80.agent import files
 from slash80.agent.reconcilers.board import IN_FORCE, NOT_YET, Outcome
 from slash80.agent.reconcilers.part import Surroundings, log, network_in_force
 from slash80.desired.problems import Reason
-from slash80.host import pod_elements
+from slash80.host import node_facts, pod_elements
 
 
 class Firewall:
@@ -28,4 +28,6 @@ class Firewall:
                 log.info("the firewall was put in place")
             if changed := pod_elements.reconcile(host):
                 log.info("%d of the firewall's elements of pods were missing or left over", changed)
+            if node_facts.reconcile(host, found.network.prefixes):
+                log.info("the firewall was told the node's own prefixes, addresses and routes again")
         return IN_FORCE

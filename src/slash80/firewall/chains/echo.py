@@ -1,4 +1,4 @@
-"""Chain `pings`: which echo requests from outside reach a pod."""
+"""Chains `pings` and `untrusted_pings`: which echo requests from outside reach a pod."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ def sets(family: Family) -> Iterator[NamedSet]:
     yield NamedSet(f"echo{family.version}", f"ipv{family.version}_addr", properties)
 
 
-def requests() -> Iterator[str]:
-    """Return the rules of `edge` that send echo requests here."""
-    yield from (f"{icmp} type echo-request goto pings" for icmp in ("icmp", "icmpv6"))
+def requests(chain: str) -> Iterator[str]:
+    """Return the rules that send echo requests to one of the chains."""
+    yield from (f"{icmp} type echo-request goto {chain}" for icmp in ("icmp", "icmpv6"))
 
 
-def chain(settings: Settings) -> Chain:
-    """Return the chain."""
-    return Chain("pings", tuple(_rules(settings)))
+def chains(settings: Settings) -> tuple[Chain, ...]:
+    """Return the chains."""
+    untrusted = Chain("untrusted_pings", tuple(_of_the_untrusted(settings)))
+    return untrusted, Chain("pings", (*trusted.accepted(), f"goto {untrusted.name}"))
 
 
-def _rules(settings: Settings) -> Iterator[str]:
+def _of_the_untrusted(settings: Settings) -> Iterator[str]:
     if settings.echo == "open":
         yield "accept"
         return
-    yield from trusted.accepted()
     if settings.echo == "limit":
         rate = f"limit rate {settings.echo_rate}/second burst {settings.echo_rate} packets"
         # In IPv6 one source is one /64: who has one address there has all of them.

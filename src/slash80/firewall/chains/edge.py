@@ -26,11 +26,7 @@ def _rules(settings: Settings) -> Iterator[str]:
     yield f"oifname != {PODS} accept"
     yield f"iifname {PODS} accept"
     # Before established connections, to which all echo requests of a series but the first belong.
-    yield from echo.requests()
+    yield from echo.requests("pings")
     yield "ct state established,related accept"
-    # Connection tracking calls a packet-too-big invalid that quotes a packet which it does not know; without it large
-    # packets vanish (RFC 4890, 4.3.1). The other ICMPv6 errors pass as related, echo replies as established.
-    yield "icmpv6 type packet-too-big accept"
     yield from trusted.accepted()
-    yield from services.accepted(settings)
-    yield "counter drop"
+    yield "goto untrusted"

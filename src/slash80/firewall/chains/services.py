@@ -28,12 +28,21 @@ def refused(settings: Settings) -> Iterator[str]:
     leads. `ct original`: by now the packet's destination is the pod, and connection tracking still knows the ClusterIP.
     """
     for family in FAMILIES:
-        version, ip = family.version, word(family)
-        begun = f"iifname != {PODS} ct direction original ct status dnat {ip} saddr != @trusted{version}"
-        if of_family(family, settings.services):
-            yield f"{begun} ct original {ip} daddr @services{version} counter drop"
-        elif of_family(family, settings.cluster):
-            yield f"{begun} {ip} daddr @cluster{version} counter drop"
+        for rule in _led_to_pods(family, settings):
+            yield f"iifname != {PODS} {word(family)} saddr != @trusted{family.version} {rule}"
+
+
+def refused_to_the_untrusted(settings: Settings) -> Iterator[str]:
+    """Return the same rules for packets from outside of which it is known that their source is not to be trusted."""
+    yield from (rule for family in FAMILIES for rule in _led_to_pods(family, settings))
+
+
+def _led_to_pods(family: Family, settings: Settings) -> Iterator[str]:
+    begun, version, ip = "ct direction original ct status dnat", family.version, word(family)
+    if of_family(family, settings.services):
+        yield f"{begun} ct original {ip} daddr @services{version} counter drop"
+    elif of_family(family, settings.cluster):
+        yield f"{begun} {ip} daddr @cluster{version} counter drop"
 
 
 def accepted(settings: Settings) -> Iterator[str]:

@@ -26,7 +26,7 @@ def chain() -> Chain:
 
 def _rules() -> Iterator[str]:
     yield f"iifname {TERMINATING} drop"
-    yield f"iifname != {PODS} accept"
+    yield f"iifname != {PODS} goto forged"
     # Every packet is asked, also of an established connection: connection tracking knows a connection by its addresses
     # and ports, not by the link that a packet came from, so a forged one would belong to it.
     # What ADD gave the pod: 0.1 us a packet, where `fib` takes 0.8 in IPv6. An element may be missing, as after

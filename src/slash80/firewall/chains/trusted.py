@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from slash80.addressing.family import FAMILIES, Family
 from slash80.firewall.records import NamedSet, Settings, prefix_set, word
 
+TRUSTED_SETS = tuple(f"trusted{family.version}" for family in FAMILIES)
+
 
 def sets(family: Family, settings: Settings) -> Iterator[NamedSet]:
     """Return the set of trusted prefixes, which is there even if it is empty: the rules name it."""

@@ -4,7 +4,7 @@ A word that is not known here fails the test: then it has to be taught what the 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -64,16 +64,28 @@ def outbound(version: int, **changes: object) -> Packet:
 
 
 class Table:
-    """The table that follows from settings; `pods` are the host ends and addresses in its sets of pods."""
+    """The table that follows from settings; `pods` are the host ends and addresses in its sets of pods.
 
-    def __init__(self, settings: Settings, pods: frozenset[tuple[str, str]] = frozenset()) -> None:
+    `own` are the prefixes and addresses in the sets of what is the node's, `local` addresses that it has.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        pods: frozenset[tuple[str, str]] = frozenset(),
+        *,
+        own: Sequence[str] = (),
+        local: Sequence[str] = (),
+    ) -> None:
         ruleset = build(settings)
         self._chains: Mapping[str, Chain] = {chain.name: chain for chain in ruleset.chains}
-        self._pods = pods
+        self._pods, self.local = pods, local
         self._prefixes: dict[str, list[IPv4Network | IPv6Network]] = {
             name: [ip_network(one) for one in elements.split(", ")] if elements else []
             for name, elements in _SET.findall(ruleset.text)
         }
+        for version in (4, 6):
+            self._prefixes[f"own{version}"] = [one for one in map(ip_network, own) if one.version == version]
 
     @property
     def rules(self) -> list[str]:
@@ -159,6 +171,11 @@ _TERMS: list[tuple[re.Pattern[str], _Term]] = [
         r"icmpv6 type (?P<icmp>\S+)": lambda _, packet, found: (packet.version, packet.icmp) == (6, found["icmp"]),
         r"meta l4proto (?P<number>\d+)": lambda _, packet, found: packet.l4proto == int(found["number"]),
         r"meta nfproto ipv(?P<version>\d)": lambda _, packet, found: packet.version == int(found["version"]),
+        r"fib saddr type local": lambda table, packet, _: packet.source in table.local,
+        r'fib daddr oifname != "s80\*"': lambda _, packet, __: not packet.oif.startswith("s80"),
+        r"update @misrouted\d \{ iifname \. (?P<ip>ip6?) saddr \}": lambda _, packet, found: (
+            packet.version == _VERSION[found["ip"]]
+        ),
         r"fib saddr \. iif oif missing": lambda _, packet, __: not packet.way_back,
         r"update @\w+ \{ (?P<ip>ip6?) saddr [^}]*\}": lambda _, packet, found: (
             packet.version == _VERSION[found["ip"]] and packet.within_rate

@@ -1,0 +1,51 @@
+"""What the table's sets and rules hold, read by a function that asks the kernel for a listing.
+
+That function returns None where there is no table, or one of an older version without what is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from slash80.addressing.family import Prefix
+from slash80.firewall import messages
+from slash80.firewall.chains.forged import OWN_SETS
+from slash80.firewall.chains.reverse_path import MULTIPATH
+from slash80.firewall.node_facts import NodeFacts, Pair, prefixes_of
+from slash80.firewall.records import Element
+from slash80.netlink.codec import Message, Step
+
+Dump = Callable[[Step], list[Message] | None]
+
+
+def elements(dump: Dump, names: Iterable[str]) -> frozenset[Element] | None:
+    """Return the elements of sets of a link and an address."""
+    found: set[Element] = set()
+    for name in names:
+        if (parts := dump(messages.get_elements(name))) is None:
+            return None
+        found.update(element for part in parts for element in messages.elements_of(name, part.body))
+    return frozenset(found)
+
+
+def prefixes(dump: Dump, names: Iterable[str]) -> list[Prefix] | None:
+    """Return the prefixes of interval sets."""
+    found: list[Prefix] = []
+    for name in names:
+        if (parts := dump(messages.get_elements(name))) is None:
+            return None
+        found += prefixes_of(bound for part in parts for bound in messages.bounds_of(part.body))
+    return found
+
+
+def facts(dump: Dump) -> NodeFacts | None:
+    """Return what the table says of the node."""
+    own, rules = prefixes(dump, OWN_SETS), dump(messages.get_rules(MULTIPATH))
+    return None if own is None or rules is None else NodeFacts.of(own, _pairs(rules))
+
+
+def _pairs(rules: Iterable[Message]) -> Iterator[Pair]:
+    for rule in rules:
+        userdata = messages.table_and_chain_attributes(rule.body).get(messages.NFTA_RULE_USERDATA, b"")
+        came_by, _, leads_by = messages.comment_of(userdata).partition(" ")
+        yield came_by, leads_by

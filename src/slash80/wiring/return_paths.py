@@ -1,0 +1,50 @@
+"""By which links the node answers: its own addresses, and IPv6 routes with several links."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from ipaddress import IPv6Network
+from itertools import permutations
+
+from slash80.addressing.family import IPV6, Address, Prefix
+from slash80.netlink.socket import Socket
+from slash80.wiring import messages, query
+
+_EVERY_LINK = 0
+_LINK_LOCAL = IPv6Network("fe80::/10")  # every link has the same
+_PLAIN = re.compile(r"[\w.:@-]+", re.ASCII)  # names that mean themselves in a rule
+
+
+def own_addresses(host: Socket) -> list[Address]:
+    """Return the node's addresses, but for those that mean something on their link only."""
+    found = query.addresses(host, _EVERY_LINK)
+    return [one.address for one in found if one.scope < messages.RT_SCOPE_LINK]
+
+
+def answered_by(host: Socket, address: Address) -> str:
+    """Return the name of the link by which the node sends to an address."""
+    route = query.route_lookup(host, address)
+    link = query.link_at(host, route.index) if route else None
+    return link.name if link else "no link"
+
+
+def multipath(host: Socket) -> set[tuple[str, str]]:
+    """Return every ordered pair of links that one IPv6 route leads by: as one route, or as equal ones.
+
+    The kernel keeps default routes that it learned from two routers apart, and sends by whichever it reaches.
+    """
+    ways: dict[tuple[int, Prefix, int], set[int]] = defaultdict(set)
+    found = query.routes(host, IPV6, kind=messages.RTN_UNICAST, table=messages.RT_TABLE_UNSPEC, allow_interrupted=True)
+    for route in found:
+        if not route.dst.subnet_of(_LINK_LOCAL):  # type: ignore[arg-type]
+            ways[route.table, route.dst, route.priority].update(route.links)
+    return _named(host, (links for links in ways.values() if len(links) > 1))
+
+
+def _named(host: Socket, groups: Iterable[set[int]]) -> set[tuple[str, str]]:
+    pairs = {pair for links in groups for pair in permutations(links, 2)}
+    found = [query.link_at(host, index) for index in {index for pair in pairs for index in pair}]
+    names = {link.index: link.name for link in found if link and _PLAIN.fullmatch(link.name)}
+    return {(names[came_by], names[leads_by]) for came_by, leads_by in pairs if {came_by, leads_by} <= names.keys()}
