@@ -196,7 +196,8 @@ $(ENGINE): $(shell find src -name __pycache__ -prune -o \( -name '*.py' -o -type
 	exec 9> build/lock && flock 9
 	rm -rf build/freeze
 	echo "freezing the engine"
-	$(PY) -m PyInstaller --noconfirm --log-level WARN --distpath build/freeze --workpath build/pyinstaller cni/engine.spec
+	# tracebacks keep their lines; the columns would be a twentieth of what is loaded
+	$(PY) -X no_debug_ranges -m PyInstaller --noconfirm --log-level WARN --distpath build/freeze --workpath build/pyinstaller cni/engine.spec
 	rm -rf build/dist
 	mv build/freeze build/dist
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import chart, sections, traffic
+from bench import agents, chart, sections, traffic
 from bench.contenders import SETTINGS, programs
 from bench.figures import table
 from bench.sections import Extent, Results
@@ -19,6 +19,7 @@ SECTIONS: dict[str, Callable[[Extent, Path, Results], Iterator[str]]] = {
     "calls": sections.calls,
     "moments": sections.moments,
     "growth": sections.growth,
+    "agents": agents.agents,
     "traffic": traffic.traffic,
 }
 PAGE = Path("docs/benchmarks")

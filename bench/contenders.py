@@ -15,7 +15,7 @@ from lab.rig import configuration
 from lab.topology import Node, Site
 
 _C = Path(__file__).parent
-_RANGE4 = "10.96.0.0/16"  # room for a thousand pods, and for those removed before; each node has it for itself
+RANGE4 = "10.96.0.0/16"  # room for a thousand pods, and for those removed before; each node has it for itself
 _CLUSTER6 = "2001:db8::/48"  # of every node of a site
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -89,7 +89,7 @@ def _agent(variable: str) -> Setting:
         conf = configuration(
             node,
             folder / f"agent{node.number}",
-            ipv4={"prefixes": [_RANGE4]},
+            ipv4={"prefixes": [RANGE4]},
             firewall={"clusterPrefixes": [_CLUSTER6]},
         )
         agent = stack.enter_context(Agent(node.namespace, root, Path(str(conf["stateDir"]))))
@@ -105,7 +105,7 @@ def _engine(node: Node, folder: Path, _: ExitStack) -> tuple[Path, Mapping[str, 
         configuration(
             node,
             folder / f"engine{node.number}",
-            ipv4={"prefixes": [_RANGE4]},
+            ipv4={"prefixes": [RANGE4]},
             firewall={"clusterPrefixes": [_CLUSTER6]},
         ),
         None,
@@ -114,7 +114,7 @@ def _engine(node: Node, folder: Path, _: ExitStack) -> tuple[Path, Mapping[str, 
 
 def _reference(kind: str, **keys: object) -> Setting:
     def setting(node: Node, folder: Path, _: ExitStack) -> tuple[Path, Mapping[str, object], Agent | None]:
-        ranges = [[{"subnet": _RANGE4}], [{"subnet": node.prefix6}]]
+        ranges = [[{"subnet": RANGE4}], [{"subnet": node.prefix6}]]
         routes = [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
         ipam = {
             "type": "host-local",

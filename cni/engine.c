@@ -28,7 +28,7 @@ int main(int count, char **arguments)
     PyConfig config;
     PyConfig_InitIsolatedConfig(&config);
     config.install_signal_handlers = 1; /* or a reader that has gone would kill it by SIGPIPE, with a half-made pod */
-    config.optimization_level = 1, config.site_import = 0, config.write_bytecode = 0, config.parse_argv = 0;
+    config.optimization_level = 2, config.site_import = 0, config.write_bytecode = 0, config.parse_argv = 0;
     config.module_search_paths_set = 1;
     demand(PyConfig_SetBytesString(&config, &config.executable, arguments[0]));
     demand(PyConfig_SetBytesString(&config, &config.program_name, arguments[0]));

@@ -76,10 +76,12 @@ class Agent:
         """Start it, and wait until it serves."""
         before = self._count()
         with self.log.open("ab") as log:
-            arguments: list[str | Path] = [self.program, "agent", "--cni-only", "--state-dir", self.state_dir]
             variables = {"PATH": os.environ["PATH"], **environ}
-            self._process = self._host.run(lambda: subprocess.Popen(arguments, env=variables, stderr=log))
+            self._process = self._host.run(lambda: subprocess.Popen(self._command(), env=variables, stderr=log))
         wait_until(lambda: self._serves(before), seconds=60)  # it loads Python, beside whatever else is tested
+
+    def _command(self) -> list[str | Path]:
+        return [self.program, "agent", "--cni-only", "--state-dir", self.state_dir]
 
     def stop(self) -> int:
         """Ask it to end, and give its exit code."""

@@ -447,11 +447,3 @@ def test_large_calls_release_their_memory(node: Rig, agent: Agent) -> None:
         before = agent.own_memory()
         assert {0} == {done.code for done in pool.map(lambda call: node.plugin.execute(call, escaped), calls)}
         assert agent.own_memory() - before < 3 << 10
-
-
-def test_a_node_full_of_pods_fits_into_memory(node: Rig, agent: Agent) -> None:
-    """With 110 pods the agent has less than 64 MiB."""
-    with agent, ThreadPoolExecutor(16) as pool:
-        attachments = list(pool.map(lambda _: node.attach(), range(110)))
-        assert agent.memory() < 64 << 10
-        list(pool.map(node.detach, attachments))

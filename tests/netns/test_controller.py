@@ -5,6 +5,7 @@ import subprocess
 import sys
 from argparse import Namespace as Arguments
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,12 @@ import pytest
 from lab import snapshot
 from lab.kube import FakeApi, node
 from lab.namespaces import Namespace
-from lab.plugin import InProcess
+from lab.node_agent import node_agent
+from lab.plugin import Frozen, InProcess
 from lab.rig import Rig
 from lab.topology import Site
 from lab.waiting import wait_until
+from netns.conftest import root
 from slash80.agent.reconcilers.controller import Controller
 from slash80.agent.reconcilers.part import Options
 from slash80.cli.uninstall import uninstall
@@ -310,3 +313,12 @@ def test_an_agent_ends_with_all_its_parts(started: Started) -> None:
         agent.wait()
     assert "stopped, and every call was finished" in log.read_text()
     assert "still at work" not in log.read_text()
+
+
+def test_a_node_full_of_pods_fits_into_memory(tmp_path: Path) -> None:
+    """A frozen agent with its controller takes at most 64 MiB, all its processes together, with 108 pods."""
+    with Site() as site, node_agent(site.node, root(), tmp_path / "k8s", prefix4="10.96.0.0/16") as agent:
+        rig = Rig(site, site.node, Frozen(site.node.namespace, root=root()), agent.conf())
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda _: rig.attach(), range(108)))
+        assert agent.memory() <= 64 << 10

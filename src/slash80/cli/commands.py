@@ -106,7 +106,7 @@ def _agent(chosen: argparse.Namespace) -> int:
     if not chosen.state_dir.is_absolute():
         print(f"slash80 agent: --state-dir is {chosen.state_dir}, but must be an absolute path", file=sys.stderr)
         return 2
-    from slash80.agent.run import Controller, Opened, run  # noqa: PLC0415 -- everything; no other command needs it
+    from slash80.agent.run import Opened, run  # noqa: PLC0415 -- everything; no other command needs it
 
     if chosen.cni_only:
         return run(chosen.state_dir)
@@ -121,19 +121,22 @@ def _agent(chosen: argparse.Namespace) -> int:
 
     sysctl.write_below(chosen.proc_sys_net)
 
+    # before the processes that answer calls are forked: each page that an import touches later is copied
+    from slash80.agent.reconcilers.controller import Controller  # noqa: PLC0415 -- HTTP, YAML and netaddr
+    from slash80.agent.reconcilers.part import Options  # noqa: PLC0415 -- the same
+    from slash80.agent.reconcilers.prebuilt import prebuild  # noqa: PLC0415 -- the same
+    from slash80.cluster import credentials  # noqa: PLC0415 -- the same
+    from slash80.cluster.api import Api  # noqa: PLC0415 -- the same
+    from slash80.prefixes.static import Static  # noqa: PLC0415 -- the same
+
+    static = Static(tuple(chosen.prefix), chosen.prefix_file)
+    health = host.strip("[]"), int(port)
+    options = Options(chosen.node, chosen.config, chosen.conf_dir, chosen.data_dir, static, health)
+
     def controller(opened: Opened) -> Controller:
-        # called when the processes that answer calls have been forked: those need nothing of it
-        from slash80.agent.reconcilers import controller  # noqa: PLC0415 -- HTTP, YAML and netaddr
-        from slash80.agent.reconcilers.part import Options  # noqa: PLC0415 -- the same
-        from slash80.cluster import credentials  # noqa: PLC0415 -- the same
-        from slash80.cluster.api import Api  # noqa: PLC0415 -- the same
-        from slash80.prefixes.static import Static  # noqa: PLC0415 -- the same
+        return Controller(options, chosen.state_dir, Api(credentials.in_cluster(os.environ)), opened=opened)
 
-        static = Static(tuple(chosen.prefix), chosen.prefix_file)
-        health = host.strip("[]"), int(port)
-        options = Options(chosen.node, chosen.config, chosen.conf_dir, chosen.data_dir, static, health)
-        return controller.Controller(options, chosen.state_dir, Api(credentials.in_cluster(os.environ)), opened=opened)
-
+    prebuild()
     return run(chosen.state_dir, controller)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lab import programs
+from lab.certificates import make
 from lab.kube import FakeApi, node
 from lab.waiting import wait_until
 from slash80.cluster import kubeconfig
@@ -165,35 +165,14 @@ class Secured:
         return [one["metadata"]["name"] for one in Api(config).items(NODES.path)]
 
 
-def openssl(folder: Path, name: str, *extensions: str, issuer: str = "") -> None:
-    """Make a key and a certificate, signed by itself or by an issuer."""
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "9",
-    ]
-    command += ["-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt"]
-    command += [word for extension in extensions for word in ("-addext", extension)]
-    command += ["-CA", f"{issuer}.crt", "-CAkey", f"{issuer}.key"] if issuer else []
-    # with the folder as its own: openssl is there, since ca-certificates depends on it
-    programs.run(["env", f"--chdir={folder}", *command])
-
-
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with an authority, a server's certificate for 127.0.0.1 and api.lab, and a client's."""
     folder = tmp_path_factory.mktemp("certificates")
-    openssl(folder, "ca", "basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign")
-    openssl(folder, "server", "subjectAltName=IP:127.0.0.1", "basicConstraints=CA:FALSE", issuer="ca")
-    openssl(folder, "named", "subjectAltName=DNS:api.lab", "basicConstraints=CA:FALSE", issuer="ca")
-    openssl(folder, "client", "basicConstraints=CA:FALSE", issuer="ca")
+    make(folder, "ca", "basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign")
+    make(folder, "server", "subjectAltName=IP:127.0.0.1", "basicConstraints=CA:FALSE", issuer="ca")
+    make(folder, "named", "subjectAltName=DNS:api.lab", "basicConstraints=CA:FALSE", issuer="ca")
+    make(folder, "client", "basicConstraints=CA:FALSE", issuer="ca")
     return folder
 
 
