@@ -24,6 +24,11 @@ def syn(source: Endpoint, target: Endpoint) -> bytes:
     return _packet(socket.IPPROTO_TCP, source[0], target[0], head, checksum_at=16)
 
 
+def icmp(source: str, target: str, body: bytes, *, hops: int = 255) -> bytes:
+    """Return an ICMP message of either family with its IP header, and its checksum filled in."""
+    return _packet(_ICMP[family_of(source)], source, target, body, checksum_at=2, hops=hops)
+
+
 def port_unreachable(source: str, refused: bytes) -> bytes:
     """Return the ICMP error with which a host says that nothing listens where this packet was to go, to its sender."""
     family = socket.AF_INET if refused[0] >> 4 == 4 else socket.AF_INET6
@@ -42,16 +47,25 @@ def send(namespace: Namespace, packet: bytes) -> None:
         raw.sendto(packet, (target, 0))
 
 
-def _packet(protocol: int, source: str, target: str, body: bytes, *, checksum_at: int) -> bytes:
+def send_on(namespace: Namespace, link: str, packet: bytes, *, mac: str) -> None:
+    """Send a packet on a link to a MAC, whatever the namespace's routes are."""
+    kind = 0x0800 if packet[0] >> 4 == 4 else 0x86DD
+    with namespace.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as raw:
+        raw.sendto(packet, (link, kind, 0, 0, bytes.fromhex(mac.replace(":", ""))))
+
+
+def _packet(protocol: int, source: str, target: str, body: bytes, *, checksum_at: int, hops: int = 64) -> bytes:
     from_, to = ipaddress.ip_address(source).packed, ipaddress.ip_address(target).packed
     ipv4 = family_of(source) == socket.AF_INET
     # ICMP has no pseudo-header in IPv4
     pseudo = b"" if protocol == socket.IPPROTO_ICMP else from_ + to + struct.pack("!II", len(body), protocol)
     sum_ = struct.pack("!H", internet_checksum(pseudo + body))
     body = body[:checksum_at] + sum_ + body[checksum_at + 2 :]
-    if ipv4:  # the kernel fills in length and checksum
-        return struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 0, 0, 64, protocol, 0) + from_ + to + body
-    return struct.pack("!IHBB", 6 << 28, len(body), protocol, 64) + from_ + to + body
+    if ipv4:
+        head = struct.pack("!BBHHHBB", 0x45, 0, 20 + len(body), 0, 0, hops, protocol)
+        sum_ = struct.pack("!H", internet_checksum(head + b"\0\0" + from_ + to))
+        return head + sum_ + from_ + to + body
+    return struct.pack("!IHBB", 6 << 28, len(body), protocol, hops) + from_ + to + body
 
 
 def internet_checksum(data: bytes) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from slash80.addressing.family import FAMILIES, Family
 from slash80.firewall.chains import (
+    control,
     echo,
     edge,
     forged,
@@ -31,6 +32,7 @@ def build(settings: Settings) -> Ruleset:
         edge.chain(settings),
         *reverse_path.chains(settings),
         forged.chain(),
+        control.chain(),
         source.chain(),
         masquerade.chain(settings),
     )

@@ -1,10 +1,11 @@
-"""Chain `source`: which addresses a pod may send from, namely those that are routed to it."""
+"""Chain `source`: which addresses a pod may send from, namely those that are routed to it; and what it never sends."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from slash80.addressing.family import FAMILIES, Family
+from slash80.firewall.chains import control
 from slash80.firewall.elements import pod_set
 from slash80.firewall.records import PODS, TERMINATING, Chain, NamedSet, word
 
@@ -27,6 +28,7 @@ def chain() -> Chain:
 def _rules() -> Iterator[str]:
     yield f"iifname {TERMINATING} drop"
     yield f"iifname != {PODS} goto forged"
+    yield from control.jumps()
     # Every packet is asked, also of an established connection: connection tracking knows a connection by its addresses
     # and ports, not by the link that a packet came from, so a forged one would belong to it.
     # What ADD gave the pod: 0.1 us a packet, where `fib` takes 0.8 in IPv6. An element may be missing, as after

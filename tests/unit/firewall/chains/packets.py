@@ -40,6 +40,7 @@ class Packet:
     direction: str = "original"
     icmp: str = ""
     l4proto: int = 6
+    dport: int = 443
     way_back: bool = True
     within_rate: bool = True
 
@@ -169,7 +170,10 @@ _TERMS: list[tuple[re.Pattern[str], _Term]] = [
         r"ct direction (?P<way>\w+)": lambda _, packet, found: packet.direction == found["way"],
         r"icmp type (?P<icmp>\S+)": lambda _, packet, found: (packet.version, packet.icmp) == (4, found["icmp"]),
         r"icmpv6 type (?P<icmp>\S+)": lambda _, packet, found: (packet.version, packet.icmp) == (6, found["icmp"]),
-        r"meta l4proto (?P<number>\d+)": lambda _, packet, found: packet.l4proto == int(found["number"]),
+        r"meta l4proto (?P<no>!= )?(?P<number>\d+)": lambda _, packet, found: (
+            (packet.l4proto == int(found["number"])) is not bool(found["no"])
+        ),
+        r"udp dport (?P<port>\d+)": lambda _, packet, found: (packet.l4proto, packet.dport) == (17, int(found["port"])),
         r"meta nfproto ipv(?P<version>\d)": lambda _, packet, found: packet.version == int(found["version"]),
         r"fib saddr type local": lambda table, packet, _: packet.source in table.local,
         r'fib daddr oifname != "s80\*"': lambda _, packet, __: not packet.oif.startswith("s80"),
