@@ -15,6 +15,7 @@ from slash80.firewall.chains import (
     edge,
     forged,
     masquerade,
+    midstream,
     reverse_path,
     services,
     source,
@@ -29,6 +30,7 @@ def build(settings: Settings) -> Ruleset:
     chains = (
         *echo.chains(settings),
         untrusted.chain(settings),
+        *midstream.chains(settings),
         edge.chain(settings),
         *reverse_path.chains(settings),
         forged.chain(),
@@ -36,13 +38,19 @@ def build(settings: Settings) -> Ruleset:
         source.chain(),
         masquerade.chain(settings),
     )
-    lines = [line for family in FAMILIES for one in _sets(family, settings) for line in _set_lines(one)]
+    lines = [line for one in _sets(settings) for line in _set_lines(one)]
     lines += [line for chain in chains for line in _chain_lines(chain)]
     text = "\n".join(f"\t{line}" for line in lines)
     return Ruleset(text, hashlib.sha256(text.encode()).hexdigest()[:32], chains)
 
 
-def _sets(family: Family, settings: Settings) -> Iterator[NamedSet]:
+def _sets(settings: Settings) -> Iterator[NamedSet]:
+    yield from midstream.sets(settings)
+    for family in FAMILIES:
+        yield from _sets_of(family, settings)
+
+
+def _sets_of(family: Family, settings: Settings) -> Iterator[NamedSet]:
     yield from trusted.sets(family, settings)
     yield from masquerade.sets(family, settings)
     yield from services.sets(family, settings)

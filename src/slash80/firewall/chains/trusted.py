@@ -15,6 +15,6 @@ def sets(family: Family, settings: Settings) -> Iterator[NamedSet]:
     yield prefix_set("trusted", family, settings.trusted)
 
 
-def accepted() -> Iterator[str]:
-    """Return the rules that accept what comes from there."""
-    yield from (f"{word(family)} saddr @trusted{family.version} accept" for family in FAMILIES)
+def accepted(end: str = "saddr") -> Iterator[str]:
+    """Return the rules that accept what comes from there, or with `daddr` what goes there."""
+    yield from (f"{word(family)} {end} @trusted{family.version} accept" for family in FAMILIES)

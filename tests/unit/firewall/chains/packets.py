@@ -4,10 +4,11 @@ A word that is not known here fails the test: then it has to be taught what the 
 """
 
 import re
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 
 from slash80.firewall.records import Chain, Settings
 from slash80.firewall.ruleset import build
@@ -27,6 +28,7 @@ _SET = re.compile(r"set (\w+) \{\s*type [^\n]*\n(?:\s*elements = \{ ([^}]*) \})?
 class Packet:
     """A packet; `original` is where it was sent before it was translated, if it was.
 
+    `flags` are those of TCP, and `expected` whether a helper expected the connection of the protocol that it follows.
     `way_back` is whether the route to its source leads through the link that it came by, `within_rate` whether a rate
     that is counted by source is not used up.
     """
@@ -41,6 +43,8 @@ class Packet:
     icmp: str = ""
     l4proto: int = 6
     dport: int = 443
+    flags: str = "syn"
+    expected: bool = False
     way_back: bool = True
     within_rate: bool = True
 
@@ -81,12 +85,12 @@ class Table:
         ruleset = build(settings)
         self._chains: Mapping[str, Chain] = {chain.name: chain for chain in ruleset.chains}
         self._pods, self.local = pods, local
-        self._prefixes: dict[str, list[IPv4Network | IPv6Network]] = {
-            name: [ip_network(one) for one in elements.split(", ")] if elements else []
+        self._elements: dict[str, list[str]] = {
+            name: [one.partition(" timeout ")[0] for one in elements.split(", ") if one]
             for name, elements in _SET.findall(ruleset.text)
         }
         for version in (4, 6):
-            self._prefixes[f"own{version}"] = [one for one in map(ip_network, own) if one.version == version]
+            self._elements[f"own{version}"] = [one for one in own if ip_network(one).version == version]
 
     @property
     def rules(self) -> list[str]:
@@ -128,8 +132,16 @@ class Table:
 
     def has(self, what: str, address: str) -> bool:
         """Report whether an address is in a set, or in a prefix that stands in its place."""
-        prefixes = self._prefixes[what[1:]] if what.startswith("@") else [ip_network(what)]
-        return any(ip_address(address) in prefix for prefix in prefixes)
+        prefixes = self._elements[what[1:]] if what.startswith("@") else [what]
+        return any(ip_address(address) in ip_network(prefix) for prefix in prefixes)
+
+    def has_protocol(self, name: str, number: int) -> bool:
+        """Report whether a protocol is in a set."""
+        return str(number) in self._elements[name]
+
+    def expire(self, name: str) -> None:
+        """Take out of a set what has a timeout, as the kernel does when that is over."""
+        self._elements[name].clear()
 
     def has_pod(self, name: str, address: str) -> bool:
         """Report whether the sets of pods have a host end with an address."""
@@ -154,6 +166,11 @@ def _address(table: Table, packet: Packet, found: re.Match[str]) -> bool:
     return bool(address) and table.has(found["what"], address) is not bool(found["no"])
 
 
+def _flags(_: Table, packet: Packet, found: re.Match[str]) -> bool:
+    masked = set(packet.flags.split(",")) & set(found["mask"].split(" | "))
+    return packet.l4proto == socket.IPPROTO_TCP and masked == {found["value"]}
+
+
 def _pod(table: Table, packet: Packet, found: re.Match[str]) -> bool:
     return packet.version == _VERSION[found["ip"]] and table.has_pod(packet.iif, packet.source)
 
@@ -167,6 +184,7 @@ _TERMS: list[tuple[re.Pattern[str], _Term]] = [
         r"(?P<ct>ct original )?(?P<ip>ip6?) (?P<side>[sd]addr) (?P<no>!= )?(?P<what>\S+)": _address,
         r"ct state (?P<states>\S+)": lambda _, packet, found: packet.state in found["states"].split(","),
         r"ct status dnat": lambda _, packet, __: bool(packet.original),
+        r"ct status expected": lambda _, packet, __: packet.expected,
         r"ct direction (?P<way>\w+)": lambda _, packet, found: packet.direction == found["way"],
         r"icmp type (?P<icmp>\S+)": lambda _, packet, found: (packet.version, packet.icmp) == (4, found["icmp"]),
         r"icmpv6 type (?P<icmp>\S+)": lambda _, packet, found: (packet.version, packet.icmp) == (6, found["icmp"]),
@@ -174,6 +192,8 @@ _TERMS: list[tuple[re.Pattern[str], _Term]] = [
             (packet.l4proto == int(found["number"])) is not bool(found["no"])
         ),
         r"udp dport (?P<port>\d+)": lambda _, packet, found: (packet.l4proto, packet.dport) == (17, int(found["port"])),
+        r"meta l4proto @(?P<set>\w+)": lambda table, packet, found: table.has_protocol(found["set"], packet.l4proto),
+        r"tcp flags & \((?P<mask>[^)]+)\) == (?P<value>\w+)": _flags,
         r"meta nfproto ipv(?P<version>\d)": lambda _, packet, found: packet.version == int(found["version"]),
         r"fib saddr type local": lambda table, packet, _: packet.source in table.local,
         r'fib daddr oifname != "s80\*"': lambda _, packet, __: not packet.oif.startswith("s80"),

@@ -51,10 +51,29 @@ def test_nothing_reaches_the_link_of_a_deleted_pod(mode: str, packet: dict[str, 
 
 @VERSIONS
 @IN_EVERY_MODE
-@pytest.mark.parametrize("state", ["established", "related"])
-def test_replies_to_a_pods_own_connections_come_in(mode: str, state: str, version: int) -> None:
+@pytest.mark.parametrize("packet", [{"state": "established"}, {"state": "related"}])
+def test_replies_to_a_pods_own_connections_come_in(mode: str, packet: dict[str, object], version: int) -> None:
     """ICMP errors about such connections come in as well: connection tracking calls them related."""
-    assert arriving(mode, version, state=state) == "accept"
+    assert arriving(mode, version, direction="reply", **packet) == "accept"
+
+
+@VERSIONS
+@IN_EVERY_CLOSED_MODE
+def test_who_began_a_connection_outside_is_judged_by_every_packet(mode: str, version: int) -> None:
+    """The connection may be older than the rules; what a helper expects of a pod's own connection comes in."""
+    assert arriving(mode, version, state="established") == "drop"
+    assert arriving(mode, version, state="related") == "accept"
+    assert arriving(mode, version, state="established", expected=True) == "accept"
+
+
+@VERSIONS
+@pytest.mark.parametrize(("mode", "packet"), [("trusting", {}), ("services", {"original": NODE_PORT})])
+def test_an_established_connection_goes_on_where_it_may_begin(
+    mode: str, packet: dict[str, dict[int, str]], version: int
+) -> None:
+    """The connection of a trusted host, or one to a NodePort."""
+    changes = {name: address[version] for name, address in packet.items()}
+    assert arriving(mode, version, source=TRUSTED[version], state="established", **changes) == "accept"
 
 
 @VERSIONS
