@@ -19,6 +19,7 @@ class Agent:
     def __init__(self, host: Namespace, root: Path, state_dir: Path) -> None:
         self._host, self.program, self.state_dir = host, root / "opt/cni/bin/slash80", state_dir
         self._process: subprocess.Popen[bytes] | None = None
+        self._started: list[int] = []
         self.log = state_dir.with_name(f"{state_dir.name}.log")
 
     def __enter__(self) -> Self:
@@ -79,6 +80,7 @@ class Agent:
             variables = {"PATH": os.environ["PATH"], **environ}
             self._process = self._host.run(lambda: subprocess.Popen(self._command(), env=variables, stderr=log))
         wait_until(lambda: self._serves(before), seconds=60)  # it loads Python, beside whatever else is tested
+        self._started = self.pids
 
     def _command(self) -> list[str | Path]:
         return [self.program, "agent", "--cni-only", "--state-dir", self.state_dir]
@@ -104,9 +106,11 @@ class Agent:
             self.kill()
 
     def wait(self) -> int:
-        """Wait until it has ended by itself."""
+        """Wait until it has ended by itself, and the last of its processes, which may take a call yet, after it."""
         assert self._process
-        return self._process.wait(timeout=60 * PATIENCE)
+        code = self._process.wait(timeout=60 * PATIENCE)
+        wait_until(lambda: not any(map(_lives, self._started)), seconds=20)
+        return code
 
     def _serves(self, before: int) -> bool:
         assert self._process

@@ -28,7 +28,7 @@ def soak(module: str, *arguments: str, seconds: float) -> None:
 
 def test_churn_under_kills_agrees_with_the_model() -> None:
     """Several processes, killed now and then, do thousands of calls; kernel, store and every answer agree."""
-    soak("soak", "--operations", str(at_night(10000, usual=4000)), "--losing", "0.1", seconds=600)
+    soak("soak", "--operations", str(at_night(10000, usual=3000)), "--losing", "0.1", seconds=600)
 
 
 def test_plugin_killed_at_random_instants_leaves_nothing() -> None:
