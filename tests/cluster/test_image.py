@@ -114,6 +114,23 @@ def test_status_without_an_agent(podman: Podman) -> None:
     assert (False, False, 0) == (found["agent"], found["ready"], sum(found["attachments"].values()))
 
 
+def test_status_of_a_cluster(podman: Podman) -> None:
+    """`status --cluster` takes a kubeconfig that holds its certificates, and needs no folder for temporary files."""
+    data = {f"{key}-data": "eA==" for key in ("client-certificate", "client-key")}
+    cluster = {"server": "https://127.0.0.1:1", "certificate-authority-data": "eA=="}
+    kubeconfig = {
+        "current-context": "x",
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "clusters": [{"name": "x", "cluster": cluster}],
+        "users": [{"name": "x", "user": data}],
+    }
+    done = podman.contained(
+        "status", "--cluster", options=["--env=KUBECONFIG=/dev/stdin"], stdin=json.dumps(kubeconfig)
+    )
+    assert 1 == done.returncode
+    assert "slash80 status: https://127.0.0.1:1 cannot be reached" in done.stderr
+
+
 def test_agent(podman: Podman) -> None:
     """The agent serves in a container with the capabilities of the DaemonSet's; `exec` has its status; it ends well."""
     options = [_STATE, "--cap-add=NET_ADMIN,SYS_ADMIN", "--security-opt=no-new-privileges"]

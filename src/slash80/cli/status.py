@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from slash80.cli.covers import CoverLine
 from slash80.cli.pools import PoolLine
 from slash80.cluster import kubeconfig
 from slash80.cluster.api import Api, Refused, Unreachable
+from slash80.cluster.credentials import MemoryFiles
 from slash80.cluster.objects.node import NODES, UNAVAILABLE, NodeSeen, listed, read_node
 from slash80.desired import node_status
 from slash80.desired.problems import Problem, Reason, documents, sentences
@@ -146,8 +146,8 @@ def _lines(state_dir: Path) -> list[PrefixLine]:
 
 
 def _cluster(chosen: argparse.Namespace) -> int:
-    with tempfile.TemporaryDirectory(prefix="slash80-") as folder:
-        found = Api(kubeconfig.load(os.environ, Path(folder))).items(NODES.path)
+    with MemoryFiles() as held:
+        found = Api(kubeconfig.load(os.environ, held)).items(NODES.path)
     nodes = [_of_cluster(read_node(one)) for one in found]
     if chosen.output == "json":
         print(json.dumps(nodes, indent=2))

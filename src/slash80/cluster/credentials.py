@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from slash80.errors import InvalidConfig
 
@@ -58,12 +58,29 @@ class ClientConfig:
         return self.source.current() if self.source else self.credential
 
 
-def stored(folder: Path, name: str, content: bytes) -> Path:
-    """Write a file of its own into a folder, readable by this user only."""
-    handle, path = tempfile.mkstemp(prefix=f"{name}-", dir=folder)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    return Path(path)
+class MemoryFiles:
+    """Files in memory, which end with the block: OpenSSL takes certificates by a path only.
+
+    So no key is on a disk, and nothing needs a folder for temporary files, which an image with the plugin alone lacks.
+    """
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def add(self, name: str, content: bytes) -> Path:
+        """Return the path of a new file, which only this process can open."""
+        number = os.memfd_create(name, os.MFD_CLOEXEC)
+        self._stack.callback(os.close, number)
+        os.fchmod(number, 0o600)
+        with os.fdopen(number, "wb", closefd=False) as file:
+            file.write(content)
+        return Path(f"/proc/self/fd/{number}")
 
 
 def in_cluster(environ: Mapping[str, str], folder: Path = SERVICE_ACCOUNT) -> ClientConfig:

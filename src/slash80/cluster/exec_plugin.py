@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from slash80.cluster import programs
-from slash80.cluster.credentials import Credential, stored
+from slash80.cluster.credentials import Credential, MemoryFiles
 from slash80.cluster.objects.reading import Unreadable, mapping, mappings, text, texts
 from slash80.errors import Failure, InvalidConfig, shown
 
@@ -68,14 +68,14 @@ class ExecPlugin:
         self,
         spec: Spec,
         environ: Mapping[str, str],
-        folder: Path,
+        held: MemoryFiles,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         terminal: Callable[[], bool] | None = None,
         seconds: float = _SECONDS,
     ) -> None:
-        """Run nothing yet; certificates are written into `folder`."""
-        self._spec, self._environ, self._folder = spec, environ, folder
+        """Run nothing yet; certificates are kept in `held`."""
+        self._spec, self._environ, self._held = spec, environ, held
         self._now, self._terminal, self._seconds = now, terminal or sys.stdin.isatty, seconds
         self._credential: Credential | None = None
         self._expires: datetime | None = None
@@ -138,8 +138,7 @@ class ExecPlugin:
             raise Unreadable("status.token has characters that no token has")
         if not certificate:
             return Credential(token)
-        written = [stored(self._folder, "client", pem.encode()) for pem in (certificate, key)]
-        return Credential(token, *written)
+        return Credential(token, *(self._held.add("client", pem.encode()) for pem in (certificate, key)))
 
 
 def _moment(value: str) -> datetime | None:

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from slash80.cluster import exec_plugin
-from slash80.cluster.credentials import ClientConfig, Credential, stored
+from slash80.cluster.credentials import ClientConfig, Credential, MemoryFiles
 from slash80.cluster.exec_plugin import ExecPlugin
 from slash80.cluster.objects.reading import Unreadable, mapping, mappings, text
 from slash80.errors import InvalidConfig, shown
@@ -54,15 +54,15 @@ class _Section:
     def path(self, key: str) -> Path | None:
         return self.home / value if (value := self.text(key)) else None
 
-    def file(self, key: str, folder: Path) -> Path | None:
-        """Return the path of a file that is named, or that is held as base64 and is written into `folder`."""
+    def file(self, key: str, held: MemoryFiles) -> Path | None:
+        """Return the path of a file that is named, or that is held as base64 and becomes one of `held`."""
         if not (data := self.text(f"{key}-data")):
             return self.path(key)
-        return stored(folder, key, _decoded(f"{self.what}: {key}-data", data))
+        return held.add(key, _decoded(f"{self.what}: {key}-data", data))
 
 
-def load(environ: Mapping[str, str], folder: Path) -> ClientConfig:
-    """Return the configuration of the current context; what its files hold themselves is written into `folder`.
+def load(environ: Mapping[str, str], held: MemoryFiles) -> ClientConfig:
+    """Return the configuration of the current context, as long as `held` is open: that keeps what its files hold.
 
     Raise InvalidConfig, which names the file or the key, when there is no usable one.
     """
@@ -76,7 +76,7 @@ def load(environ: Mapping[str, str], folder: Path) -> ClientConfig:
         user_name = context.text("user")
         cluster = _section(files, "cluster", context.text("cluster"))
         user = _section(files, "user", user_name) if user_name else _Section("no user", {})
-        return _config(cluster, user, environ=environ, folder=folder)
+        return _config(cluster, user, environ=environ, held=held)
     except Unreadable as error:
         raise InvalidConfig(f"{where} cannot be used: {error}; try it with kubectl version") from error
 
@@ -120,19 +120,19 @@ def _section(files: Sequence[_File], kind: str, name: str) -> _Section:
     raise Unreadable(f"there is no {what}")
 
 
-def _config(cluster: _Section, user: _Section, *, environ: Mapping[str, str], folder: Path) -> ClientConfig:
+def _config(cluster: _Section, user: _Section, *, environ: Mapping[str, str], held: MemoryFiles) -> ClientConfig:
     server, proxy = cluster.text("server").rstrip("/"), cluster.text("proxy-url")
     if not server.startswith(("https://", "http://")):
         raise Unreadable(f"{cluster.what} has the server {shown(server)}, but it must begin with https:// or http://")
     if proxy and not proxy.startswith(("https://", "http://")):
         raise Unreadable(f"{cluster.what} has the proxy-url {shown(proxy)}, of which only http and https are supported")
     insecure = cluster.values.get("insecure-skip-tls-verify") or False
-    authority = cluster.file("certificate-authority", folder)
+    authority = cluster.file("certificate-authority", held)
     if not isinstance(insecure, bool) or (insecure and authority):
         msg = f"{cluster.what} has insecure-skip-tls-verify {shown(insecure)}"
         raise Unreadable(f"{msg}, but it must be true or false, and not true with a certificate-authority")
     _refuse_unsupported(user)
-    certificate, key = (user.file(name, folder) for name in ("client-certificate", "client-key"))
+    certificate, key = (user.file(name, held) for name in ("client-certificate", "client-key"))
     credential = Credential(user.text("token"), certificate, key)
     if bool(credential.certificate) != bool(credential.key):
         raise Unreadable(f"{user.what} must have client-certificate and client-key together")
@@ -150,7 +150,7 @@ def _config(cluster: _Section, user: _Section, *, environ: Mapping[str, str], fo
         return config
     told = _told(cluster, config) if plugin.get("provideClusterInfo") else {}
     spec = exec_plugin.read(plugin, home=user.home, cluster=told)
-    return replace(config, source=ExecPlugin(spec, environ, folder))
+    return replace(config, source=ExecPlugin(spec, environ, held))
 
 
 def _told(cluster: _Section, config: ClientConfig) -> dict[str, Any]:

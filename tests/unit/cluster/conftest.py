@@ -7,7 +7,7 @@ import pytest
 
 from lab.kube import FakeApi
 from slash80.cluster.api import Api
-from slash80.cluster.credentials import ClientConfig
+from slash80.cluster.credentials import ClientConfig, MemoryFiles
 
 
 @pytest.fixture
@@ -23,3 +23,10 @@ def api(server: FakeApi, tmp_path: Path) -> Api:
     """Return a client of it, whose token lies in a file."""
     (tmp_path / "token").write_text("first\n")
     return Api(ClientConfig(server.start(), token_file=tmp_path / "token"))
+
+
+@pytest.fixture
+def held() -> Iterator[MemoryFiles]:
+    """Keep files in memory for the time of the test."""
+    with MemoryFiles() as files:
+        yield files

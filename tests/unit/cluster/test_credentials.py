@@ -1,10 +1,12 @@
-"""Credentials of a pod."""
+"""Credentials of a pod, and the files that hold those of a kubeconfig."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from slash80.cluster import credentials
+from slash80.cluster.credentials import MemoryFiles
 from slash80.errors import InvalidConfig
 
 
@@ -24,3 +26,13 @@ def test_outside_of_a_pod_the_error_names_variable_and_option(tmp_path: Path) ->
     for environ in ({}, {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}):
         with pytest.raises(InvalidConfig, match=r"KUBERNETES_SERVICE_HOST .*--cni-only"):
             credentials.in_cluster(environ, tmp_path)
+
+
+def test_files_in_memory_need_no_folder_and_end_with_the_block() -> None:
+    """They are descriptors of this process, which a program that it starts does not get, and which are closed."""
+    with MemoryFiles() as held:
+        path = held.add("key", b"secret")
+        assert (Path("/proc/self/fd"), b"secret") == (path.parent, path.read_bytes())
+        assert not os.get_inheritable(int(path.name))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(int(path.name))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from slash80.cluster import exec_plugin
-from slash80.cluster.credentials import Credential
+from slash80.cluster.credentials import Credential, MemoryFiles
 from slash80.cluster.exec_plugin import ExecPlugin
 from slash80.cluster.objects.reading import Unreadable
 from slash80.errors import Failure, InvalidConfig
@@ -33,8 +33,9 @@ class Rig:
         section = {"apiVersion": version, "command": "./plugin", "interactiveMode": "IfAvailable", **spec}
         cluster = section.pop("cluster", {})
         read = exec_plugin.read(section, home=folder, cluster=cluster)
+        self.held = MemoryFiles()
         self.plugin = ExecPlugin(
-            read, os.environ, folder, now=lambda: self.now, terminal=lambda: self.terminal, seconds=20
+            read, os.environ, self.held, now=lambda: self.now, terminal=lambda: self.terminal, seconds=20
         )
 
     def print(self, status: object, version: str = V1) -> None:
@@ -65,14 +66,15 @@ def test_token_of_an_exec_plugin(tmp_path: Path, version: str) -> None:
 
 
 def test_client_certificate_of_an_exec_plugin(tmp_path: Path) -> None:
-    """Certificate and key are written where only this user can read them."""
-    status = {"clientCertificateData": "CERT", "clientKeyData": "KEY"}
-    credential = Rig(tmp_path, status).plugin.current()
+    """Certificate and key are kept where only this user can read them."""
+    rig = Rig(tmp_path, {"clientCertificateData": "CERT", "clientKeyData": "KEY"})
+    with rig.held:
+        credential = rig.plugin.current()
 
-    assert credential.certificate
-    assert credential.key
-    assert ("CERT", "KEY") == (credential.certificate.read_text(), credential.key.read_text())
-    assert 0o600 == credential.key.stat().st_mode & 0o777
+        assert credential.certificate
+        assert credential.key
+        assert ("CERT", "KEY") == (credential.certificate.read_text(), credential.key.read_text())
+        assert 0o600 == credential.key.stat().st_mode & 0o777
 
 
 def test_a_credential_is_used_until_it_expires(tmp_path: Path) -> None:

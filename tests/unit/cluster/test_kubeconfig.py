@@ -17,7 +17,7 @@ from lab.kube import FakeApi, node
 from lab.waiting import wait_until
 from slash80.cluster import kubeconfig
 from slash80.cluster.api import Api, Unreachable
-from slash80.cluster.credentials import ClientConfig
+from slash80.cluster.credentials import ClientConfig, MemoryFiles
 from slash80.cluster.informer import Informer
 from slash80.cluster.objects.node import NODES
 from slash80.errors import InvalidConfig
@@ -38,15 +38,15 @@ def written(path: Path, *, cluster: object = None, user: object = None, **more: 
     return {"KUBECONFIG": str(path)}
 
 
-def test_files_and_data_of_a_kubeconfig(tmp_path: Path) -> None:
-    """Relative paths begin at the kubeconfig's folder, and data are written where only this user can read them."""
+def test_files_and_data_of_a_kubeconfig(tmp_path: Path, held: MemoryFiles) -> None:
+    """Relative paths begin at the kubeconfig's folder, and only this user can read what data hold."""
     data = base64.b64encode(b"authority").decode()
     user = {"client-certificate": "me.crt", "client-key-data": "a2V5", "tokenFile": "token"}
     environ = written(
         tmp_path / "config", cluster={"server": f"{SERVER}/", "certificate-authority-data": data}, user=user
     )
     (tmp_path / "token").write_text("secret\n")
-    found = kubeconfig.load(environ, tmp_path)
+    found = kubeconfig.load(environ, held)
 
     assert SERVER == found.server
     assert found.authority
@@ -57,22 +57,22 @@ def test_files_and_data_of_a_kubeconfig(tmp_path: Path) -> None:
     assert (b"key", 0o600) == (credential.key.read_bytes(), credential.key.stat().st_mode & 0o777)
 
 
-def test_several_kubeconfigs_are_merged_as_kubectl_does(tmp_path: Path) -> None:
+def test_several_kubeconfigs_are_merged_as_kubectl_does(tmp_path: Path, held: MemoryFiles) -> None:
     """The first file to name something wins, as a whole; files that do not exist are left out."""
     (tmp_path / "other").mkdir()
     first = {"name": "lab", "cluster": {"server": "https://first", "certificate-authority": "ca"}}
     (tmp_path / "other/config").write_text(yaml.safe_dump({"clusters": [first]}))
     written(tmp_path / "config", cluster={"server": "https://second", "tls-server-name": "x"}, user={"token": "t"})
-    found = kubeconfig.load({"KUBECONFIG": f"{tmp_path}/none::{tmp_path}/other/config:{tmp_path}/config"}, tmp_path)
+    found = kubeconfig.load({"KUBECONFIG": f"{tmp_path}/none::{tmp_path}/other/config:{tmp_path}/config"}, held)
 
     assert ("https://first", tmp_path / "other/ca", "") == (found.server, found.authority, found.tls_server_name)
     assert "t" == found.current().token
 
 
-def test_a_context_without_a_user_is_anonymous(tmp_path: Path) -> None:
+def test_a_context_without_a_user_is_anonymous(tmp_path: Path, held: MemoryFiles) -> None:
     """As with `kubectl proxy`, which signs in by itself."""
     contexts = [{"name": "me@lab", "context": {"cluster": "lab"}}]
-    found = kubeconfig.load(written(tmp_path / "config", cluster={"server": "http://x"}, contexts=contexts), tmp_path)
+    found = kubeconfig.load(written(tmp_path / "config", cluster={"server": "http://x"}, contexts=contexts), held)
 
     assert "" == found.current().token
 
@@ -88,10 +88,10 @@ def test_a_context_without_a_user_is_anonymous(tmp_path: Path) -> None:
         {"as-user-extra": {"a": ["b"]}},
     ],
 )
-def test_what_is_not_supported_is_refused_by_name(tmp_path: Path, user: dict[str, Any]) -> None:
+def test_what_is_not_supported_is_refused_by_name(tmp_path: Path, user: dict[str, Any], held: MemoryFiles) -> None:
     """Ignoring it would ask with other rights than kubectl does, and end in a 401 that explains nothing."""
     with pytest.raises(InvalidConfig, match=f"user 'me' has {next(iter(user))}, which is not supported: "):
-        kubeconfig.load(written(tmp_path / "config", user=user), tmp_path)
+        kubeconfig.load(written(tmp_path / "config", user=user), held)
 
 
 @pytest.mark.parametrize(
@@ -118,35 +118,37 @@ def test_what_is_not_supported_is_refused_by_name(tmp_path: Path, user: dict[str
         ({"contexts": 7}, "contexts is 7, but must be a list of objects"),
     ],
 )
-def test_a_section_that_cannot_be_used_is_named(tmp_path: Path, section: dict[str, Any], words: str) -> None:
+def test_a_section_that_cannot_be_used_is_named(
+    tmp_path: Path, section: dict[str, Any], words: str, held: MemoryFiles
+) -> None:
     """The error names file, key and value, and the next step."""
     with pytest.raises(InvalidConfig, match=words) as caught:
-        kubeconfig.load(written(tmp_path / "config", **section), tmp_path)
+        kubeconfig.load(written(tmp_path / "config", **section), held)
     assert str(caught.value).startswith(f"kubeconfig {tmp_path}/config cannot be used: ")
     assert str(caught.value).endswith("; try it with kubectl version")
 
 
-def test_a_kubeconfig_without_a_current_context_says_how_to_choose_one(tmp_path: Path) -> None:
+def test_a_kubeconfig_without_a_current_context_says_how_to_choose_one(tmp_path: Path, held: MemoryFiles) -> None:
     """An empty file is refused with the command that chooses a context."""
     (tmp_path / "config").write_text("")
     with pytest.raises(InvalidConfig, match="kubectl config use-context NAME"):
-        kubeconfig.load({"KUBECONFIG": str(tmp_path / "config")}, tmp_path)
+        kubeconfig.load({"KUBECONFIG": str(tmp_path / "config")}, held)
 
 
 @pytest.mark.parametrize("text", ["[]", "a: [", "\0"])
-def test_a_kubeconfig_that_is_not_a_mapping_is_named(tmp_path: Path, text: str) -> None:
+def test_a_kubeconfig_that_is_not_a_mapping_is_named(tmp_path: Path, text: str, held: MemoryFiles) -> None:
     """The error names the file and the next step."""
     (tmp_path / "config").write_text(text)
     with pytest.raises(InvalidConfig, match=r"config is .*; try it with kubectl version"):
-        kubeconfig.load({"KUBECONFIG": str(tmp_path / "config")}, tmp_path)
+        kubeconfig.load({"KUBECONFIG": str(tmp_path / "config")}, held)
 
 
-def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path, held: MemoryFiles) -> None:
     """The error of a missing or unreadable file names it and the next step."""
     with pytest.raises(InvalidConfig, match="none does not exist; set KUBECONFIG"):
-        kubeconfig.load({"KUBECONFIG": str(tmp_path / "none")}, tmp_path)
+        kubeconfig.load({"KUBECONFIG": str(tmp_path / "none")}, held)
     with pytest.raises(InvalidConfig, match="Is a directory; set KUBECONFIG"):
-        kubeconfig.load({"KUBECONFIG": str(tmp_path)}, tmp_path)
+        kubeconfig.load({"KUBECONFIG": str(tmp_path)}, held)
 
 
 @dataclass
@@ -161,8 +163,9 @@ class Secured:
         """Ask it by a kubeconfig, and return the nodes' names."""
         section = {"server": self.url, "certificate-authority": "ca.crt", **(cluster or {})}
         section = {key: value for key, value in section.items() if value is not None}
-        config = kubeconfig.load(written(self.folder / "config", cluster=section, user=user), self.folder)
-        return [one["metadata"]["name"] for one in Api(config).items(NODES.path)]
+        environ = written(self.folder / "config", cluster=section, user=user)
+        with MemoryFiles() as held:
+            return [one["metadata"]["name"] for one in Api(kubeconfig.load(environ, held)).items(NODES.path)]
 
 
 @pytest.fixture(scope="module")
@@ -278,12 +281,12 @@ def test_stopping_is_prompt_over_tls(server: FakeApi, certificates: Path) -> Non
     assert informer.join(20)
 
 
-def test_requests_go_through_the_proxy_of_the_kubeconfig(server: FakeApi, tmp_path: Path) -> None:
+def test_requests_go_through_the_proxy_of_the_kubeconfig(server: FakeApi, tmp_path: Path, held: MemoryFiles) -> None:
     """It is asked for the server by its URL, with the user that the proxy-url names."""
     proxy = server.start()
     server.put(NODES.path, node("a"))
     cluster = {"server": "http://api.lab:8080", "proxy-url": proxy.replace("://", "://me:pw@")}
-    config = kubeconfig.load(written(tmp_path / "config", cluster=cluster), tmp_path)
+    config = kubeconfig.load(written(tmp_path / "config", cluster=cluster), held)
 
     assert ["a"] == [one["metadata"]["name"] for one in Api(config).items(NODES.path)]
     assert "GET http://api.lab:8080/api/v1/nodes?limit=250" == server.seen[0]
