@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from slash80.cluster.api import Api, Refused, Unreachable
 from slash80.cluster.cache import Cache, Change, Indexer, Listing, TooMany, version_of
+from slash80.cluster.clock import Clock, SystemClock
 from slash80.cluster.objects.reading import Resource
 from slash80.cluster.pace import Pace
 from slash80.cluster.stream import Event, Garbled
@@ -29,28 +29,6 @@ _ALIVE = 5.0  # seconds after which a watch that brought nothing has not failed
 _MISTAKES = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 _RANDOM = random.SystemRandom()
 _log = logging.getLogger(__name__)
-
-
-class Clock(Protocol):
-    """What time it is, and waiting for it to pass."""
-
-    def now(self) -> float:
-        """Return seconds since some moment."""
-
-    def wait(self, stopping: threading.Event, seconds: float) -> None:
-        """Wait until so many seconds have passed, or the event is set."""
-
-
-class SystemClock:
-    """The kernel's monotonic clock."""
-
-    def now(self) -> float:
-        """Return seconds since some moment."""
-        return time.monotonic()
-
-    def wait(self, stopping: threading.Event, seconds: float) -> None:
-        """Wait until so many seconds have passed, or the event is set."""
-        stopping.wait(seconds)
 
 
 class Informer(Generic[T]):
@@ -68,7 +46,7 @@ class Informer(Generic[T]):
         changed: Callable[[], None] | None = None,
         selector: str = "",
         indexes: Mapping[str, Indexer[T]] | None = None,
-        clock: Clock | None = None,
+        clock: Clock[threading.Event] | None = None,
     ) -> None:
         """Begin when started; `selector` is a field selector, `indexes` give the values by which records are found."""
         self._api, self._path = api.separate(), resource.path

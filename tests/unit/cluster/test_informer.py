@@ -8,7 +8,6 @@ import pytest
 
 from lab.kube import FakeApi
 from lab.waiting import wait_until
-from slash80.cluster import informer as informing
 from slash80.cluster.api import Api, Refused, Unreachable
 from slash80.cluster.cache import Change
 from slash80.cluster.informer import Informer
@@ -349,13 +348,3 @@ def test_one_round_raises_what_went_wrong(server: FakeApi, made: Made) -> None:
     with pytest.raises(Unreachable):
         found.follow()
     assert not found.synced
-
-
-def test_the_kernels_clock_goes_on_and_is_woken(server: FakeApi) -> None:
-    """Waiting ends when the event is set."""
-    clock, stopping = informing.SystemClock(), threading.Event()
-    stopping.set()
-    before = clock.now()
-    clock.wait(stopping, 60)
-
-    assert before <= clock.now() < before + 60

@@ -6,6 +6,7 @@ writes is whole or not there, and what it does follows from what is there.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -22,9 +23,10 @@ from slash80.agent.reconcilers.node import Node
 from slash80.agent.reconcilers.part import Options, Part, Surroundings, attempt
 from slash80.agent.reconcilers.report import Report
 from slash80.agent.reconcilers.routes import Routes
-from slash80.agent.reconcilers.runner import Clock, Pace, Runner, SystemClock
+from slash80.agent.reconcilers.runner import Pace, Runner
 from slash80.agent.reconcilers.status import Status
 from slash80.cluster.api import Api
+from slash80.cluster.clock import Clock, SystemClock
 from slash80.cluster.informer import Informer
 from slash80.cluster.objects.node import NODES, NodeSeen
 from slash80.cluster.objects.servicecidr import SERVICE_CIDRS
@@ -55,7 +57,7 @@ class Controller:
         api: Api,
         *,
         opened: Opened = STANDALONE.opened,
-        clock: Clock | None = None,
+        clock: Clock[threading.Condition] | None = None,
     ) -> None:
         """Put the parts together; nothing is started."""
         conf = configuration.parse(RemovalConf, {"stateDir": str(state_dir)})

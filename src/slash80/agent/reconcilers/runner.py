@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+
+from slash80.cluster.clock import Clock
 
 _RANDOM = random.SystemRandom()  # of its own: nodes that were cloned must not agree
 _DOUBLINGS = 16
@@ -31,28 +31,6 @@ class Pace:
     minimum: float
     maximum: float
     retry: float
-
-
-class Clock(Protocol):
-    """What time it is, and waiting for it to pass."""
-
-    def now(self) -> float:
-        """Return seconds since some moment."""
-
-    def wait(self, bell: threading.Condition, seconds: float) -> None:
-        """Wait with the bell held until it is rung or so many seconds are over; it may return early."""
-
-
-class SystemClock:
-    """The clock of the kernel, which cannot be set."""
-
-    def now(self) -> float:
-        """Return seconds since some moment."""
-        return time.monotonic()
-
-    def wait(self, bell: threading.Condition, seconds: float) -> None:
-        """Wait until the bell is rung or so many seconds are over."""
-        bell.wait(seconds)
 
 
 def spread() -> float:
@@ -69,7 +47,7 @@ class Runner:
         work: Callable[[], bool],
         pace: Pace,
         *,
-        clock: Clock,
+        clock: Clock[threading.Condition],
         spread: Callable[[], float] = spread,
     ) -> None:
         """Begin with a run as soon as it is started."""

@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable, Sequence
 
-from slash80.agent.reconcilers.runner import Pace, Runner, SystemClock, spread
+from slash80.agent.reconcilers.runner import Pace, Runner, spread
+from slash80.cluster.clock import SystemClock
 from unit.clocks import ManualClock, SteppedClock
 
 PACE = Pace(minimum=1, maximum=10, retry=2)
