@@ -67,7 +67,7 @@ class Agent:
         self._make_controller = controller
         self._conf = configuration.parse(RemovalConf, {"stateDir": str(state_dir)})
         self._reaper = Reaper(self._reap)
-        self._node = HostPool(state_dir, self._reaper)
+        self._pool = HostPool(state_dir, self._reaper)
         self._server = Server(state_dir, self._handle, prepare=self._prepare)
         self._notes = Spool(state_dir, handle=self._handle, known=self._known)
         self._patience = 0.0
@@ -84,7 +84,7 @@ class Agent:
         workers = self._start_workers(min(_PROCESSES, len(os.sched_getaffinity(0))))
         self._server.publish()
         # not in a process of its own, which would take another 15 MiB; it shares this one with hardly anything
-        controller = self._make_controller(self._node.opened) if self._make_controller else None
+        controller = self._make_controller(self._pool.opened) if self._make_controller else None
         if controller:
             controller.start()
         _log.info("slash80 %s serves %s", __version__, self._conf.state_dir)
@@ -159,7 +159,7 @@ class Agent:
     def _prepare(self) -> None:
         """Open what a call needs, in a thread that is going to take calls; each call reports what cannot be opened."""
         try:
-            with self._node.opened(self._conf) as host:
+            with self._pool.opened(self._conf) as host:
                 host.store.attachments()
                 host.table.open()
         except (CniError, OSError) as error:
@@ -177,18 +177,18 @@ class Agent:
             reply(code, text)
 
         try:
-            engine.answer(environ, stdin, answered, context=CallContext(self._node.opened, sandbox))
+            engine.answer(environ, stdin, answered, context=CallContext(self._pool.opened, sandbox))
         except OSError as error:
             call.write(error)
             raise
         call.write()
 
     def _reap(self) -> int:
-        with self._node.opened(self._conf) as host:
+        with self._pool.opened(self._conf) as host:
             return removal.reap(host)
 
     def _known(self, host_ifname: str) -> Attachment | None:
-        with self._node.opened(self._conf) as host:
+        with self._pool.opened(self._conf) as host:
             return host.store.get(host_ifname)
 
 

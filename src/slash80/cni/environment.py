@@ -115,27 +115,33 @@ def needed() -> dict[str, frozenset[str]]:
     return {variable.name: variable.needed_by for variable in _TABLE}
 
 
-def arguments(text: str) -> dict[str, str]:
-    """Split CNI_ARGS, `K=V;K=V`; raise BadEnvironment for a malformed segment.
-
-    Keys other than IP, MAC and K8S_POD_* are an error unless IgnoreUnknown is true (contract of the Go library).
-    """
+def pairs(text: str) -> dict[str, str]:
+    """Split CNI_ARGS, `K=V;K=V`; raise BadEnvironment for a malformed segment."""
     if reason := _utf8(text):
         msg = f"environment variable CNI_ARGS={shown(text)} {reason}"
         raise BadEnvironment(msg)
-    pairs: dict[str, str] = {}
+    found: dict[str, str] = {}
     for segment in text.split(";") if text else ():
         key, equals, value = segment.partition("=")
         if not key or not equals or "=" in value:
             msg = f"environment variable CNI_ARGS has the segment {shown(segment)}, which is not of the form KEY=VALUE"
             raise BadEnvironment(msg)
-        pairs[key] = value
-    ignore = pairs.pop("IgnoreUnknown", "false")
+        found[key] = value
+    return found
+
+
+def arguments(text: str) -> dict[str, str]:
+    """Split CNI_ARGS and check its keys; raise BadEnvironment.
+
+    Keys other than IP, MAC and K8S_POD_* are an error unless IgnoreUnknown is true (contract of the Go library).
+    """
+    found = pairs(text)
+    ignore = found.pop("IgnoreUnknown", "false")
     if ignore.lower() not in {"1", "true", "0", "false"}:
         msg = f"environment variable CNI_ARGS has IgnoreUnknown={shown(ignore)}, which is neither true nor false"
         raise BadEnvironment(msg)
-    unknown = [key for key in pairs if key not in {"IP", "MAC"} and not key.startswith("K8S_POD_")]
+    unknown = [key for key in found if key not in {"IP", "MAC"} and not key.startswith("K8S_POD_")]
     if unknown and ignore.lower() not in {"1", "true"}:
         msg = f"environment variable CNI_ARGS has the unknown keys {unknown}; remove them or add IgnoreUnknown=1"
         raise BadEnvironment(msg)
-    return pairs
+    return found

@@ -7,6 +7,9 @@ import logging
 import time
 from collections.abc import Mapping
 
+from slash80.cni import environment
+from slash80.errors import BadEnvironment
+
 _LONGEST = 128  # characters of a value that a caller chose
 _log = logging.getLogger("slash80.calls")
 
@@ -44,8 +47,11 @@ class CallLog:
         return _shown(self._environ.get(name, ""))
 
     def _pod(self) -> str:
-        """Return namespace and name as Kubernetes gives them; whether CNI_ARGS is valid is for the call to judge."""
-        pairs = dict(pair.partition("=")[::2] for pair in self._environ.get("CNI_ARGS", "").split(";"))
+        """Return namespace and name as Kubernetes gives them; the call itself reports a CNI_ARGS that is malformed."""
+        try:
+            pairs = environment.pairs(self._environ.get("CNI_ARGS", ""))
+        except BadEnvironment:
+            return "-"
         names = [pairs.get(key, "") for key in ("K8S_POD_NAMESPACE", "K8S_POD_NAME")]
         return _shown("/".join(names)) if any(names) else "-"
 

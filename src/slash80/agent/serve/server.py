@@ -102,25 +102,25 @@ class Server:
                 if len(threads) == _THREADS:
                     self._ended.wait(_LONG)
                     continue
-                stint = _Stint()
-                threads.append(threading.Thread(target=self._take, args=[listener, calls, stint], name="calls"))
+                watchdog = _Watchdog()
+                threads.append(threading.Thread(target=self._take, args=[listener, calls, watchdog], name="calls"))
                 threads[-1].start()
-                stint.outlast()
+                watchdog.watch()
             for thread in threads:
                 thread.join()
 
-    def _take(self, listener: socket.socket, calls: select.epoll, stint: _Stint) -> None:
+    def _take(self, listener: socket.socket, calls: select.epoll, watchdog: _Watchdog) -> None:
         """Take calls until one took too long, or the server was closed."""
         self._prepare()
         closed = False
-        while not stint.over:
+        while not watchdog.expired:
             try:
                 calls.poll()
                 connection, _ = listener.accept()
             except BlockingIOError:  # another process was faster, or no call is left
                 if closed:
                     self._ended.set()
-                    stint.end()
+                    watchdog.end()
                 # one more look: between this one and the shutdown a caller may have come, and none can after it
                 closed = _is_shut_down(listener)
                 continue
@@ -128,13 +128,13 @@ class Server:
                 _log.warning("a call cannot be accepted: %s", error.strerror)
                 time.sleep(_BACKING_OFF)  # out of descriptors or memory
                 continue
-            stint.begin()
+            watchdog.begin()
             with connection:
                 try:
                     self._serve(connection)
                 except Exception as error:  # noqa: BLE001 -- the entry point: one call must not take the thread with it
                     _log.warning("a call was cut short: %s: %s", type(error).__name__, error)
-            stint.busy = False
+            watchdog.busy = False
 
     def _serve(self, connection: socket.socket) -> None:
         # The kernel's own note of who called connect(), which no later owner of the socket changes (unix(7)).
@@ -172,11 +172,11 @@ def _is_shut_down(listener: socket.socket) -> bool:
     return bool(state.poll(0))
 
 
-class _Stint:
-    """The time in which one thread takes the calls: until it is found at one and the same for too long."""
+class _Watchdog:
+    """Watches the thread that takes the calls, and expires when that is found at one and the same call for too long."""
 
     def __init__(self) -> None:
-        self.busy = self.over = False
+        self.busy = self.expired = False
         self._number = 0
         self._working = threading.Event()  # set at a call, and cleared when nothing has come for a while
 
@@ -189,20 +189,20 @@ class _Stint:
 
     def end(self) -> None:
         """End all waiting."""
-        self.over = True
+        self.expired = True
         self._working.set()
 
-    def outlast(self) -> None:
+    def watch(self) -> None:
         """Wait until a call takes too long, or until the end; sleep while no call is served."""
-        while not self.over:
+        while not self.expired:
             self._working.wait()
             number = self._number
             time.sleep(_LONG)
             if self.busy:
-                self.over |= number == self._number
+                self.expired |= number == self._number
             else:
                 self._working.clear()
-                if self.busy or self.over:  # since it was looked at
+                if self.busy or self.expired:  # since it was looked at
                     self._working.set()
 
 

@@ -49,9 +49,24 @@ def test_an_answer_that_could_not_be_delivered_is_a_warning(caplog: pytest.LogCa
 
 def test_a_caller_cannot_forge_or_flood_a_line(caplog: pytest.LogCaptureFixture) -> None:
     """Line feeds, spaces and bytes that are not UTF-8 are escaped, and long values are cut."""
-    args = {"CNI_ARGS": "K8S_POD_NAME=a\nADD container=other code=0;;=;x"}
+    args = {"CNI_ARGS": "K8S_POD_NAME=a\nADD code 0"}
     CallLog({"CNI_COMMAND": "\udcff" + "x" * 100_000, **args}).write()
 
     assert "\n" not in caplog.messages[0]
-    assert 1 == caplog.messages[0].count("container=") - caplog.messages[0].count("\\x20container=")
+    assert r" pod=/a\nADD\x20code\x200 " in caplog.messages[0]
     assert len(caplog.messages[0]) < 500
+
+
+@pytest.mark.parametrize("args", ["K8S_POD_NAME=a;;=;x", "K8S_POD_NAME=a=b", "K8S_POD_NAME=\udcff"])
+def test_a_malformed_cni_args_names_no_pod(args: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The call's own error says what is malformed; one reading of CNI_ARGS decides it for both."""
+    CallLog(ENVIRON | {"CNI_ARGS": args}).write()
+
+    assert " pod=- " in caplog.messages[0]
+
+
+def test_an_unknown_key_in_cni_args_does_not_hide_the_pod(caplog: pytest.LogCaptureFixture) -> None:
+    """The call is refused for that key, and the line says of which pod it was."""
+    CallLog(ENVIRON | {"CNI_ARGS": "Other=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-0"}).write()
+
+    assert " pod=shop/web-0 " in caplog.messages[0]
