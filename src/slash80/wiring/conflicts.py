@@ -16,7 +16,7 @@ from slash80.addressing.family import IPV6, Address, Prefix, family_of
 from slash80.addressing.occupied import Occupied
 from slash80.addressing.pool import Pool, Range
 from slash80.netlink.socket import Socket
-from slash80.wiring import messages, query, route_text
+from slash80.wiring import address_messages, query, route_messages, route_text
 
 _LOOKS = 16  # addresses of a pool that are tried
 _LEVELS = 16  # by which a subnet may be wider than a prefix in it, if everything nearby is routed
@@ -63,9 +63,9 @@ def refuse(host: Socket, pools: Sequence[Pool]) -> None:
 
 def _takes(host: Socket, way: query.Route, prefix: Prefix) -> bool:
     """Report whether a route, found by an address of the prefix, leads that elsewhere."""
-    if way.kind != messages.RTN_UNICAST:
-        return way.kind not in messages.DISCARDING
-    if way.protocol == messages.PROTOCOL and not way.gateway and way.dst.prefixlen == way.dst.max_prefixlen:
+    if way.kind != route_messages.RTN_UNICAST:
+        return way.kind not in route_messages.DISCARDING
+    if way.protocol == route_messages.PROTOCOL and not way.gateway and way.dst.prefixlen == way.dst.max_prefixlen:
         return False  # to a pod; whose that is shows when a second route is refused
     if way.dst.prefixlen >= prefix.prefixlen:
         return True
@@ -74,9 +74,9 @@ def _takes(host: Socket, way: query.Route, prefix: Prefix) -> bool:
 
 def _is_on_link(host: Socket, way: query.Route) -> bool:
     """Report whether a route is a link's subnet, in which neighbours are asked for, and not a way through a tunnel."""
-    if way.kind != messages.RTN_UNICAST or way.gateway or way.split or not way.dst.prefixlen:
+    if way.kind != route_messages.RTN_UNICAST or way.gateway or way.split or not way.dst.prefixlen:
         return False
-    if way.protocol == messages.RTPROT_KERNEL:
+    if way.protocol == route_messages.RTPROT_KERNEL:
         return True
     link = query.link_at(host, way.index)
     return link is not None and link.arp
@@ -93,7 +93,7 @@ def _containing(host: Socket, prefix: Prefix) -> query.Route | None:
         beside = int(prefix.network_address) >> level << level ^ 1 << level
         for bits in _HOSTS:
             address = family_of(prefix).address(beside | bits & (1 << level) - 1)
-            answer = host.exchange([messages.route_to(address, entry=True)])[0]
+            answer = host.exchange([route_messages.route_to(address, entry=True)])[0]
             if answer.errno == errno.ENETUNREACH or (not answer.errno and query.is_default(answer.messages[0])):
                 return None
             if not answer.errno and (way := query.route_of(answer.messages[0])).dst.supernet_of(prefix):  # type: ignore[arg-type]
@@ -112,11 +112,11 @@ def _hosts(host: Socket, index: int, prefix: Prefix) -> Iterator[tuple[Address, 
     def wanted(body: bytes) -> bool:
         return begin in body
 
-    for part in host.dump(messages.all_routes(IPV6, index=index), allow_interrupted=True, only=wanted):
+    for part in host.dump(route_messages.all_routes(IPV6, index=index), allow_interrupted=True, only=wanted):
         route = query.route_of(part)
         if route.gateway and route.gateway in prefix:
             yield route.gateway, f"{route.gateway} is the gateway of route {route_text.route(host, route)}"
-    for part in host.dump(messages.neighbours(index), allow_interrupted=True, only=wanted):
+    for part in host.dump(address_messages.neighbours(index), allow_interrupted=True, only=wanted):
         neighbour = query.neighbour_of(part)
         if neighbour and neighbour.address in prefix:
             link = query.link_at(host, index)

@@ -16,7 +16,7 @@ from slash80.addressing.attachment import DYING_PREFIX, Key, dying_name
 from slash80.errors import Failure
 from slash80.netlink.codec import NetlinkError
 from slash80.netlink.socket import Socket
-from slash80.wiring import messages, netns, query, veth
+from slash80.wiring import address_messages, link_messages, netns, query, veth
 
 
 def defer(host: Socket, key: Key, sandbox: int) -> bool:
@@ -33,11 +33,11 @@ def defer(host: Socket, key: Key, sandbox: int) -> bool:
         if not inside:
             raise Failure(f"the other end of {link.name} is not in the namespace of this call; it is deleted with that")
         dying = dying_name(link.name)
-        host.run([messages.set_down(link.name, link.index)])
+        host.run([link_messages.set_down(link.name, link.index)])
         with netns.socket_inside(sandbox) as pod:
             _take(pod, key.ifname, link.peer, new=dying)
         # last: with that name it may be deleted at any moment, and a repeated removal does nothing more
-        host.run([messages.move_to_dying_group(link.name, link.index, new=dying)])
+        host.run([link_messages.move_to_dying_group(link.name, link.index, new=dying)])
     return True
 
 
@@ -50,8 +50,8 @@ def is_deferred(host: Socket, key: Key) -> bool:
 
 def _take(pod: Socket, ifname: str, index: int, *, new: str) -> None:
     """Take down and rename the pod's end, which cannot be deleted alone."""
-    steps = [messages.set_down(ifname, index), messages.delete_ipv4(ifname, index)]
-    steps += [messages.rename_without_ipv6(ifname, index, new=new)]
+    steps = [link_messages.set_down(ifname, index), address_messages.delete_ipv4(ifname, index)]
+    steps += [link_messages.rename_without_ipv6(ifname, index, new=new)]
     for step, answer in zip(steps, pod.exchange(steps), strict=True):
         if answer.errno not in {0, errno.EADDRNOTAVAIL}:
             raise NetlinkError(step, answer)
@@ -63,17 +63,17 @@ def delete_all(host: Socket) -> list[str]:
     A group is deleted with whatever is in it, and not at all if one member cannot be deleted. So its links
     are listed first; a link that another program puts into our group between the two is deleted with it.
     """
-    marks = (DYING_PREFIX.encode(), messages.GROUP_DYING.to_bytes(4, sys.byteorder))
+    marks = (DYING_PREFIX.encode(), link_messages.GROUP_DYING.to_bytes(4, sys.byteorder))
     links = query.links(host, having=marks, allow_interrupted=True)  # who dies meanwhile has to wait
     ours = [link for link in links if veth.is_dying(link)]
-    group = [link for link in links if link.group == messages.GROUP_DYING]
+    group = [link for link in links if link.group == link_messages.GROUP_DYING]
     together = len(group) > 1 and all(map(veth.is_dying, group))
-    if together and not host.exchange([messages.delete_group(messages.GROUP_DYING)])[0].errno:
-        alone = [link for link in ours if link.group != messages.GROUP_DYING]
+    if together and not host.exchange([link_messages.delete_group(link_messages.GROUP_DYING)])[0].errno:
+        alone = [link for link in ours if link.group != link_messages.GROUP_DYING]
     else:
         alone = ours
     for link in alone:
-        answer = host.exchange([step := messages.delete_link(link.name, link.index)])[0]
+        answer = host.exchange([step := link_messages.delete_link(link.name, link.index)])[0]
         if answer.errno not in {0, errno.ENODEV}:
             raise NetlinkError(step, answer)
     return [link.name for link in ours]

@@ -12,24 +12,24 @@ from collections.abc import Sequence
 from slash80.addressing.family import FAMILIES, Prefix
 from slash80.netlink.codec import NetlinkError, Step
 from slash80.netlink.socket import Socket
-from slash80.wiring import messages, query
+from slash80.wiring import query, route_messages
 
 
 def ensure(host: Socket, prefixes: Sequence[Prefix]) -> list[str]:
     """Have discard routes for these prefixes; return the `ip` commands that were needed."""
-    return _do(host, [messages.add_unreachable(prefix) for prefix in prefixes], there_already=errno.EEXIST)
+    return _do(host, [route_messages.add_unreachable(prefix) for prefix in prefixes], there_already=errno.EEXIST)
 
 
 def delete(host: Socket, prefixes: Sequence[Prefix]) -> list[str]:
     """Delete the discard routes of these prefixes; return the `ip` commands that were needed."""
-    return _do(host, [messages.delete_unreachable(prefix) for prefix in prefixes], there_already=errno.ESRCH)
+    return _do(host, [route_messages.delete_unreachable(prefix) for prefix in prefixes], there_already=errno.ESRCH)
 
 
 def present(host: Socket) -> list[Prefix]:
     """Return the prefixes that have a discard route of ours; one that is added meanwhile may be missing."""
-    kind = messages.RTN_UNREACHABLE
+    kind = route_messages.RTN_UNREACHABLE
     found = (route for family in FAMILIES for route in query.routes(host, family, kind=kind, allow_interrupted=True))
-    ours = (messages.PROTOCOL, messages.LOWEST_PRIORITY)
+    ours = (route_messages.PROTOCOL, route_messages.LOWEST_PRIORITY)
     return [route.dst for route in found if (route.protocol, route.priority) == ours]
 
 

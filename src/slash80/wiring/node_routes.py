@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from slash80.addressing.family import FAMILIES, Address, Prefix
 from slash80.netlink.codec import NetlinkError
 from slash80.netlink.socket import Socket
-from slash80.wiring import messages, query
+from slash80.wiring import query, route_messages
 from slash80.wiring.plan import NodeRoute
 from slash80.wiring.veth import translated
 
@@ -31,11 +31,11 @@ def reconcile(host: Socket, wanted: Sequence[NodeRoute]) -> Reconciled:
     result = Reconciled()
     with translated():
         existing = [route for family in FAMILIES for route in query.routes(host, family)]
-        ours = [route for route in existing if route.protocol == messages.PROTOCOL]
+        ours = [route for route in existing if route.protocol == route_messages.PROTOCOL]
         known = [NodeRoute(route.dst, route.gateway) for route in ours if route.gateway]
         near = [route for route in wanted if is_on_link(host, route.gateway)]
-        steps = [messages.delete_node_route(key.dst, key.gateway) for key in known if key not in near]
-        steps += [messages.add_node_route(route.dst, route.gateway) for route in near if route not in known]
+        steps = [route_messages.delete_node_route(key.dst, key.gateway) for key in known if key not in near]
+        steps += [route_messages.add_node_route(route.dst, route.gateway) for route in near if route not in known]
         for step, answer in zip(steps, host.exchange(steps) if steps else [], strict=True):
             if not answer.errno:
                 result.done.append(step.what)
@@ -49,10 +49,10 @@ def reconcile(host: Socket, wanted: Sequence[NodeRoute]) -> Reconciled:
 def is_on_link(host: Socket, gateway: Address) -> bool:
     """Report whether an address is on one of the node's links, so that no other router is needed."""
     way = query.route_lookup(host, gateway)
-    return way is not None and way.gateway is None and way.kind == messages.RTN_UNICAST and not way.split
+    return way is not None and way.gateway is None and way.kind == route_messages.RTN_UNICAST and not way.split
 
 
 def has_route(host: Socket, prefix: Prefix) -> bool:
     """Report whether the node knows a way to a prefix that is more than its default route."""
     way = query.route_lookup(host, prefix[1])
-    return way is not None and way.kind == messages.RTN_UNICAST and way.dst.prefixlen > 0
+    return way is not None and way.kind == route_messages.RTN_UNICAST and way.dst.prefixlen > 0

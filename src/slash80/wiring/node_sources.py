@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from slash80.addressing.family import FAMILIES, IPV4, Address, Family, Prefix, family_of
 from slash80.netlink.socket import Socket
-from slash80.wiring import messages, policy_rules, query, reachability
+from slash80.wiring import policy_rules, query, reachability, steps
 
 _EVERY_LINK = 0
 # Of the rules and tables that nm-cloud-setup of NetworkManager makes, for each address `from ADDRESS lookup 30400`.
@@ -19,7 +19,7 @@ _CLOUD_ADVICE = (
 
 def problems(host: Socket, prefixes: Sequence[Prefix]) -> list[str]:
     """Return what keeps the node's own packets from its pods, whose addresses are of these prefixes."""
-    addresses = [found.address for found in query.addresses(host, _EVERY_LINK) if found.scope < messages.RT_SCOPE_LINK]
+    addresses = [found.address for found in query.addresses(host, _EVERY_LINK) if found.scope < steps.RT_SCOPE_LINK]
     found: list[str] = []
     for family in FAMILIES:
         own = [address for address in addresses if family_of(address) is family]

@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from slash80.addressing.family import Address, Family, Prefix
 from slash80.netlink.codec import Message, attributes
 from slash80.netlink.socket import Socket
-from slash80.wiring import messages
+from slash80.wiring import route_messages
 
 _RULE = struct.Struct("=BBBBBxxBI")  # struct fib_rule_hdr: family, dst_len, src_len, tos, table, action, flags
 _FRA_DST, _FRA_SRC, _FRA_IIFNAME, _FRA_GOTO, _FRA_PRIORITY, _FRA_FWMARK = 1, 2, 3, 4, 6, 10
@@ -53,13 +53,13 @@ class Rule:
         words.append(f"from {self.source}" if self.source.prefixlen else "from all")
         words.append(f"to {self.target}" if self.target.prefixlen else "")
         words.append(f"iif {self.iif}" if self.iif else "")
-        words.append(messages.RULES_DISCARDING.get(self.action, f"lookup {self.table}"))
+        words.append(route_messages.RULES_DISCARDING.get(self.action, f"lookup {self.table}"))
         return " ".join(filter(None, words))
 
 
 def rules(host: Socket, family: Family) -> list[Rule]:
     """Return a family's rules."""
-    return [_rule(part, family) for part in host.dump(messages.all_rules(family))]
+    return [_rule(part, family) for part in host.dump(route_messages.all_rules(family))]
 
 
 def _rule(part: Message, family: Family) -> Rule:

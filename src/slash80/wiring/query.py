@@ -13,7 +13,7 @@ from slash80.addressing.family import FAMILIES, IPV4, IPV6, Address, Family, Pre
 from slash80.addressing.mac import Mac
 from slash80.netlink.codec import Message, NetlinkError, attributes, some_attributes
 from slash80.netlink.socket import Socket
-from slash80.wiring import messages
+from slash80.wiring import address_messages, link_messages, route_messages
 
 _LINK, _ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBI")
 _HOP = struct.Struct("=HxxI")
@@ -78,7 +78,7 @@ class Route:
     priority: int
     mtu: int
     split: bool = False
-    table: int = messages.RT_TABLE_MAIN
+    table: int = route_messages.RT_TABLE_MAIN
     links: tuple[int, ...] = ()
 
 
@@ -94,7 +94,7 @@ class Neighbour:
 def link(socket: Socket, name: str) -> Link | None:
     """Find a link by name."""
     try:
-        parts = socket.ask(messages.get_link(name))
+        parts = socket.ask(link_messages.get_link(name))
     except NetlinkError as error:
         if error.errno == errno.ENODEV:
             return None
@@ -104,13 +104,13 @@ def link(socket: Socket, name: str) -> Link | None:
 
 def link_at(socket: Socket, index: int) -> Link | None:
     """Find a link by its index."""
-    answer = socket.exchange([messages.get_link_at(index)])[0] if index else None
+    answer = socket.exchange([link_messages.get_link_at(index)])[0] if index else None
     return link_of(answer.messages[0]) if answer and not answer.errno else None
 
 
 def named(socket: Socket, names: Sequence[str]) -> list[Link]:
     """Find the links of these names that there are."""
-    steps = [messages.get_link(name) for name in names]
+    steps = [link_messages.get_link(name) for name in names]
     answers = socket.exchange(steps)
     for step, answer in zip(steps, answers, strict=True):
         if answer.errno not in {0, errno.ENODEV}:
@@ -125,13 +125,13 @@ def links(socket: Socket, having: Sequence[bytes] = (), *, allow_interrupted: bo
     NetlinkError.
     """
     only = (lambda body: any(mark in body for mark in having)) if having else None
-    found = map(link_of, socket.dump(messages.all_links(), allow_interrupted=allow_interrupted, only=only))
+    found = map(link_of, socket.dump(link_messages.all_links(), allow_interrupted=allow_interrupted, only=only))
     return list({link.index: link for link in found}.values())  # as each was seen last
 
 
 def veth_with_peer_in(socket: Socket, name: str, netns_fd: int) -> tuple[Link | None, bool]:
     """Find a link by name, and return whether its other end is inside that namespace, in one exchange."""
-    steps = [messages.get_link(name), messages.get_netns_id(netns_fd)]
+    steps = [link_messages.get_link(name), link_messages.get_netns_id(netns_fd)]
     # in this order: a namespace may get its number only as a link is shown whose other end is in it
     found, numbered = socket.exchange(steps)
     if found.errno == errno.ENODEV:
@@ -146,7 +146,7 @@ def veth_with_peer_in(socket: Socket, name: str, netns_fd: int) -> tuple[Link | 
 
 def addresses(socket: Socket, index: int) -> list[AddressOn]:
     """Return a link's addresses."""
-    return list(map(_address_on, socket.dump(messages.addresses(index))))
+    return list(map(_address_on, socket.dump(address_messages.addresses(index))))
 
 
 def routes(
@@ -155,7 +155,7 @@ def routes(
     *,
     index: int = 0,
     kind: int = 0,
-    table: int = messages.RT_TABLE_MAIN,
+    table: int = route_messages.RT_TABLE_MAIN,
     allow_interrupted: bool = False,
 ) -> list[Route]:
     """Return a table's routes, those of one link, or those of one kind (RTN_*); filtered by the kernel.
@@ -164,7 +164,7 @@ def routes(
     """
     try:
         parts = socket.dump(
-            messages.all_routes(family, index=index, kind=kind, table=table), allow_interrupted=allow_interrupted
+            route_messages.all_routes(family, index=index, kind=kind, table=table), allow_interrupted=allow_interrupted
         )
     except NetlinkError as error:
         if error.errno == errno.ENOENT:  # a namespace has no main table before its first route
@@ -175,13 +175,13 @@ def routes(
 
 def priorities(pod: Socket) -> set[int]:
     """Return the metrics that our routes in a pod have, in whatever table."""
-    found = routes(pod, None, table=messages.RT_TABLE_UNSPEC)
-    return {route.priority for route in found if route.protocol == messages.PROTOCOL}
+    found = routes(pod, None, table=route_messages.RT_TABLE_UNSPEC)
+    return {route.priority for route in found if route.protocol == route_messages.PROTOCOL}
 
 
 def neighbours(socket: Socket, index: int) -> list[Neighbour]:
     """Return a link's neighbours."""
-    found = map(neighbour_of, socket.dump(messages.neighbours(index)))
+    found = map(neighbour_of, socket.dump(address_messages.neighbours(index)))
     return [neighbour for neighbour in found if neighbour]
 
 
@@ -234,17 +234,17 @@ def route_lookup(socket: Socket, address: Address) -> Route | None:
 
 def route_lookups(socket: Socket, addresses: Sequence[Address]) -> list[Route | None]:
     """Return these routes for several addresses; None where there is no route, or one that discards packets."""
-    answers = socket.exchange([messages.route_to(address, entry=True) for address in addresses])
+    answers = socket.exchange([route_messages.route_to(address, entry=True) for address in addresses])
     return [None if answer.errno else route_of(answer.messages[0]) for answer in answers]
 
 
 def uplink_mtu(socket: Socket) -> int:
     """Return the MTU of the default route or of its link, IPv6 first; 1500 without a default route."""
     for family in (IPV6, IPV4):
-        answer = socket.exchange([messages.route_to(messages.somewhere(family))])[0]
+        answer = socket.exchange([route_messages.route_to(route_messages.somewhere(family))])[0]
         if answer.errno or not (way := route_of(answer.messages[0])).index:
             continue
-        return min(way.mtu or link_of(socket.ask(messages.get_link_at(way.index))[0]).mtu, _LARGEST_MTU)
+        return min(way.mtu or link_of(socket.ask(link_messages.get_link_at(way.index))[0]).mtu, _LARGEST_MTU)
     return 1500
 
 
@@ -285,7 +285,7 @@ def is_route_to(part: Message, address: Address, index: int) -> bool:
     _, length, *_, kind, _ = _ROUTE.unpack_from(part.body)
     found = some_attributes(part.body, _ROUTE.size, _OF_A_HOST_ROUTE)
     there = length == address.max_prefixlen and found.get(_RTA_DST) == address.packed
-    return there and kind == messages.RTN_UNICAST and _number(found.get(_RTA_OIF)) == index
+    return there and kind == route_messages.RTN_UNICAST and _number(found.get(_RTA_OIF)) == index
 
 
 def is_default(part: Message) -> bool:

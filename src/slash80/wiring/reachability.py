@@ -16,10 +16,10 @@ from slash80.addressing.family import Address, family_of
 from slash80.errors import BelongsToAnother, CniError, Failure
 from slash80.netlink.codec import Response, Step
 from slash80.netlink.socket import Socket
-from slash80.wiring import messages, policy_rules, query, route_text, sysctl
+from slash80.wiring import policy_rules, query, route_messages, route_text, sysctl
 from slash80.wiring.policy_rules import Rule
 
-_USUAL = frozenset({messages.RT_TABLE_LOCAL, messages.RT_TABLE_MAIN, messages.RT_TABLE_DEFAULT})
+_USUAL = frozenset({route_messages.RT_TABLE_LOCAL, route_messages.RT_TABLE_MAIN, route_messages.RT_TABLE_DEFAULT})
 NEXT = "delete that rule, or put one before it that looks the node's prefixes up in table main"
 
 
@@ -47,8 +47,8 @@ class _Deciding:
 
 def questions(name: str, index: int, addresses: Sequence[Address]) -> list[Step]:
     """Ask about both directions of each address: to the pod, and from it by its host end to anywhere."""
-    to_pod = [messages.route_to(address, entry=True) for address in addresses]
-    return to_pod + [messages.way_out(name, index, address) for address in addresses]
+    to_pod = [route_messages.route_to(address, entry=True) for address in addresses]
+    return to_pod + [route_messages.way_out(name, index, address) for address in addresses]
 
 
 def judge(host: Socket, name: str, index: int, *, addresses: Sequence[Address], answers: Sequence[Response]) -> None:
@@ -92,13 +92,17 @@ def _wrong(
         if not right and (error := _why_not_to_pod(host, name, index, address=address)):
             yield error
     for address, answer in zip(addresses, answers[len(addresses) :], strict=True):
-        discarded = not answer.errno and query.kind_of(answer.messages[0]) in messages.DISCARDING
+        discarded = not answer.errno and query.kind_of(answer.messages[0]) in route_messages.DISCARDING
         if (answer.errno or discarded) and (error := _why_not_out(host, name, address, code=answer.errno)):
             yield error
 
 
 def _is_to_pod(way: query.Route | None, index: int, address: Address) -> bool:
-    return way is not None and (way.dst, way.index, way.kind) == (ip_network(address), index, messages.RTN_UNICAST)
+    return way is not None and (way.dst, way.index, way.kind) == (
+        ip_network(address),
+        index,
+        route_messages.RTN_UNICAST,
+    )
 
 
 def _why_not_to_pod(host: Socket, name: str, index: int, *, address: Address) -> CniError | None:
@@ -115,17 +119,17 @@ def _why_not_to_pod(host: Socket, name: str, index: int, *, address: Address) ->
 
 def _why_not_out(host: Socket, name: str, address: Address, *, code: int) -> CniError | None:
     """Return what keeps a pod's packets from the default route, if the node has one."""
-    anywhere = messages.somewhere(family_of(address))
+    anywhere = route_messages.somewhere(family_of(address))
     if query.route_lookup(host, anywhere) is None:
         return None
     found = _deciding(host, _Packet(anywhere, address, name))
-    if found and found.unusual and (found.route is None or found.route.kind in messages.DISCARDING):
+    if found and found.unusual and (found.route is None or found.route.kind in route_messages.DISCARDING):
         return BelongsToAnother(f"packets from {address} have no way out: {_told(host, found)}; {NEXT}")
     if setting := sysctl.keeps_from_forwarding(family_of(address), name):
         return Failure(f"packets from {address} have no way out: {setting} is 0; set it to 1 on the node")
     reason = os.strerror(code or errno.EHOSTUNREACH)
     told = f"; {_told(host, found)}" if found and found.unusual else ""
-    command = messages.way_out(name, 0, address).what
+    command = route_messages.way_out(name, 0, address).what
     return Failure(f"packets from {address} have no way out: '{command}' fails: {reason}{told}; look at `ip rule`")
 
 
@@ -141,11 +145,11 @@ def _deciding(host: Socket, packet: _Packet) -> _Deciding | None:
     for rule in sorted(policy_rules.rules(host, family_of(packet.target)), key=lambda rule: rule.priority):
         if rule.priority < going_to or not rule.matches(packet.target, packet.source, packet.iif):
             continue
-        if rule.action == messages.FR_ACT_GOTO:
+        if rule.action == route_messages.FR_ACT_GOTO:
             going_to = rule.goto
-        elif rule.action in messages.RULES_DISCARDING:
+        elif rule.action in route_messages.RULES_DISCARDING:
             return _Deciding(rule, None)
-        elif rule.action == messages.FR_ACT_TO_TBL and (route := _in_table(host, rule, packet.target)):
+        elif rule.action == route_messages.FR_ACT_TO_TBL and (route := _in_table(host, rule, packet.target)):
             return _Deciding(rule, route)
     return None
 
@@ -156,4 +160,4 @@ def _in_table(host: Socket, rule: Rule, target: Address) -> query.Route | None:
     # Without a route that counts the search goes on with the next rule, and so it does at one that says `throw`.
     fitting = [route for route in routes if target in route.dst and route.dst.prefixlen > rule.suppressed]
     fitting.sort(key=lambda route: (-route.dst.prefixlen, route.priority))
-    return fitting[0] if fitting and fitting[0].kind != messages.RTN_THROW else None
+    return fitting[0] if fitting and fitting[0].kind != route_messages.RTN_THROW else None

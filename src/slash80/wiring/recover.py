@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 from slash80.addressing.attachment import Assignment, Attachment, read_alias
 from slash80.addressing.family import FAMILIES, Address
 from slash80.netlink.socket import Socket
-from slash80.wiring import messages, query
+from slash80.wiring import query, route_messages
 from slash80.wiring.veth import is_ours, translated
 
 
@@ -42,6 +42,6 @@ def _held(host: Socket) -> dict[int, list[Address]]:
     with translated():
         routes = [route for family in FAMILIES for route in query.routes(host, family)]
     for route in routes:
-        if route.protocol == messages.PROTOCOL and route.dst.prefixlen == route.dst.max_prefixlen and route.index:
+        if route.protocol == route_messages.PROTOCOL and route.dst.prefixlen == route.dst.max_prefixlen and route.index:
             held.setdefault(route.index, []).append(route.dst.network_address)
     return held

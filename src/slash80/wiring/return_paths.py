@@ -10,7 +10,7 @@ from itertools import permutations
 
 from slash80.addressing.family import IPV6, Address, Prefix
 from slash80.netlink.socket import Socket
-from slash80.wiring import messages, query
+from slash80.wiring import query, route_messages, steps
 
 _EVERY_LINK = 0
 _LINK_LOCAL = IPv6Network("fe80::/10")  # every link has the same
@@ -20,7 +20,7 @@ _PLAIN = re.compile(r"[\w.:@-]+", re.ASCII)  # names that mean themselves in a r
 def own_addresses(host: Socket) -> list[Address]:
     """Return the node's addresses, but for those that mean something on their link only."""
     found = query.addresses(host, _EVERY_LINK)
-    return [one.address for one in found if one.scope < messages.RT_SCOPE_LINK]
+    return [one.address for one in found if one.scope < steps.RT_SCOPE_LINK]
 
 
 def answered_by(host: Socket, address: Address) -> str:
@@ -36,7 +36,9 @@ def multipath(host: Socket) -> set[tuple[str, str]]:
     The kernel keeps default routes that it learned from two routers apart, and sends by whichever it reaches.
     """
     ways: dict[tuple[int, Prefix, int], set[int]] = defaultdict(set)
-    found = query.routes(host, IPV6, kind=messages.RTN_UNICAST, table=messages.RT_TABLE_UNSPEC, allow_interrupted=True)
+    found = query.routes(
+        host, IPV6, kind=route_messages.RTN_UNICAST, table=route_messages.RT_TABLE_UNSPEC, allow_interrupted=True
+    )
     for route in found:
         if not route.dst.subnet_of(_LINK_LOCAL):  # type: ignore[arg-type]
             ways[route.table, route.dst, route.priority].update(route.links)

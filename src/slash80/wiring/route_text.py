@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from slash80.netlink.socket import Socket
-from slash80.wiring import messages, query
+from slash80.wiring import query, route_messages
 
 _KINDS = {1: "", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast"} | {
-    messages.RTN_BLACKHOLE: "blackhole",
-    messages.RTN_UNREACHABLE: "unreachable",
-    messages.RTN_PROHIBIT: "prohibit",
-    messages.RTN_THROW: "throw",
+    route_messages.RTN_BLACKHOLE: "blackhole",
+    route_messages.RTN_UNREACHABLE: "unreachable",
+    route_messages.RTN_PROHIBIT: "prohibit",
+    route_messages.RTN_THROW: "throw",
 }
 # Of iproute2's rt_protos those that a node is likely to have.
 _PROTOCOLS = {1: "redirect", 2: "kernel", 3: "boot", 4: "static", 9: "ra", 11: "zebra", 12: "bird", 16: "dhcp"} | {
@@ -17,7 +17,7 @@ _PROTOCOLS = {1: "redirect", 2: "kernel", 3: "boot", 4: "static", 9: "ra", 11: "
     186: "bgp",
     188: "ospf",
 }
-_USUAL_TABLES = {0, messages.RT_TABLE_MAIN, messages.RT_TABLE_LOCAL}
+_USUAL_TABLES = {0, route_messages.RT_TABLE_MAIN, route_messages.RT_TABLE_LOCAL}
 
 
 def route(host: Socket, found: query.Route) -> str:

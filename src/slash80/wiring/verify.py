@@ -10,7 +10,7 @@ from slash80.addressing.attachment import read_alias
 from slash80.addressing.family import FAMILIES, Address, Family, Prefix, family_of
 from slash80.addressing.mac import Mac
 from slash80.netlink.socket import Socket
-from slash80.wiring import messages, query, reachability
+from slash80.wiring import address_messages, link_messages, query, reachability, route_messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ def differences(host: Socket, pod: Socket, expected: Expected) -> list[str]:
 
 def _host_side(host: Socket, link: query.Link, expected: Expected) -> Iterator[str]:
     name = expected.host_ifname
-    if link.group != messages.GROUP_ALIVE:
-        yield f"host end {name} is in group {link.group} instead of {messages.GROUP_ALIVE}"
+    if link.group != link_messages.GROUP_ALIVE:
+        yield f"host end {name} is in group {link.group} instead of {link_messages.GROUP_ALIVE}"
     if read_alias(link.alias) != read_alias(expected.alias):
         yield f"host end {name} has the alias {link.alias!a} instead of '{expected.alias}'"
     if link.mac != expected.host_mac:
@@ -71,7 +71,7 @@ def _host_side(host: Socket, link: query.Link, expected: Expected) -> Iterator[s
 
 def _doubled(host: Socket, expected: Expected, index: int) -> Iterator[str]:
     for address in expected.addresses:
-        routes = query.routes(host, family_of(address), kind=messages.RTN_UNICAST)
+        routes = query.routes(host, family_of(address), kind=route_messages.RTN_UNICAST)
         if any(route.dst == ip_network(address) and route.index != index for route in routes):
             yield f"host route {address}/{address.max_prefixlen} dev {expected.host_ifname} has another beside it"
 
@@ -79,17 +79,21 @@ def _doubled(host: Socket, expected: Expected, index: int) -> Iterator[str]:
 def _gateways(host: Socket, expected: Expected, index: int) -> Iterator[str]:
     there = {(found.address, found.length, found.scope) for found in query.addresses(host, index)}
     for family in expected.families:
-        if (family.gateway, family.gateway_length, messages.gateway_scope(family)) not in there:
+        if (family.gateway, family.gateway_length, address_messages.gateway_scope(family)) not in there:
             yield f"gateway address {family.gateway} is missing or changed on {expected.host_ifname}"
 
 
 def _wrong_way(way: query.Route | None, address: Address, index: int) -> str:
     """Return why packets to an address do not go to its host end; empty when they do."""
-    if way is None or way.kind == messages.RTN_UNREACHABLE or way.dst != ip_network(address):
+    if way is None or way.kind == route_messages.RTN_UNREACHABLE or way.dst != ip_network(address):
         return "is missing"
-    if way.index != index or way.split or way.kind != messages.RTN_UNICAST:
+    if way.index != index or way.split or way.kind != route_messages.RTN_UNICAST:
         return f"is overridden by one of protocol {way.protocol}"
-    return "" if way.protocol == messages.PROTOCOL else f"has protocol {way.protocol} instead of {messages.PROTOCOL}"
+    return (
+        ""
+        if way.protocol == route_messages.PROTOCOL
+        else f"has protocol {way.protocol} instead of {route_messages.PROTOCOL}"
+    )
 
 
 def _pod_side(pod: Socket, expected: Expected) -> Iterator[str]:
@@ -109,7 +113,9 @@ def _pod_side(pod: Socket, expected: Expected) -> Iterator[str]:
     yield from _neighbours(pod, link, expected)
     for family in expected.families:
         # of whatever table: `sbr` moves them
-        routes = query.routes(pod, family, index=link.index, kind=messages.RTN_UNICAST, table=messages.RT_TABLE_UNSPEC)
+        routes = query.routes(
+            pod, family, index=link.index, kind=route_messages.RTN_UNICAST, table=route_messages.RT_TABLE_UNSPEC
+        )
         known = {(route.dst, gateway) for route in routes for gateway in (route.gateway, None)}
         for dst, gateway in expected.routes:
             if family_of(dst) is family and (dst, gateway) not in known:

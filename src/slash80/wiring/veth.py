@@ -19,7 +19,16 @@ from slash80.errors import BelongsToAnother, CniError, Failure
 from slash80.failpoints import Failpoint, hit
 from slash80.netlink.codec import NetlinkError, Response, Step
 from slash80.netlink.socket import Socket
-from slash80.wiring import messages, netns, query, reachability, route_text, sysctl
+from slash80.wiring import (
+    address_messages,
+    link_messages,
+    netns,
+    query,
+    reachability,
+    route_messages,
+    route_text,
+    sysctl,
+)
 from slash80.wiring.plan import Plan
 
 # Where a spare index is looked for. The kernel counts up to INT_MAX, so it gets here after a million pods.
@@ -73,7 +82,7 @@ def is_dying(link: query.Link) -> bool:
 
 
 def _is_marked(link: query.Link) -> bool:
-    marked = link.group in {messages.GROUP_ALIVE, messages.GROUP_DYING} or read_alias(link.alias) is not None
+    marked = link.group in {link_messages.GROUP_ALIVE, link_messages.GROUP_DYING} or read_alias(link.alias) is not None
     return link.kind == "veth" and marked
 
 
@@ -100,7 +109,7 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
         # tells. And it takes the rtnl lock, under which the kernel makes an address's local route right after it tells
         # of it.
         asked = reachability.questions(plan.host_ifname, index, plan.addresses)
-        *answers, named = host.exchange([*asked, step := messages.set_alias(plan.host_ifname, index, plan.alias)])
+        *answers, named = host.exchange([*asked, step := link_messages.set_alias(plan.host_ifname, index, plan.alias)])
         if named.errno:
             raise NetlinkError(step, named)
         reachability.judge(host, plan.host_ifname, index, addresses=plan.addresses, answers=answers)
@@ -120,7 +129,11 @@ def refuse_other_defaults(pod: Socket, plan: Plan) -> None:
         wanted = {route.dst for route in plan.routes if not route.dst.prefixlen}
         found = query.routes(pod, None) if wanted else []
     for route in found:
-        if route.dst in wanted and route.kind == messages.RTN_UNICAST and route.protocol != messages.PROTOCOL:
+        if (
+            route.dst in wanted
+            and route.kind == route_messages.RTN_UNICAST
+            and route.protocol != route_messages.PROTOCOL
+        ):
             found_there = (
                 f"{family_of(route.dst)} default route already (protocol {route.protocol}, via {route.gateway})"
             )
@@ -133,7 +146,7 @@ def detach(host: Socket, host_ifname: str) -> bool:
         found = query.named(host, (host_ifname, dying_name(host_ifname)))
         ours = [link for link in found if is_ours(link) or is_dying(link)]
         for link in ours:
-            answer = host.exchange([step := messages.delete_link(link.name, link.index)])[0]
+            answer = host.exchange([step := link_messages.delete_link(link.name, link.index)])[0]
             if answer.errno not in {0, errno.ENODEV}:
                 raise NetlinkError(step, answer)
         return bool(ours)
@@ -172,7 +185,7 @@ def _spare_index(host: Socket, plan: Plan) -> int:
 
 
 def _create_at(host: Socket, plan: Plan, netns_fd: int, *, index: int) -> tuple[int, int]:
-    step = messages.create_pair(plan, netns_fd, index=index)
+    step = link_messages.create_pair(plan, netns_fd, index=index)
     answer = host.exchange([step])[0]
     if answer.errno == errno.EEXIST:
         if host_end(host, plan.host_ifname):
@@ -191,10 +204,10 @@ def _create_at(host: Socket, plan: Plan, netns_fd: int, *, index: int) -> tuple[
 
 def _wire_host_end(host: Socket, plan: Plan, index: int) -> None:
     name = plan.host_ifname
-    steps = [messages.add_gateway(name, index, family) for family in plan.families]
+    steps = [address_messages.add_gateway(name, index, family) for family in plan.families]
     # its automatic link-local address would be unused, and duplicate address detection for it is a tenth of an ADD
-    steps += [messages.configure_host_end(name, index, plan.families), messages.set_up(name, index)]
-    routes = {messages.add_host_route(name, index, address): address for address in plan.addresses}
+    steps += [link_messages.configure_host_end(name, index, plan.families), link_messages.set_up(name, index)]
+    routes = {route_messages.add_host_route(name, index, address): address for address in plan.addresses}
     enable = partial(sysctl.enable_ipv6, name, advice="set net.ipv6.conf.default.disable_ipv6 to 0 on the node")
     if refused := _refused(host, [*steps, *routes], enable):
         step, answer = refused[0]
@@ -205,13 +218,14 @@ def _wire_host_end(host: Socket, plan: Plan, index: int) -> None:
 
 def _wire_pod_end(pod: Socket, plan: Plan, index: int, *, netns_fd: int) -> None:
     name = plan.ifname
-    steps = [messages.add_address(name, index, address) for address in plan.addresses]
-    steps += [messages.set_up_pod_end(name, index, plan.families)]
+    steps = [address_messages.add_address(name, index, address) for address in plan.addresses]
+    steps += [link_messages.set_up_pod_end(name, index, plan.families)]
     steps += [
-        messages.add_neighbour(name, index, gateway=family.gateway, mac=plan.host_mac) for family in plan.families
+        address_messages.add_neighbour(name, index, gateway=family.gateway, mac=plan.host_mac)
+        for family in plan.families
     ]
-    steps += [messages.add_gateway_route(name, index)] if IPV4 in plan.families else []
-    steps += [messages.add_pod_route(name, index, route) for route in plan.routes]
+    steps += [route_messages.add_gateway_route(name, index)] if IPV4 in plan.families else []
+    steps += [route_messages.add_pod_route(name, index, route) for route in plan.routes]
     with query.addresses_ready(pod, index, plan.addresses):
         # some runtimes switch it off for all of the pod, and loopback is its too
         everywhere = partial(sysctl.enable_ipv6, "lo", "default", name)
@@ -242,7 +256,7 @@ def _conflict(host: Socket, address: Address) -> CniError:
     if route is None or route.dst != ip_network(address):
         return Failure(f"the route to {address} was in the way and is gone now; try again")
     link = query.link_at(host, route.index)
-    if route.protocol == messages.PROTOCOL and link and is_ours(link):
+    if route.protocol == route_messages.PROTOCOL and link and is_ours(link):
         return AddressInUse(address, link.name)
     msg = f"route {route_text.route(host, route)} is in the way and not slash80's"
     return BelongsToAnother(f"{msg}; delete it, or exclude {address}")

@@ -13,7 +13,7 @@ from slash80.addressing.mac import Mac
 from slash80.netlink import templates
 from slash80.netlink.codec import Step
 from slash80.netlink.templates import Attributes, MessageType
-from slash80.wiring import messages
+from slash80.wiring import address_messages, link_messages, route_messages, steps
 from slash80.wiring.plan import Plan, RouteSpec
 from unit.wiring.plans import PLAN
 
@@ -56,7 +56,7 @@ class Plain:
 def same(make: Callable[[], Step]) -> None:
     """Check that a message has the same bytes patched for the first time, patched later, and encoded."""
     patched = [make().message for _ in range(2)]
-    with patch.object(messages, "_TEMPLATES", Plain()):
+    with patch.object(steps, "_TEMPLATES", Plain()):
         encoded = make().message
 
     assert [encoded, encoded] == patched
@@ -65,25 +65,25 @@ def same(make: Callable[[], Step]) -> None:
 @given(PLANS, WORDS, WORDS)
 def test_patched_pair_message_equals_pyroute2(plan: Plan, netns_fd: int, index: int) -> None:
     """Both ends are encoded as pyroute2 does, with any names."""
-    same(lambda: messages.create_pair(plan, netns_fd, index=index))
+    same(lambda: link_messages.create_pair(plan, netns_fd, index=index))
 
 
 @given(NAMES, NAMES, INDEXES, st.text(st.characters(codec="ascii", exclude_characters="\0"), min_size=1, max_size=255))
 def test_patched_link_messages_equal_pyroute2(name: str, new: str, index: int, alias: str) -> None:
     """All changes and requests of links are encoded as pyroute2 does."""
-    same(lambda: messages.set_alias(name, index, alias))
-    same(lambda: messages.rename_without_ipv6(name, index, new=new))
-    same(lambda: messages.move_to_dying_group(name, index, new=new))
-    for make in (messages.set_up, messages.set_down, messages.delete_link):
+    same(lambda: link_messages.set_alias(name, index, alias))
+    same(lambda: link_messages.rename_without_ipv6(name, index, new=new))
+    same(lambda: link_messages.move_to_dying_group(name, index, new=new))
+    for make in (link_messages.set_up, link_messages.set_down, link_messages.delete_link):
         same(lambda make=make: make(name, index))  # type: ignore[misc]
     for families in (FAMILIES, FAMILIES[:1], FAMILIES[1:]):
-        same(lambda families=families: messages.configure_host_end(name, index, families))  # type: ignore[misc]
-        same(lambda families=families: messages.set_up_pod_end(name, index, families))  # type: ignore[misc]
-    same(lambda: messages.delete_group(index))
-    same(lambda: messages.get_link(name))
-    same(lambda: messages.get_link_at(index))
-    same(messages.all_links)
-    same(lambda: messages.get_netns_id(index))
+        same(lambda families=families: link_messages.configure_host_end(name, index, families))  # type: ignore[misc]
+        same(lambda families=families: link_messages.set_up_pod_end(name, index, families))  # type: ignore[misc]
+    same(lambda: link_messages.delete_group(index))
+    same(lambda: link_messages.get_link(name))
+    same(lambda: link_messages.get_link_at(index))
+    same(link_messages.all_links)
+    same(lambda: link_messages.get_netns_id(index))
 
 
 @given(NAMES, INDEXES, ADDRESSES, MACS)
@@ -91,12 +91,12 @@ def test_patched_address_and_neighbour_messages_equal_pyroute2(
     name: str, index: int, address: IPv4Address | IPv6Address, mac: Mac
 ) -> None:
     """Both families are encoded as pyroute2 does."""
-    same(lambda: messages.add_gateway(name, index, family_of(address)))
-    same(lambda: messages.add_address(name, index, address))
-    same(lambda: messages.delete_ipv4(name, index))
-    same(lambda: messages.addresses(index))
-    same(lambda: messages.add_neighbour(name, index, gateway=address, mac=mac))
-    same(lambda: messages.neighbours(index))
+    same(lambda: address_messages.add_gateway(name, index, family_of(address)))
+    same(lambda: address_messages.add_address(name, index, address))
+    same(lambda: address_messages.delete_ipv4(name, index))
+    same(lambda: address_messages.addresses(index))
+    same(lambda: address_messages.add_neighbour(name, index, gateway=address, mac=mac))
+    same(lambda: address_messages.neighbours(index))
 
 
 @given(NAMES, INDEXES, ADDRESSES, ROUTES)
@@ -104,11 +104,11 @@ def test_patched_route_messages_equal_pyroute2(
     name: str, index: int, address: IPv4Address | IPv6Address, route: RouteSpec
 ) -> None:
     """Routes of both families with every attribute are encoded as pyroute2 does."""
-    same(lambda: messages.add_host_route(name, index, address))
-    same(lambda: messages.add_unreachable(route.dst))
-    same(lambda: messages.add_gateway_route(name, index))
-    same(lambda: messages.add_pod_route(name, index, route))
-    same(lambda: messages.route_to(address))
-    same(lambda: messages.route_to(address, entry=True))
-    for table in (messages.RT_TABLE_MAIN, messages.RT_TABLE_UNSPEC):
-        same(lambda table=table: messages.all_routes(family_of(address), index=index, kind=7, table=table))  # type: ignore[misc]
+    same(lambda: route_messages.add_host_route(name, index, address))
+    same(lambda: route_messages.add_unreachable(route.dst))
+    same(lambda: route_messages.add_gateway_route(name, index))
+    same(lambda: route_messages.add_pod_route(name, index, route))
+    same(lambda: route_messages.route_to(address))
+    same(lambda: route_messages.route_to(address, entry=True))
+    for table in (route_messages.RT_TABLE_MAIN, route_messages.RT_TABLE_UNSPEC):
+        same(lambda table=table: route_messages.all_routes(family_of(address), index=index, kind=7, table=table))  # type: ignore[misc]

@@ -6,12 +6,12 @@ from ipaddress import ip_network
 import pytest
 
 from slash80.netlink.codec import NetlinkError
-from slash80.wiring import discard_routes, messages
+from slash80.wiring import discard_routes, route_messages
 from unit.kernels import Kernel
 from unit.wiring.plans import route
 
 PREFIX = ip_network("2001:db8:0:1:1::/80")
-ADD, DELETE = messages.add_unreachable(PREFIX).what, messages.delete_unreachable(PREFIX).what
+ADD, DELETE = route_messages.add_unreachable(PREFIX).what, route_messages.delete_unreachable(PREFIX).what
 
 
 def test_discard_route_is_added_once() -> None:

@@ -15,7 +15,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from slash80.addressing.family import FAMILIES, IPV4, IPV6
 from slash80.netlink.codec import Step, attribute
-from slash80.wiring import messages
+from slash80.wiring import address_messages, link_messages, route_messages
 from slash80.wiring.plan import RouteSpec
 from unit.builders import MAC
 from unit.wiring.plans import PLAN
@@ -31,103 +31,103 @@ Fields = dict[str, Any]
 # Each message: its class, type, flags, the fields and attributes that it must have, and the command.
 MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
     (
-        messages.set_alias(NAME, 5, '{"v":1}'),
+        link_messages.set_alias(NAME, 5, '{"v":1}'),
         *(LINK, 16, REQUEST | ACK, {"index": 5, "IFLA_IFALIAS": '{"v":1}', "change": 0}),
         "ip link set s80aaaaaaaaaaaa alias '{\"v\":1}'",
     ),
     (
-        messages.set_up(NAME, 5),
+        link_messages.set_up(NAME, 5),
         *(LINK, 16, REQUEST | ACK, {"index": 5, "flags": 1, "change": 1}),
         "ip link set s80aaaaaaaaaaaa up",
     ),
     (
-        messages.set_down(NAME, 5),
+        link_messages.set_down(NAME, 5),
         *(LINK, 16, REQUEST | ACK, {"index": 5, "flags": 0, "change": 1}),
         "ip link set s80aaaaaaaaaaaa down",
     ),
     (
-        messages.rename_without_ipv6("eth0", 5, new="x80aaaaaaaaaaaa"),
+        link_messages.rename_without_ipv6("eth0", 5, new="x80aaaaaaaaaaaa"),
         *(LINK, 16, REQUEST | ACK, {"index": 5, "change": 0, "IFLA_IFNAME": "x80aaaaaaaaaaaa"}),
         "ip link set eth0 name x80aaaaaaaaaaaa mtu 1279",
     ),
     (
-        messages.move_to_dying_group(NAME, 5, new="x80aaaaaaaaaaaa"),
+        link_messages.move_to_dying_group(NAME, 5, new="x80aaaaaaaaaaaa"),
         *(LINK, 16, REQUEST | ACK, {"index": 5, "IFLA_IFNAME": "x80aaaaaaaaaaaa", "IFLA_GROUP": 21377}),
         "ip link set s80aaaaaaaaaaaa name x80aaaaaaaaaaaa group 21377",
     ),
     (
-        messages.delete_group(21377),
+        link_messages.delete_group(21377),
         *(LINK, 17, REQUEST | ACK, {"index": 0, "IFLA_GROUP": 21377}),
         "ip link del group 21377",
     ),
     (
-        messages.delete_ipv4("eth0", 5),
+        address_messages.delete_ipv4("eth0", 5),
         *(ADDRESS, 21, REQUEST | ACK, {"family": 2, "index": 5, "IFA_LOCAL": None}),
         "ip -4 address flush dev eth0",
     ),
     (
-        messages.configure_host_end(NAME, 5, FAMILIES),
+        link_messages.configure_host_end(NAME, 5, FAMILIES),
         *(LINK, 16, REQUEST | ACK, {"index": 5, "flags": 0}),
         "ip link set s80aaaaaaaaaaaa addrgenmode none; sysctl -w net/ipv4/conf/s80aaaaaaaaaaaa/forwarding=1",
     ),
     (
-        messages.set_up_pod_end("eth0", 5, FAMILIES),
+        link_messages.set_up_pod_end("eth0", 5, FAMILIES),
         *(LINK, 16, REQUEST | ACK, {"index": 5, "flags": 1, "change": 1}),
         "ip link set eth0 up; sysctl -w net/ipv4/conf/eth0/arp_ignore=9",
     ),
-    (messages.delete_link(NAME, 5), *(LINK, 17, REQUEST | ACK, {"index": 5}), "ip link del s80aaaaaaaaaaaa"),
-    (messages.get_link(NAME), *(LINK, 18, REQUEST | ACK, {"IFLA_IFNAME": NAME}), "ip link show s80aaaaaaaaaaaa"),
-    (messages.get_link_at(5), *(LINK, 18, REQUEST | ACK, {"index": 5}), "ip link show (index 5)"),
-    (messages.get_netns_id(5), *(NSID, 90, REQUEST | ACK, {"NETNSA_FD": 5}), "ip netns list-id"),
-    (messages.all_links(), *(LINK, 18, REQUEST | DUMP, {"index": 0}), "ip link show"),
+    (link_messages.delete_link(NAME, 5), *(LINK, 17, REQUEST | ACK, {"index": 5}), "ip link del s80aaaaaaaaaaaa"),
+    (link_messages.get_link(NAME), *(LINK, 18, REQUEST | ACK, {"IFLA_IFNAME": NAME}), "ip link show s80aaaaaaaaaaaa"),
+    (link_messages.get_link_at(5), *(LINK, 18, REQUEST | ACK, {"index": 5}), "ip link show (index 5)"),
+    (link_messages.get_netns_id(5), *(NSID, 90, REQUEST | ACK, {"NETNSA_FD": 5}), "ip netns list-id"),
+    (link_messages.all_links(), *(LINK, 18, REQUEST | DUMP, {"index": 0}), "ip link show"),
     (
-        messages.add_gateway(NAME, 5, IPV4),
+        address_messages.add_gateway(NAME, 5, IPV4),
         *(ADDRESS, 20, MAKE, {"family": 2, "index": 5, "prefixlen": 32, "scope": 254, "flags": 0}),
         "ip address add 169.254.1.1/32 dev s80aaaaaaaaaaaa scope host",
     ),
     (
-        messages.add_gateway(NAME, 5, IPV6),
+        address_messages.add_gateway(NAME, 5, IPV6),
         *(ADDRESS, 20, MAKE, {"family": 10, "index": 5, "prefixlen": 64, "flags": 2, "IFA_ADDRESS": "fe80::1"}),
         "ip address add fe80::1/64 dev s80aaaaaaaaaaaa nodad",
     ),
     (
-        messages.add_address("eth0", 5, IP4),
+        address_messages.add_address("eth0", 5, IP4),
         *(ADDRESS, 20, MAKE, {"family": 2, "prefixlen": 32, "scope": 0, "flags": 0, "IFA_LOCAL": "10.80.1.5"}),
         "ip address add 10.80.1.5/32 dev eth0",
     ),
     (
-        messages.add_address("eth0", 5, IP6),
+        address_messages.add_address("eth0", 5, IP6),
         *(ADDRESS, 20, MAKE, {"family": 10, "prefixlen": 128, "scope": 0, "flags": 2, "IFA_ADDRESS": "2001:db8::5"}),
         "ip address add 2001:db8::5/128 dev eth0 nodad",
     ),
-    (messages.addresses(5), *(ADDRESS, 22, REQUEST | DUMP, {"index": 5}), "ip address show (index 5)"),
+    (address_messages.addresses(5), *(ADDRESS, 22, REQUEST | DUMP, {"index": 5}), "ip address show (index 5)"),
     (
-        messages.add_host_route(NAME, 5, IP4),
+        route_messages.add_host_route(NAME, 5, IP4),
         *(ROUTE, 24, MAKE, {"family": 2, "dst_len": 32, "proto": 180, "scope": 253, "type": 1, "RTA_OIF": 5}),
         "ip route add 10.80.1.5/32 dev s80aaaaaaaaaaaa proto 180",
     ),
     (
-        messages.add_host_route(NAME, 5, IP6),
+        route_messages.add_host_route(NAME, 5, IP6),
         *(ROUTE, 24, MAKE, {"family": 10, "dst_len": 128, "proto": 180, "table": 254, "RTA_DST": "2001:db8::5"}),
         "ip route add 2001:db8::5/128 dev s80aaaaaaaaaaaa proto 180",
     ),
     (
-        messages.add_unreachable(NET6),
+        route_messages.add_unreachable(NET6),
         *(ROUTE, 24, MAKE, {"dst_len": 48, "type": 7, "RTA_PRIORITY": 2**32 - 1, "RTA_OIF": None, "proto": 180}),
         "ip route add unreachable 2001:db8:5::/48 metric 4294967295 proto 180",
     ),
     (
-        messages.add_gateway_route("eth0", 5),
+        route_messages.add_gateway_route("eth0", 5),
         *(ROUTE, 24, MAKE, {"dst_len": 32, "RTA_DST": "169.254.1.1", "scope": 253, "RTA_OIF": 5, "RTA_PRIORITY": 5}),
         "ip route add 169.254.1.1 dev eth0 scope link metric 5 proto 180",
     ),
     (
-        messages.add_pod_route("eth0", 5, RouteSpec(IPV4.everything)),
+        route_messages.add_pod_route("eth0", 5, RouteSpec(IPV4.everything)),
         *(ROUTE, 24, MAKE, {"dst_len": 0, "flags": 0, "RTA_DST": None, "RTA_GATEWAY": "169.254.1.1", "scope": 0}),
         "ip route add 0.0.0.0/0 via 169.254.1.1 dev eth0 proto 180",
     ),
     (
-        messages.add_pod_route("eth0", 5, RouteSpec(NET6, mtu=1400, advmss=1340, priority=7)),
+        route_messages.add_pod_route("eth0", 5, RouteSpec(NET6, mtu=1400, advmss=1340, priority=7)),
         *(
             ROUTE,
             24,
@@ -137,32 +137,32 @@ MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
         "ip route add 2001:db8:5::/48 via fe80::1 dev eth0 metric 7 mtu 1400 advmss 1340 proto 180",
     ),
     (
-        messages.add_pod_route("eth0", 5, RouteSpec(NET6, priority=0)),
+        route_messages.add_pod_route("eth0", 5, RouteSpec(NET6, priority=0)),
         *(ROUTE, 24, MAKE, {"RTA_PRIORITY": 0, "RTA_METRICS": None}),
         "ip route add 2001:db8:5::/48 via fe80::1 dev eth0 metric 0 proto 180",
     ),
     (
-        messages.route_to(IP6),
+        route_messages.route_to(IP6),
         *(ROUTE, 26, REQUEST | ACK, {"family": 10, "dst_len": 128, "RTA_DST": "2001:db8::5"}),
         "ip route get 2001:db8::5",
     ),
     (
-        messages.all_routes(IPV6, index=5, kind=7),
+        route_messages.all_routes(IPV6, index=5, kind=7),
         *(ROUTE, 26, REQUEST | DUMP, {"family": 10, "type": 7, "RTA_TABLE": 254, "RTA_OIF": 5}),
         "ip -6 route show",
     ),
     (
-        messages.all_routes(IPV4, table=30400),
+        route_messages.all_routes(IPV4, table=30400),
         *(ROUTE, 26, REQUEST | DUMP, {"family": 2, "table": 0, "RTA_TABLE": 30400, "RTA_OIF": None}),
         "ip -4 route show table 30400",
     ),
     (
-        messages.all_routes(IPV4, index=5, kind=1, table=messages.RT_TABLE_UNSPEC),
+        route_messages.all_routes(IPV4, index=5, kind=1, table=route_messages.RT_TABLE_UNSPEC),
         *(ROUTE, 26, REQUEST | DUMP, {"family": 2, "table": 0, "type": 1, "RTA_TABLE": None, "RTA_OIF": 5}),
         "ip -4 route show table all",
     ),
     (
-        messages.way_out(NAME, 5, IP4),
+        route_messages.way_out(NAME, 5, IP4),
         *(
             ROUTE,
             26,
@@ -171,14 +171,14 @@ MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
         ),
         "ip route get 192.88.99.0 from 10.80.1.5 iif s80aaaaaaaaaaaa",
     ),
-    (messages.all_rules(IPV6), *(RULE, 34, REQUEST | DUMP, {"family": 10, "table": 0}), "ip -6 rule show"),
+    (route_messages.all_rules(IPV6), *(RULE, 34, REQUEST | DUMP, {"family": 10, "table": 0}), "ip -6 rule show"),
     (
-        messages.all_routes(IPV6, table=52),
+        route_messages.all_routes(IPV6, table=52),
         *(ROUTE, 26, REQUEST | DUMP, {"family": 10, "table": 52, "RTA_TABLE": 52}),
         "ip -6 route show table 52",
     ),
     (
-        messages.add_neighbour("eth0", 5, gateway=IPV6.gateway, mac=MAC),
+        address_messages.add_neighbour("eth0", 5, gateway=IPV6.gateway, mac=MAC),
         *(
             NEIGHBOUR,
             28,
@@ -187,7 +187,11 @@ MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
         ),
         "ip neighbour add fe80::1 dev eth0 lladdr 02:00:5e:00:53:01 nud permanent",
     ),
-    (messages.neighbours(5), *(NEIGHBOUR, 30, REQUEST | DUMP, {"NDA_IFINDEX": 5}), "ip neighbour show (index 5)"),
+    (
+        address_messages.neighbours(5),
+        *(NEIGHBOUR, 30, REQUEST | DUMP, {"NDA_IFINDEX": 5}),
+        "ip neighbour show (index 5)",
+    ),
 ]
 IDS = [f"{n} {found[-1]}" for n, found in enumerate(MESSAGES)]
 
@@ -226,7 +230,7 @@ def test_message_names_the_equivalent_ip_command(step: Step, text: str) -> None:
 @pytest.mark.parametrize("index", [0, 70000])
 def test_veth_pair_is_created_in_one_message(index: int) -> None:
     """Name, MAC, MTU, group, queues and the pod's namespace are in it, so that nothing is changed afterwards."""
-    message = _decoded(messages.create_pair(PLAN, 9, index=index), LINK)
+    message = _decoded(link_messages.create_pair(PLAN, 9, index=index), LINK)
     peer = message.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA").get_attr("VETH_INFO_PEER")
     names = ("IFLA_IFNAME", "IFLA_ADDRESS", "IFLA_MTU", "IFLA_NUM_TX_QUEUES", "IFLA_NUM_RX_QUEUES")
 
@@ -243,24 +247,24 @@ def test_veth_pair_command_is_complete() -> None:
         "type veth peer name eth0 address 02:00:5e:00:53:01 mtu 1500 numtxqueues 1 numrxqueues 1 netns /run/netns/pod"
     )
 
-    assert expected == messages.create_pair(PLAN, 9).what
+    assert expected == link_messages.create_pair(PLAN, 9).what
 
 
 def test_interface_name_may_be_utf8() -> None:
     """The kernel takes names as UTF-8."""
-    assert "ää".encode() + b"\0" in messages.get_link("ää").message
+    assert "ää".encode() + b"\0" in link_messages.get_link("ää").message
 
 
 def test_link_settings_are_nested_by_family() -> None:
     """A host end forwards IPv4 and has no link-local address, a pod's end answers ARP; also with one family."""
     both, four, six = (
-        messages.configure_host_end(NAME, 5, families).message for families in (FAMILIES, (IPV4,), (IPV6,))
+        link_messages.configure_host_end(NAME, 5, families).message for families in (FAMILIES, (IPV4,), (IPV6,))
     )
     forwarding, quiet = attribute(2, attribute(1, attribute(1, b"\1\0\0\0"))), attribute(10, attribute(8, b"\1"))
 
     assert [quiet + forwarding, forwarding, quiet] == [message[36:] for message in (both, four, six)]
     assert (
         attribute(2, attribute(1, attribute(19, b"\t\0\0\0")))
-        == messages.set_up_pod_end("eth0", 5, (IPV4,)).message[36:]
+        == link_messages.set_up_pod_end("eth0", 5, (IPV4,)).message[36:]
     )
-    assert messages.set_up("eth0", 5).message == messages.set_up_pod_end("eth0", 5, (IPV6,)).message
+    assert link_messages.set_up("eth0", 5).message == link_messages.set_up_pod_end("eth0", 5, (IPV6,)).message

@@ -9,7 +9,7 @@ import pytest
 from slash80.addressing.attachment import dying_name
 from slash80.addressing.family import IPV4, IPV6
 from slash80.errors import BelongsToAnother, Failure
-from slash80.wiring import messages, veth
+from slash80.wiring import address_messages, link_messages, route_messages, veth
 from slash80.wiring.veth import AddressInUse
 from unit.kernels import Kernel
 from unit.wiring.plans import PLAN, link, route
@@ -67,7 +67,7 @@ def test_foreign_link_with_the_host_end_name_is_code_102() -> None:
 
 def test_existing_pod_interface_is_left_untouched() -> None:
     """The kernel refuses to create the pair, and nothing else is done."""
-    create = messages.create_pair(PLAN, 9).what
+    create = link_messages.create_pair(PLAN, 9).what
     kernel = Kernel({create: errno.EEXIST})
 
     with pytest.raises(Failure, match=f"eth0 exists already in the network namespace {PLAN.netns}; it is left"):
@@ -77,7 +77,7 @@ def test_existing_pod_interface_is_left_untouched() -> None:
 
 def test_host_end_left_by_a_killed_call_is_recognised() -> None:
     """Rolling back deletes it, so the next ADD succeeds."""
-    create = messages.create_pair(PLAN, 9).what
+    create = link_messages.create_pair(PLAN, 9).what
     kernel = Kernel({create: errno.EEXIST, SHOW: [link(NAME)]})
 
     with pytest.raises(veth.HostEndLeft, match=NAME):
@@ -142,9 +142,12 @@ def test_mtu_below_1280_is_refused_with_ipv6() -> None:
 
 def test_step_of_the_host_end_that_is_refused_is_a_failure() -> None:
     """An ADD must not go on with half of its wires; the sentence has the command."""
-    step = messages.add_gateway(NAME, 5, IPV4).what
-    done = [messages.add_gateway(NAME, 5, IPV6), messages.configure_host_end(NAME, 5, PLAN.families)]
-    done += [messages.set_up(NAME, 5), *(messages.add_host_route(NAME, 5, address) for address in PLAN.addresses)]
+    step = address_messages.add_gateway(NAME, 5, IPV4).what
+    done = [address_messages.add_gateway(NAME, 5, IPV6), link_messages.configure_host_end(NAME, 5, PLAN.families)]
+    done += [
+        link_messages.set_up(NAME, 5),
+        *(route_messages.add_host_route(NAME, 5, address) for address in PLAN.addresses),
+    ]
 
     with veth.translated():
         veth._wire_host_end(Kernel({one.what: 0 for one in done} | {step: 0}), PLAN, 5)

@@ -19,7 +19,7 @@ from slash80.host.context import Host, boottime
 from slash80.prefixes.static import Static
 from slash80.store.locks import AttachmentLocks
 from slash80.store.sqlite import SqliteStore
-from slash80.wiring import messages
+from slash80.wiring import route_messages
 from unit.host.tables import FakeTable
 from unit.kernels import Kernel
 
@@ -123,4 +123,4 @@ class Setting:
 
 def discard(prefix: str) -> str:
     """Return the command that adds the discard route of a prefix."""
-    return messages.add_unreachable(ip_network(prefix)).what
+    return route_messages.add_unreachable(ip_network(prefix)).what

@@ -8,7 +8,7 @@ from slash80.agent.reconcilers.part import attempt
 from slash80.agent.reconcilers.routes import Routes
 from slash80.desired.node import Desired
 from slash80.desired.problems import Problem, Reason
-from slash80.wiring import messages
+from slash80.wiring import route_messages
 from slash80.wiring.plan import NodeRoute
 from unit.agent.reconcilers.fakes import OTHER4, OTHER6, Setting
 from unit.wiring.plans import route
@@ -18,9 +18,9 @@ WANTED = (
     NodeRoute(ip_network(OTHER4), ip_address(GATEWAY4)),
     NodeRoute(ip_network(OTHER6), ip_address(GATEWAY6)),
 )
-ADD4, ADD6 = (messages.add_node_route(one.dst, one.gateway).what for one in WANTED)
+ADD4, ADD6 = (route_messages.add_node_route(one.dst, one.gateway).what for one in WANTED)
 STALE = ("10.80.9.0/24", "192.0.2.9")
-DELETE = messages.delete_node_route(ip_network(STALE[0]), ip_address(STALE[1])).what
+DELETE = route_messages.delete_node_route(ip_network(STALE[0]), ip_address(STALE[1])).what
 
 
 def _want(setting: Setting, *routes: NodeRoute) -> None:
