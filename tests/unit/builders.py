@@ -10,12 +10,15 @@ from typing import Any, BinaryIO
 from slash80 import engine
 from slash80.addressing.attachment import Assignment, Attachment, Key, Pod
 from slash80.addressing.mac import Mac
-from slash80.cni import environment, request
+from slash80.cni import capabilities, environment, request
+from slash80.cni.capabilities import PodOptions
 from slash80.cni.document import Document
 from slash80.cni.request import Request
 from slash80.host.cache import TtlCache
 from slash80.host.context import DeferredDeletion, Host
 from slash80.netlink.socket import Socket
+from slash80.settings import network as configuration
+from slash80.settings.network import NetConf
 from slash80.store.locks import AttachmentLocks
 from slash80.store.sqlite import SqliteStore
 from unit.host.tables import FakeTable
@@ -112,3 +115,13 @@ def host_in(state_dir: Path, kernel: Socket, deferred_deletion: DeferredDeletion
     store = SqliteStore(state_dir, survey=list, timeout=5, clock=lambda: 2000.0)
     locks = AttachmentLocks(state_dir, 5)
     return Host(kernel, FakeTable(), store=store, locks=locks, cache=TtlCache(), deferred_deletion=deferred_deletion)
+
+
+def netconf(**changes: Any) -> NetConf:  # noqa: ANN401 -- any JSON value
+    """Return that configuration, changed, as it is read."""
+    return configuration.parse(NetConf, conf(**changes))
+
+
+def pod_options(runtime: Document | None = None, arguments: str = "") -> PodOptions:
+    """Return what a runtime asks for by `runtimeConfig` and CNI_ARGS."""
+    return capabilities.read(request_of(conf(runtimeConfig=runtime or {}), ARGS=arguments))

@@ -1,45 +1,22 @@
 """What a configuration and a runtime's requests mean for each room."""
 
-from dataclasses import replace
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 import pytest
 
-from slash80.addressing.attachment import Assignment, Pod
-from slash80.addressing.choose import Wanted
+from slash80.addressing.attachment import Assignment
 from slash80.addressing.family import IPV4, IPV6
-from slash80.addressing.occupied import Occupied
 from slash80.addressing.pool import Pool, Range
-from slash80.addressing.suffix import Suffix
-from slash80.cni import capabilities
-from slash80.cni.capabilities import PodOptions
-from slash80.cni.document import Document
-from slash80.errors import InvalidConfig
 from slash80.firewall.records import Settings
 from slash80.host import compiled_network
 from slash80.host.compiled_network import CompiledNetwork
-from slash80.settings import network as configuration
 from slash80.settings.network import NetConf
-from slash80.verbs.add import result_of
-from slash80.verbs.reserve import pod_of, wanted_of
 from slash80.wiring.plan import Plan, RouteSpec
-from unit.builders import MAC, PREFIX4, PREFIX6, SANDBOX, attachment, conf, request_of
+from unit.builders import MAC, PREFIX4, PREFIX6, SANDBOX, attachment, conf, netconf
 
 EVERYTHING4, EVERYTHING6 = ip_network("0.0.0.0/0"), ip_network("::/0")
 OTHER = ip_network("192.0.2.0/24")
-
-
-def _conf(**changes: Any) -> NetConf:  # noqa: ANN401 -- any JSON value
-    return configuration.parse(NetConf, conf(**changes))
-
-
-def _options(runtime: Document | None = None, arguments: str = "") -> PodOptions:
-    return capabilities.read(request_of(conf(runtimeConfig=runtime or {}), ARGS=arguments))
-
-
-def _wanted(conf: NetConf, pod_options: PodOptions) -> Wanted:
-    return wanted_of(CompiledNetwork(conf), pod_options, attachment().key, boottime_ns=5, occupied=Occupied())
 
 
 def _plan(conf: NetConf, *, earlier: int = 0, **changes: Any) -> Plan:  # noqa: ANN401 -- any field
@@ -49,13 +26,13 @@ def _plan(conf: NetConf, *, earlier: int = 0, **changes: Any) -> Plan:  # noqa: 
 def test_pools_are_those_of_the_configured_families() -> None:
     """Pools have their prefixes in order, exclusions and edges."""
     found = compiled_network.pools(
-        _conf(ipv4={"prefixes": [PREFIX4], "exclude": ["10.80.1.0/30"], "reserveEdges": False})
+        netconf(ipv4={"prefixes": [PREFIX4], "exclude": ["10.80.1.0/30"], "reserveEdges": False})
     )
 
     excluded = Range(ip_address("10.80.1.0"), ip_address("10.80.1.3"))
     pool4 = Pool(IPV4, (ip_network(PREFIX4),), (excluded,), reserve_edges=False)
     assert {IPV4: pool4, IPV6: Pool(IPV6, (ip_network(PREFIX6),))} == found
-    assert [IPV6] == list(compiled_network.pools(_conf(ipv4={})))
+    assert [IPV6] == list(compiled_network.pools(netconf(ipv4={})))
 
 
 def test_configuration_is_compiled_once_for_all_pods() -> None:
@@ -67,46 +44,11 @@ def test_configuration_is_compiled_once_for_all_pods() -> None:
     assert 1400 == compiled_network.read(conf(MTU=1400)).conf.mtu
 
 
-def test_pod_options_become_the_wanted_addresses() -> None:
-    """Requested addresses by family, the MAC, the mode and the cooldown are passed on."""
-    requested = _options({"ips": ["2001:db8:0:1:1::5"], "mac": str(MAC)})
-    wanted = _wanted(_conf(ipv6={"prefixes": [PREFIX6], "suffix": "hash"}), requested)
-
-    assert ({IPV6: ip_address("2001:db8:0:1:1::5")}, MAC) == (wanted.requested, wanted.mac)
-    assert (Suffix.HASH, 130, 5) == (wanted.mode, wanted.cooldown, wanted.boottime_ns)
-
-
-def test_pod_annotation_removes_ipv4() -> None:
-    """Its annotation removes the family for this pod."""
-    assert [IPV6] == list(_wanted(_conf(), replace(_options(), no_ipv4=True)).pools)
-
-
-@pytest.mark.parametrize(
-    ("changes", "requested", "no_ipv4", "reason"),
-    [
-        ({"ipv6": {}}, {}, True, "has nothing else"),
-        ({"ipv6": {}}, {"ips": ["2001:db8::5"]}, False, "2001:db8::5 cannot be given: the pod gets no IPv6"),
-        ({}, {"ips": ["10.80.1.5"]}, True, r"10\.80\.1\.5 cannot be given: the pod gets no IPv4"),
-        ({}, {"mac": "02:00:5e:00:53"}, False, "02:00:5e:00:53' is not a MAC"),
-        ({}, {"mac": "01:00:5e:00:53:01"}, False, "multicast"),
-    ],
-)
-def test_request_that_the_network_cannot_satisfy_is_code_7(
-    changes: Document,
-    requested: Document,
-    no_ipv4: bool,  # noqa: FBT001
-    reason: str,
-) -> None:
-    """The error names the value."""
-    with pytest.raises(InvalidConfig, match=reason):
-        _wanted(_conf(**changes), replace(_options(requested), no_ipv4=no_ipv4))
-
-
 def test_firewall_settings_collect_all_prefixes() -> None:
     """This and other clusters' prefixes are trusted; this cluster's and configured ones see pods' own addresses."""
     lists = {"trusted": ["2001:db8:a::/56"], "clusterPrefixes": ["10.80.0.0/16"], "nodePrefixes": ["198.51.100.0/24"]}
     ipv4 = {"prefixes": [PREFIX4], "noMasquerade": ["192.0.2.0/24"]}
-    found = compiled_network.settings(_conf(ipv4=ipv4, firewall={**lists, "echo": "drop", "echoRate": 5}))
+    found = compiled_network.settings(netconf(ipv4=ipv4, firewall={**lists, "echo": "drop", "echoRate": 5}))
 
     trusted = tuple(map(ip_network, ("2001:db8:a::/56", "10.80.0.0/16", "198.51.100.0/24")))
     keep_source = (OTHER, ip_network("10.80.0.0/16"))
@@ -117,8 +59,8 @@ def test_firewall_settings_collect_all_prefixes() -> None:
 def test_service_ranges_matter_while_services_are_open() -> None:
     """The ranges are used only if Services are open to the Internet."""
     ranges = {"serviceCIDRs": ["10.96.0.0/16"]}
-    assert (ip_network("10.96.0.0/16"),) == compiled_network.settings(_conf(firewall=ranges)).services
-    assert () == compiled_network.settings(_conf(firewall={**ranges, "services": "trusted"})).services
+    assert (ip_network("10.96.0.0/16"),) == compiled_network.settings(netconf(firewall=ranges)).services
+    assert () == compiled_network.settings(netconf(firewall={**ranges, "services": "trusted"})).services
 
 
 @pytest.mark.parametrize(
@@ -126,7 +68,7 @@ def test_service_ranges_matter_while_services_are_open() -> None:
 )
 def test_each_family_has_its_own_masquerading(four: bool, six: bool, families: object) -> None:  # noqa: FBT001
     """IPv4 is masqueraded by default, IPv6 only if configured."""
-    found = _conf(ipv4={"prefixes": [PREFIX4], "masquerade": four}, ipv6={"prefixes": [PREFIX6], "masquerade": six})
+    found = netconf(ipv4={"prefixes": [PREFIX4], "masquerade": four}, ipv6={"prefixes": [PREFIX6], "masquerade": six})
 
     assert families == compiled_network.settings(found).masquerade
 
@@ -134,7 +76,7 @@ def test_each_family_has_its_own_masquerading(four: bool, six: bool, families: o
 def test_plan_names_both_ends() -> None:
     """All names follow from the key, addresses and MAC from the assignment."""
     wanted = attachment()
-    plan = _plan(_conf())
+    plan = _plan(netconf())
 
     assert (wanted.host_ifname, wanted.key.host_mac, "eth0", MAC) == (
         plan.host_ifname,
@@ -149,7 +91,7 @@ def test_plan_names_both_ends() -> None:
 @pytest.mark.parametrize(("configured", "mtu"), [(0, 1450), (1400, 1400)])
 def test_mtu_is_that_of_the_default_route_unless_configured(configured: int, mtu: int) -> None:
     """Zero means the MTU of the default route."""
-    assert mtu == _plan(_conf(mtu=configured)).mtu
+    assert mtu == _plan(netconf(mtu=configured)).mtu
 
 
 ROUTES: list[tuple[object, int, list[tuple[object, int | None]]]] = [
@@ -168,7 +110,7 @@ def test_only_the_first_interface_gets_default_routes(
     default_route: object, earlier: int, routes: list[tuple[object, int | None]]
 ) -> None:
     """Later ones get their own routes, with a metric of 100 plus the number of earlier ones."""
-    plan = _plan(_conf(defaultRoute=default_route, routes=[{"dst": str(OTHER)}]), earlier=earlier)
+    plan = _plan(netconf(defaultRoute=default_route, routes=[{"dst": str(OTHER)}]), earlier=earlier)
 
     assert routes == [(route.dst, route.priority) for route in plan.routes]
 
@@ -177,68 +119,11 @@ def test_configured_route_keeps_its_metrics() -> None:
     """MTU, segment size and metric are kept, also on a later interface."""
     route = {"dst": str(OTHER), "mtu": 1400, "advmss": 1340, "priority": 7}
 
-    assert (RouteSpec(OTHER, 1400, 1340, 7),) == _plan(_conf(routes=[route]), earlier=1).routes
+    assert (RouteSpec(OTHER, 1400, 1340, 7),) == _plan(netconf(routes=[route]), earlier=1).routes
 
 
 def test_pod_without_a_family_gets_no_route_of_it() -> None:
     """It gets neither a default route nor a configured one, which would have no source address."""
     only6 = Assignment(None, IPv6Address("2001:db8:0:1:1::5"), MAC)
 
-    assert [EVERYTHING6] == [r.dst for r in _plan(_conf(routes=[{"dst": str(OTHER)}]), assignment=only6).routes]
-
-
-def _result(requested: PodOptions | None = None, *, earlier: int = 0, **changes: Any) -> Document:  # noqa: ANN401 -- any JSON value
-    found = _conf(**changes)
-    return result_of(found, _plan(found, earlier=earlier), requested or _options()).document("1.1.0", None)
-
-
-@pytest.mark.parametrize(("primary", "order"), [("ipv4", [0, 1]), ("ipv6", [1, 0])])
-def test_primary_family_comes_first_in_the_result(primary: str, order: list[int]) -> None:
-    """Runtimes use the first address as the pod's own."""
-    ips = ["10.80.1.1/32", "2001:db8:0:1:1::1/128"]
-
-    assert [ips[n] for n in order] == [ip["address"] for ip in _result(primaryFamily=primary)["ips"]]
-
-
-def test_result_has_gateways_and_the_sandbox_verbatim() -> None:
-    """Gateways and sandbox are those that the interface documents."""
-    found = _result()
-
-    assert [None, SANDBOX] == [link.get("sandbox") for link in found["interfaces"]]
-    assert ["169.254.1.1", "fe80::1"] == [ip["gateway"] for ip in found["ips"]]
-    assert [1, 1] == [ip["interface"] for ip in found["ips"]]
-
-
-def test_chosen_metric_is_not_in_the_result() -> None:
-    """Only a configured metric is: a later plugin would take another one for a request."""
-    assert [
-        {"dst": "0.0.0.0/0", "gw": "169.254.1.1"},
-        {"dst": "::/0", "gw": "fe80::1"},
-        {"dst": "192.0.2.0/24", "gw": "169.254.1.1", "priority": 7},
-    ] == _result(routes=[{"dst": str(OTHER), "priority": 7}])["routes"]
-
-
-@pytest.mark.parametrize(
-    ("configured", "requested", "found"),
-    [
-        ({"nameservers": ["10.0.0.10"], "search": []}, {}, {"nameservers": ["10.0.0.10"]}),
-        (
-            {"nameservers": ["10.0.0.10"]},
-            {"dns": {"servers": ["10.0.0.53"]}},
-            {"nameservers": ["10.0.0.53"], "search": [], "options": []},
-        ),
-        (None, {}, None),
-    ],
-)
-def test_dns_comes_from_the_runtime_else_the_configuration(
-    configured: object, requested: Document, found: object
-) -> None:
-    """The runtime's DNS replaces the configuration's, and without either the key is missing."""
-    assert found == _result(_options(requested), dns=configured).get("dns")
-
-
-def test_pod_is_named_by_kubernetes_arguments() -> None:
-    """Outside Kubernetes the names are empty."""
-    requested = _options(arguments="K8S_POD_NAMESPACE=a;K8S_POD_NAME=b;K8S_POD_UID=c")
-
-    assert (Pod("a", "b", "c"), Pod()) == (pod_of(requested), pod_of(_options()))
+    assert [EVERYTHING6] == [r.dst for r in _plan(netconf(routes=[{"dst": str(OTHER)}]), assignment=only6).routes]
