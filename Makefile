@@ -65,10 +65,14 @@ demo: root apt-net ## show on this machine, in network namespaces, what the plug
 # With --keep-going a tier that lacks something says so itself.
 KEEP_GOING = $(findstring k,$(firstword -$(MAKEFLAGS)))
 
+# Tiers with commas between them run one after the other, the lanes side by side. A machine with more than two cores may
+# have more of them.
+LANES ?= unit,launcher,netns,roots cluster,runtime
+
 test: ## run every tier, clusters and runtimes beside the others; each is a target too, ARGS goes to pytest
 	@$(MAKE) ready || $(if $(KEEP_GOING),true,exit)
 	exec $(PY) -m tiers --make="$(MAKE)" --logs=build/tiers $(if $(KEEP_GOING),--keep-going) \
-		unit,launcher,netns,roots cluster,runtime
+		$(LANES)
 
 ready: root image tools cluster-tools fuzz-venv build/launcher-sanitized build/launcher-fuzz apt-tests apt-roots apt-runtime apt-cluster
 

@@ -99,6 +99,7 @@ def test_one_container_added_by_many_at_once(rig: Rig) -> None:
     assert state.attachments(rig.state_dir) == 1
 
 
+@pytest.mark.with_and_without_agent
 def test_exhausted_pool_is_code_100(rig: Rig) -> None:
     """The error has family and counts and leaves nothing; STATUS stays 0, and the pods keep working."""
     rig = rig.having(cniVersion="1.1.0", ipv4={"prefixes": ["10.80.1.0/30"]})
@@ -119,6 +120,7 @@ def test_exhausted_pool_is_code_100(rig: Rig) -> None:
     assert not pod.has_link("eth0")
 
 
+@pytest.mark.with_and_without_agent
 def test_resting_addresses_are_used_on_a_full_node(rig: Rig) -> None:
     """Those released longest ago come first, each is counted, and STATUS stays 0."""
     rig = rig.having(cniVersion="1.1.0", ipv4={"prefixes": ["10.80.1.0/29"]})
