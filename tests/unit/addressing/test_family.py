@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from slash80.addressing.family import FAMILIES, IPV4, IPV6, family_of
+from slash80.addressing.family import FAMILIES, IPV4, IPV6, Family, family_of
 
 
 @pytest.mark.parametrize(("text", "family"), [("10.0.0.1", IPV4), ("2001:db8::1", IPV6), ("::ffff:10.0.0.1", IPV6)])
@@ -24,3 +24,10 @@ def test_gateways_are_those_of_the_documented_interface() -> None:
         ("IPv4", "ipv4", "169.254.1.1", 32, "0.0.0.0/0"),
         ("IPv6", "ipv6", "fe80::1", 64, "::/0"),
     ] == gateways
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bits_of_a_family_are_those_of_its_addresses(family: Family) -> None:
+    """Messages to the kernel have them as the length of a host route, and no gateway's prefix is longer."""
+    assert family.bits == family.gateway.max_prefixlen == family.everything.max_prefixlen
+    assert family.gateway_length <= family.bits

@@ -74,3 +74,11 @@ def test_file_is_replaced_atomically(tmp_path: Path) -> None:
     assert files.read(tmp_path / "none") is None
     (tmp_path / "a.json").write_text("[1")
     assert files.read(tmp_path / "a.json") is None
+
+
+def test_conflist_declares_what_the_example_declares() -> None:
+    """A runtime passes on an argument only if its capability is true in the configuration."""
+    example = json.loads((Path(__file__).parents[3] / "cni/05-slash80.conflist").read_text())
+
+    assert example["plugins"][0]["capabilities"] == files.conflist(HERE)["plugins"][0]["capabilities"]
+    assert all(value is True for value in example["plugins"][0]["capabilities"].values())

@@ -58,6 +58,15 @@ def test_a_launcher_that_lost_its_mode_on_the_way_is_installed_as_a_program(imag
     assert 0o755 == (tmp_path / "bin/slash80").stat().st_mode & 0o777
 
 
+def test_launcher_may_come_from_another_place(image: Path, tmp_path: Path) -> None:
+    """`--launcher` names it, and the one beside the engine is not needed then."""
+    (image / "slash80").rename(tmp_path / "built")
+    (tmp_path / "built").write_text(GOOD + "# built\n")
+
+    assert 0 == _install(tmp_path, "--launcher", str(tmp_path / "built"))
+    assert GOOD + "# built\n" == (tmp_path / "bin/slash80").read_text()
+
+
 def test_install_keeps_the_previous_version(image: Path, tmp_path: Path) -> None:
     """Running calls continue with the previous version's files until the next install."""
     versions = []

@@ -398,6 +398,19 @@ def _held(attachments: Iterable[Attachment]) -> set[tuple[str, object]]:
     return {(found.host_ifname, found.assignment.ipv4) for found in attachments}
 
 
+def test_damaged_store_that_cannot_be_moved_aside_is_a_sentence(make: MakeStore, directory: Path) -> None:
+    """The error names the state directory and the system's reason, and no lock is left for the next call."""
+    (directory / "state.damaged").mkdir(parents=True)
+    directory.chmod(0o700)
+    (directory / "state.db").write_bytes(b"x" * 20000)
+    store = make(attachment(2))
+    with pytest.raises(IoFailure, match=f"{directory}: Is a directory"):
+        store.attachments()
+
+    (directory / "state.damaged").rmdir()
+    assert ["container2"] == names(store)
+
+
 @pytest.mark.parametrize("size", [0, 20000])
 def test_store_damaged_while_open_is_created_again(make: MakeStore, directory: Path, size: int) -> None:
     """The call that notices continues with the kernel's state."""
