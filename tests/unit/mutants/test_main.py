@@ -1,6 +1,6 @@
 """The choice of faults, and what is said of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -11,7 +11,7 @@ from mutants import __main__ as tool
 from mutants.__main__ import Trial, Verdict
 from mutants.operators import mutations
 from mutants.reach import Reach, Traced, Untraceable
-from mutants.sandbox import Sandbox
+from mutants.sandbox import Ended, Sandbox
 
 ROOT = Path(__file__).parents[3]
 PATH, BEFORE, AFTER = "src/slash80/m.py", "def f():\n    return 3\n", "def f():\n    return None\n"
@@ -118,3 +118,43 @@ def test_a_run_that_cannot_tell_anything_ends_with_a_sentence(
     assert 2 == tool.main()
     said = capsys.readouterr()
     assert ("", "make mutants: tests that fail without a fault\n") == (said.out, said.err)
+
+
+@dataclass
+class Busy:
+    """A sandbox in which tests fail: each in its first so many runs."""
+
+    out: Path
+    failures: dict[str, int]
+    runs: list[list[str]] = field(default_factory=list)
+
+    def run(self, command: Sequence[str], _: Mapping[str, str], seconds: float) -> Ended:
+        """Run the chosen tests up to the first that fails."""
+        assert "-x" in command
+        assert seconds > 0
+        self.runs.append((self.out / "chosen").read_text().splitlines())
+        for name in self.runs[-1]:
+            if self.failures.get(name, 0):
+                self.failures[name] -= 1
+                return Ended(1, f"FAILED {name} - assert 1 == 2\n1 failed")
+        return Ended(0, "passed")
+
+
+TESTS = [Traced(f"tests/netns/test_x.py::{name}", 1.0, {}) for name in ("one", "one[and more]", "two")]
+ONE, MORE, TWO = (test.name for test in TESTS)
+
+
+def test_a_test_that_fails_again_has_noticed_the_fault(tmp_path: Path) -> None:
+    """It is run twice, the second time alone, and its name and the reason are what is said of the mutant."""
+    box = Busy(tmp_path, {MORE: 2})
+
+    assert f"{MORE} - assert 1 == 2" == tool._noticed(cast("Sandbox", box), TESTS)
+    assert [[ONE, MORE, TWO], [MORE]] == box.runs
+
+
+def test_a_test_that_fails_once_has_noticed_nothing(tmp_path: Path) -> None:
+    """On a busy machine a test may fail without a fault; those after it are tried, and another one may notice it."""
+    box = Busy(tmp_path, {ONE: 1, TWO: 2})
+
+    assert f"{TWO} - assert 1 == 2" == tool._noticed(cast("Sandbox", box), TESTS)
+    assert "" == tool._noticed(cast("Sandbox", Busy(tmp_path, {TWO: 1})), TESTS)
