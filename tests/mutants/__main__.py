@@ -19,8 +19,8 @@ from queue import SimpleQueue
 
 from mutants import reach
 from mutants.operators import Mutation, mutations
-from mutants.reach import Reach, Traced
-from mutants.sandbox import OUT, Sandbox
+from mutants.reach import Reach, Traced, Untraceable
+from mutants.sandbox import OUT, Sandbox, Unusable
 
 _TREE = Path(__file__).parents[2]
 _EQUIVALENT = Path(__file__).with_name("equivalent.toml")
@@ -158,7 +158,7 @@ def main() -> int:
     verdicts = [Verdict(fault) for fault in choose(found, chosen.seed, chosen.count)]
     try:
         _judge(verdicts, chosen)
-    except reach.Untraceable as error:
+    except (Untraceable, Unusable) as error:
         print(f"make mutants: {error}", file=sys.stderr)
         return 2
     killed = sum(bool(verdict.killed_by) for verdict in verdicts)

@@ -24,13 +24,18 @@ mount --bind "$2" /run/out
 findmnt -rnuo TARGET -t ext4,xfs,btrfs,f2fs,overlay,tmpfs | while read -r mounted; do
     case $mounted in
         /run | /run/* | /dev/*) ;;
-        *) mount -o remount,bind,ro "$(printf %b "$mounted")" ;;
+        *)
+            place=$(printf %b "$mounted")
+            # another program may have removed it meanwhile, as a container engine does
+            mount -o remount,bind,ro "$place" || ! mountpoint -q "$place"
+            ;;
     esac
 done
 mount -o remount,bind,ro /run/tree
 ip link set lo up
 cd /run/tree
 shift 2
+touch /run/out/begun
 "$@" || exit
 """
 TREE, OUT = Path("/run/tree"), Path("/run/out")  # as they are called inside
@@ -42,6 +47,10 @@ class Ended:
 
     code: int | None
     text: str
+
+
+class Unusable(RuntimeError):
+    """The place could not be made, so what was to run in it says nothing; the message is that of the shell."""
 
 
 class Sandbox:
@@ -58,7 +67,12 @@ class Sandbox:
             shutil.copy2(source / name, target, follow_symlinks=False)
 
     def run(self, command: Sequence[str], environ: Mapping[str, str], seconds: float) -> Ended:
-        """Run a program in the tree, and end it and all that it began after so many seconds."""
+        """Run a program in the tree, and end it and all that it began after so many seconds.
+
+        Raise Unusable if it was never begun.
+        """
+        begun = self.out / "begun"
+        begun.unlink(missing_ok=True)
         inside = {
             "HOME": "/run/tmp",
             "PATH": os.environ["PATH"],
@@ -79,6 +93,8 @@ class Sandbox:
                 process.wait()
                 code = None
             text.seek(0)
+            if code is not None and not begun.exists():
+                raise Unusable(f"no sandbox can be made: {text.read().decode(errors='replace').strip()}")
             return Ended(code, text.read().decode(errors="replace"))
 
 

@@ -1,6 +1,7 @@
 """What an agent does before its first call, so that this takes no longer than any other."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from lab import programs
 from lab.agent import Agent
 from lab.rig import Rig
 from netns.conftest import MakeRig, root
+from slash80.agent.serve import rehearsal
 
 # In an interpreter of its own, since the tests before have loaded everything in this one.
 FIRST_CALL = """
@@ -55,6 +57,15 @@ def agent(node: Rig) -> Iterator[Agent]:
     agent = Agent(node.host, root(), node.state_dir)
     yield agent
     agent.end()
+
+
+def test_a_rehearsal_succeeds_and_leaves_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Pods are attached and detached in namespaces without a name, and its folder is gone afterwards."""
+    caplog.set_level(logging.INFO)
+    rehearsal.rehearse(tmp_path)
+
+    assert "rehearsal failed" not in caplog.text
+    assert [] == [*tmp_path.iterdir()]
 
 
 def test_the_first_call_after_a_rehearsal_builds_nothing(node: Rig, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from mutants import __main__ as tool
 from mutants.__main__ import Trial, Verdict
 from mutants.operators import mutations
 from mutants.reach import Reach, Traced, Untraceable
-from mutants.sandbox import Ended, Sandbox
+from mutants.sandbox import Ended, Sandbox, Unusable
 
 ROOT = Path(__file__).parents[3]
 PATH, BEFORE, AFTER = "src/slash80/m.py", "def f():\n    return 3\n", "def f():\n    return None\n"
@@ -104,20 +104,21 @@ def test_tests_that_would_take_too_long_are_left_out(tmp_path: Path) -> None:
     assert ["takes2,takes4"] == [names for names, _ in box.runs]
 
 
+@pytest.mark.parametrize("error", [Untraceable("nothing to tell"), Unusable("nothing to tell")])
 def test_a_run_that_cannot_tell_anything_ends_with_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where tests fail without a fault no score is printed, and the exit code is neither success nor a low score."""
+    """No score is printed where tests fail without a fault or cannot be run, and the exit code is that of no score."""
 
     def unable(*_: object) -> None:
-        raise Untraceable("tests that fail without a fault")
+        raise error
 
     monkeypatch.setattr(tool, "_judge", unable)
     monkeypatch.setattr("sys.argv", ["make mutants", "tests/mutants/reach.py"])
 
     assert 2 == tool.main()
     said = capsys.readouterr()
-    assert ("", "make mutants: tests that fail without a fault\n") == (said.out, said.err)
+    assert ("", "make mutants: nothing to tell\n") == (said.out, said.err)
 
 
 @dataclass
