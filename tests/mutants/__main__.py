@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -44,10 +45,12 @@ class Verdict:
             return f"killed    {place}: {self.killed_by}"
         names = [f"    {test.name}" for test in self.ran[:_SHOWN]]
         more = [f"    and {len(self.ran) - _SHOWN} more"] if len(self.ran) > _SHOWN else []
+        reason = equivalents().get((self.mutation.path, self.mutation.after[0].strip()), "")
+        argued = [f"  changes nothing: {reason}"] if reason else []
         ran = (
             f"  {len(self.ran)} of {self.reaching} tests ran that reach it" if self.reaching else "  no test reaches it"
         )
-        return "\n".join([f"SURVIVED  {place}", self.mutation.diff(), ran, *names, *more])
+        return "\n".join([f"SURVIVED  {place}", self.mutation.diff(), *argued, ran, *names, *more])
 
 
 @dataclass(frozen=True)
@@ -111,22 +114,23 @@ def _first_failure(sandbox: Sandbox, tests: Sequence[Traced]) -> str:
     return failed[1] if failed else f"pytest ended with {ended.code}: {ended.text.strip()[-300:]}"
 
 
-def equivalents() -> set[tuple[str, str]]:
-    """Return file and changed line of each fault that is not counted."""
+@cache
+def equivalents() -> dict[tuple[str, str], str]:
+    """Return why a fault changes nothing, by file and changed line; it is tried and counted like any other."""
     listed = tomllib.loads(_EQUIVALENT.read_text())["equivalent"]
-    return {(one["file"], one["line"]) for one in listed}
+    return {(one["file"], one["line"]): one["reason"] for one in listed}
 
 
 def candidates(places: Sequence[str]) -> list[Mutation]:
     """Return every fault below these paths of the tree, or in those lines of files that are named as FILE:LINE."""
-    listed, found = equivalents(), []
+    found = []
     for place in places:
         name, _, line = place.partition(":")
         path = _TREE / name
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             made = mutations(str(file.relative_to(_TREE)), file.read_text())
             found += [one for one in made if not line or one.first <= int(line) <= one.last]
-    return [one for one in found if (one.path, one.after[0].strip()) not in listed]
+    return found
 
 
 def choose(found: Sequence[Mutation], seed: int, count: int) -> list[Mutation]:
