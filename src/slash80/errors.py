@@ -14,6 +14,7 @@ Source: CNI specification 1.1.0, section 2.3; codes from 100 on are this plugin'
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import ClassVar
 
 _SHOWN = 100
@@ -21,7 +22,11 @@ _SHOWN = 100
 
 def shown(value: object) -> str:
     """Show a value from outside within a sentence: in ASCII, on one line, and cut when it is long."""
-    text = ascii(value) if isinstance(value, str) else json.dumps(value, default=str)
+    if isinstance(value, str):
+        text = ascii(value[: _SHOWN + 1])
+    else:
+        # piece by piece, since a whole document of megabytes takes longer than all that is done with it
+        text = "".join(islice(json.JSONEncoder(default=str).iterencode(value), _SHOWN + 1))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 

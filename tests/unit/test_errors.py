@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from slash80 import errors
-from slash80.errors import CniError, Failure, TryAgain
+from slash80.errors import CniError, Failure, TryAgain, shown
 
 CODES = {
     "IncompatibleVersion": 1,
@@ -51,3 +51,10 @@ def test_notes_of_an_error_become_its_details(details: str, told: str) -> None:
     error.add_note("a note")
 
     assert told == error.document("1.0.0")["details"]
+
+
+def test_a_large_value_is_shown_by_its_beginning() -> None:
+    """A document of megabytes within a sentence costs no more than what is shown of it."""
+    value = [{"address": "x"}] * 1_000_000
+    assert '[{"address": "x"}, {"address"' == shown(value)[:29]
+    assert 103 == len(shown(value)) == len(shown("x" * 1_000_000))

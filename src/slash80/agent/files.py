@@ -97,6 +97,6 @@ def read(path: Path) -> dict[str, Any] | None:
     """Read what `write` wrote; None when it does not exist or is not a JSON object."""
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, RecursionError, ValueError):
         return None
     return found if isinstance(found, dict) else None

@@ -122,7 +122,7 @@ def _agent(chosen: argparse.Namespace) -> int:
     sysctl.write_below(chosen.proc_sys_net)
 
     # before the processes that answer calls are forked: each page that an import touches later is copied
-    from slash80.agent.reconcilers.controller import Controller  # noqa: PLC0415 -- HTTP, YAML and netaddr
+    from slash80.agent.reconcilers.controller import Controller  # noqa: PLC0415 -- HTTP and YAML
     from slash80.agent.reconcilers.part import Options  # noqa: PLC0415 -- the same
     from slash80.agent.reconcilers.prebuilt import prebuild  # noqa: PLC0415 -- the same
     from slash80.cluster import credentials  # noqa: PLC0415 -- the same

@@ -30,6 +30,11 @@ from slash80.desired.problems import Problem, Reason, documents, sentences
 from slash80.errors import CniError
 from slash80.settings import node as nodefile
 
+_TRUSTED = {
+    "clusterPrefixes": "prefixes",
+    "nodePrefixes": "addresses",
+}  # what follows from Nodes where a key is missing
+
 
 @dataclass(frozen=True, slots=True)
 class PrefixLine:
@@ -83,6 +88,7 @@ def _node(chosen: argparse.Namespace) -> int:
         "covers": [asdict(line) for line in covers.lines(state_dir)],
         "prefixes": [asdict(line) for line in _lines(state_dir)],
         "routes": report.get("routes", []),
+        "kubeletsTrusted": report.get("kubeletsTrusted", []),
         "problems": report.get("problems", []) + sentences(problems),
         "problemDetails": report.get("problemDetails", []) + documents(problems),
     }
@@ -110,6 +116,9 @@ def _show_node(document: dict[str, Any], *, of_kubernetes: bool) -> None:
     if of_kubernetes:
         print(f"node       {document['node']}, {'ready' if document['ready'] else 'not ready'}")
         print(f"routes     {len(document['routes'])} to other nodes")
+    if missing := document["kubeletsTrusted"]:
+        words = " and ".join(_TRUSTED[key] for key in missing if key in _TRUSTED)
+        print(f"trust      every kubelet's word on its node's {words}: {' and '.join(missing)} not set")
     print(f"pods       {counted}")
     for pool in document["pools"]:
         print(f"addresses  {PoolLine(**pool)}")

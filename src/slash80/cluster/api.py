@@ -158,8 +158,8 @@ class Api:
 
 
 def _refusal(status: Document) -> Refused:
-    code = status.get("code")
-    return Refused(code if isinstance(code, int) else 500, str(status.get("message", ""))[:1000])
+    code, message = status.get("code"), status.get("message")
+    return Refused(code if isinstance(code, int) else 500, message[:1000] if isinstance(message, str) else "")
 
 
 def _reason(response: BaseHTTPResponse) -> str:

@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import ip_network
 from typing import Any
 
-from slash80.addressing.family import FAMILIES, Address, Family, Prefix, family_of
+from slash80.addressing.family import Family, Prefix
 from slash80.cluster.objects.node import NodeSeen
+from slash80.desired import node_file
 from slash80.desired import prefixes as choice
-from slash80.desired import trust
-from slash80.desired.prefixes import Chosen, PrefixReport
+from slash80.desired.alone import Bounds, Own, is_usable
+from slash80.desired.observed import Observed
+from slash80.desired.prefixes import Chosen
 from slash80.desired.problems import Problem, Reason
-from slash80.desired.trust import Accepted
+from slash80.desired.trust import Accepted, Judge
 from slash80.settings.cluster import ClusterSettings
-from slash80.settings.node import NodeFile
 from slash80.wiring.plan import NodeRoute
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What is known: settings, prefix sources, the Nodes as Kubernetes shows them, and what is in force.
-
-    `own` is missing while the API has not shown this node; `services` are the ClusterIP ranges, missing while
-    their list is not complete; `in_use` are the addresses of this node's attachments.
-    """
-
-    settings: ClusterSettings
-    reports: tuple[PrefixReport, ...] = ()
-    own: NodeSeen | None = None
-    others: tuple[NodeSeen, ...] = ()
-    services: tuple[Prefix, ...] | None = None
-    before: NodeFile | None = None
-    in_use: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
     """What should be so: `node.json`, routes to other nodes, and problems with what could not be followed.
 
-    `sources` says of each active prefix where it is from, `others` are the accepted prefixes of other nodes.
+    `sources` says of each active prefix where it is from, `others` are the accepted prefixes of other nodes, `believed`
+    the settings that are missing, in whose place every kubelet is believed.
     """
 
     node_file: dict[str, Any]
@@ -48,6 +32,7 @@ class Desired:
     routes: tuple[NodeRoute, ...]
     others: tuple[Prefix, ...]
     problems: tuple[Problem, ...]
+    believed: tuple[str, ...] = ()
 
     @property
     def prefixes(self) -> tuple[str, ...]:
@@ -64,31 +49,48 @@ class Desired:
         return [*self.node_file["ipv6"], *self.node_file["ipv4"]]
 
 
-def desired(observed: Observed) -> Desired | None:
-    """Return what should be so; None where what is in force has to stay, because too little is known."""
-    settings = observed.settings
+def desired(observed: Observed, judge: Judge | None = None) -> Desired | None:
+    """Return what should be so; None where what is in force has to stay, because too little is known.
+
+    A judge that is handed in each time looks only at the nodes that have changed.
+    """
+    settings, judge = observed.settings, judge or Judge()
     chosen, problems = choice.choose(observed.reports, settings.prefix_sources)
     if observed.own is None and (observed.before is not None or not chosen):
         return None
     services = _services(observed)
-    bounds = trust.Bounds(tuple(settings.firewall.cluster_prefixes), services)
-    accepted = trust.accepted_prefixes(observed.others, bounds)
+    accepted = judge.judge(observed.others, _bounds(observed, chosen, services))
     problems += accepted.rejected
-    chosen = {family: _undisputed(one, observed, accepted, problems=problems) for family, one in chosen.items()}
+    chosen = {family: _undisputed(one, judge, problems=problems) for family, one in chosen.items()}
     if not any(one.prefixes for one in chosen.values()):
         message = (
             f"no source of {', '.join(settings.prefix_sources)} has a prefix for this node; give it one, for example "
             "by --node-cidr-mask-size-ipv6=80 of kube-controller-manager"
         )
         problems.append(Problem(Reason.NO_PREFIX, observed.own.name if observed.own else "", message))
-    others = tuple(prefix for prefixes in accepted.prefixes.values() for prefix in prefixes)
+    ranked = sorted(observed.others, key=lambda node: node.seniority)
+    prefixes = node_file.shared([accepted.prefixes[node.name] for node in ranked])
+    addresses = node_file.shared([accepted.addresses[node.name] for node in ranked])
+    if left_out := prefixes.left_out + addresses.left_out:
+        message = (
+            f"node.json has no room for {left_out} prefixes and addresses of nodes; set clusterPrefixes, nodePrefixes"
+        )
+        problems.append(Problem(Reason.NODE_OBJECT_INVALID, "node.json", message))
     return Desired(
-        node_file=_node_file(observed, chosen, others=others, services=services),
+        node_file=node_file.document(
+            observed, chosen, others=prefixes.kept, addresses=addresses.kept, services=services
+        ),
         sources={str(prefix): one.source for one in chosen.values() for prefix in one.prefixes},
         routes=tuple(_routes(observed.others, accepted)) if settings.node_routes == "auto" else (),
-        others=others,
+        others=prefixes.kept,
         problems=tuple(problems),
+        believed=_believed(settings),
     )
+
+
+def _believed(settings: ClusterSettings) -> tuple[str, ...]:
+    given = {"clusterPrefixes": settings.firewall.cluster_prefixes, "nodePrefixes": settings.all_node_prefixes}
+    return tuple(key for key, value in given.items() if not value)
 
 
 def _services(observed: Observed) -> tuple[Prefix, ...]:
@@ -100,66 +102,29 @@ def _services(observed: Observed) -> tuple[Prefix, ...]:
     return tuple(observed.before.firewall.service_cidrs) if observed.before else ()
 
 
-def _undisputed(one: Chosen, observed: Observed, accepted: Accepted, *, problems: list[Problem]) -> Chosen:
-    """Leave out what an older node has; a younger node, by the same rule, leaves ours to us."""
-    own = observed.own
-    older = [node.name for node in observed.others if own and node.seniority < own.seniority]
+def _bounds(observed: Observed, chosen: dict[Family, Chosen], services: tuple[Prefix, ...]) -> Bounds:
+    settings, node = observed.settings, observed.own
+    mine = tuple((prefix, one.source == "spec") for one in chosen.values() for prefix in one.prefixes)
+    own = Own(node.seniority, tuple(filter(is_usable, node.addresses)), mine) if node else Own(("", ""), (), mine)
+    return Bounds(tuple(settings.firewall.cluster_prefixes), services, tuple(settings.all_node_prefixes), own)
+
+
+def _undisputed(one: Chosen, judge: Judge, *, problems: list[Problem]) -> Chosen:
+    """Leave out what another node has by the judge's rule; by the same rule others leave ours to us."""
     kept = []
     for prefix in one.prefixes:
-        owner = next((name for name in older if any(prefix.overlaps(held) for held in accepted.prefixes[name])), None)
-        if owner:
-            message = f"prefix {prefix} from source {one.source} is not used: node {owner} has it; give one away"
+        if owner := next(judge.overlapping(prefix), None):
+            message = f"prefix {prefix} from source {one.source} is not used: node {owner.name} has it; give one away"
             problems.append(Problem(Reason.PREFIX_OF_OTHER_NODE, str(prefix), message))
         else:
             kept.append(prefix)
     return Chosen(one.source, tuple(kept))
 
 
-def _node_file(
-    observed: Observed, chosen: dict[Family, Chosen], *, others: Sequence[Prefix], services: Sequence[Prefix]
-) -> dict[str, Any]:
-    settings, own = observed.settings, observed.own
-    active = {prefix for one in chosen.values() for prefix in one.prefixes}
-    document: dict[str, Any] = {"version": 1}
-    for family in FAMILIES:
-        entries = [(prefix, "active") for prefix in (chosen[family].prefixes if family in chosen else ())]
-        entries += [(prefix, "draining") for prefix in _draining(observed, active) if family_of(prefix) is family]
-        document[family.key] = [{"prefix": str(prefix), "state": state} for prefix, state in entries]
-    document["primaryFamily"] = _primary(own).key if len(chosen) != 1 else next(iter(chosen)).key
-    document["mtu"] = settings.mtu
-    firewall = settings.firewall.model_dump(by_alias=True, exclude_unset=True, mode="json")
-    nodes = [own, *observed.others] if own else observed.others
-    addresses = [ip_network(address) for node in nodes for address in node.addresses]
-    for key, given, found in (
-        ("clusterPrefixes", settings.firewall.cluster_prefixes, others),
-        ("nodePrefixes", settings.all_node_prefixes, addresses),
-        ("serviceCIDRs", settings.firewall.service_cidrs, services),
-    ):
-        firewall[key] = sorted({str(prefix) for prefix in given or found})
-    document["firewall"] = firewall
-    document["options"] = {
-        key: options.model_dump(by_alias=True, exclude_unset=True, mode="json")
-        for key, options in (("ipv6", settings.ipv6), ("ipv4", settings.ipv4))
-    }
-    return document
-
-
-def _draining(observed: Observed, active: set[Prefix]) -> Iterator[Prefix]:
-    """Yield the prefixes in force that no further address is handed out of, and that pods still have addresses of."""
-    for prefix, _ in observed.before.prefixes if observed.before else ():
-        if prefix not in active and any(address in prefix for address in observed.in_use):
-            yield prefix
-
-
-def _primary(own: NodeSeen | None) -> Family:
-    """Return the family that the cluster has first, as its controller manager and kubelets say."""
-    first: Iterable[Prefix | Address] = (*own.pod_cidrs, *own.addresses) if own else ()
-    return next((family_of(value) for value in first), FAMILIES[0])
-
-
 def _routes(others: Iterable[NodeSeen], accepted: Accepted) -> Iterator[NodeRoute]:
     for node in others:
         for prefix in accepted.prefixes[node.name]:
-            gateway = next((address for address in node.addresses if address.version == prefix.version), None)
+            own = accepted.addresses[node.name]
+            gateway = next((address for address in own if address.version == prefix.version), None)
             if gateway:
                 yield NodeRoute(prefix, gateway)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from slash80.cluster.objects.node import UNAVAILABLE
 from slash80.desired.node import Desired
 
+_LISTED = 64  # prefixes in a sentence: the API takes no condition of more than 32 KiB
 Condition = tuple[str, str, str]  # status, reason, message
 READY = "Slash80Ready"  # the reason with which NetworkUnavailable is cleared
 DRAINING, ROUTED = "Slash80PrefixDraining", "Slash80IPv4Routed"
@@ -38,13 +39,18 @@ def conditions(*, ready: bool, draining: Sequence[str], unrouted: Sequence[str])
     if ready:
         found[UNAVAILABLE] = ("False", READY, "slash80 attaches pods on this node")
     if draining:
-        words = f"pods still have addresses of {', '.join(draining)}; recreate them to free the prefix"
+        words = f"pods still have addresses of {_listed(draining)}; recreate them to free the prefix"
         found[DRAINING] = ("True", "PodsLeft", words)
     else:
         found[DRAINING] = ("False", "NoneLeft", "no pod has an address of a prefix that was taken away")
     if unrouted:
-        words = f"there is no route to the pods' {', '.join(unrouted)}; have the network route them to their nodes"
+        words = f"there is no route to the pods' {_listed(unrouted)}; have the network route them to their nodes"
         found[ROUTED] = ("False", "NoRoute", words)
     else:
         found[ROUTED] = ("True", "Routed", "the node has a route to every other node's IPv4 prefixes")
     return found
+
+
+def _listed(prefixes: Sequence[str]) -> str:
+    more = f" and {len(prefixes) - _LISTED} more" if len(prefixes) > _LISTED else ""
+    return ", ".join(prefixes[:_LISTED]) + more

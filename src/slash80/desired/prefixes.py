@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from slash80.addressing.family import FAMILIES, Family, Prefix, family_of
 from slash80.desired.problems import Problem, Reason
+from slash80.desired.spans import span
 from slash80.settings import values
+
+_MOST = 192  # prefixes of a family; node.json has room for 64 more, which drain
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,29 @@ def choose(reports: Sequence[PrefixReport], order: Sequence[str]) -> tuple[dict[
                 message = f"source {name}: {prefix} cannot be used: {error}"
                 problems.append(Problem(Reason.PREFIX_UNUSABLE, str(prefix), message))
         for family in FAMILIES:
-            of_family = tuple(prefix for prefix in usable if family_of(prefix) is family)
+            of_family = _apart(name, [prefix for prefix in usable if family_of(prefix) is family], problems)
             if of_family and family not in chosen:
                 chosen[family] = Chosen(name, of_family)
     return chosen, problems
+
+
+def _apart(source: str, prefixes: Sequence[Prefix], problems: list[Problem]) -> tuple[Prefix, ...]:
+    """Leave out what lies in another one of these prefixes, and what is more than a node may have."""
+    inside, reached = set[Prefix](), -1
+    for (_, last), prefix in sorted(((span(prefix), prefix) for prefix in set(prefixes)), key=_widest_first):
+        if last <= reached:
+            inside.add(prefix)
+        reached = max(last, reached)
+    kept = [prefix for prefix in dict.fromkeys(prefixes) if prefix not in inside]
+    for prefix in [*dict.fromkeys(one for one in prefixes if one in inside), *kept[_MOST:]]:
+        why = "it lies in another one" if prefix in inside else f"a node has {_MOST} at most"
+        problems.append(Problem(Reason.PREFIX_UNUSABLE, str(prefix), f"source {source}: {prefix} is ignored: {why}"))
+    return tuple(kept[:_MOST])
+
+
+def _widest_first(one: tuple[tuple[int, int], Prefix]) -> tuple[int, int]:
+    (first, last), _ = one
+    return first, -last
 
 
 def _of_source(report: PrefixReport, problem: Problem) -> Problem:

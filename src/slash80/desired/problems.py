@@ -22,8 +22,9 @@ class Reason(StrEnum):
     PREFIX_UNUSABLE = "PrefixUnusable"
     PREFIX_OF_OTHER_NODE = "PrefixOfOtherNode"
     NO_PREFIX = "NoPrefix"
-    # prefixes of other nodes that are not accepted
-    ANNOTATION_UNREADABLE = "AnnotationUnreadable"
+    # what other nodes say that is not accepted
+    NODE_OBJECT_INVALID = "NodeObjectInvalid"
+    NODE_ADDRESS_UNUSABLE = "NodeAddressUnusable"
     PREFIX_TOO_SHORT = "PrefixTooShort"
     PREFIX_OUTSIDE_CLUSTER = "PrefixOutsideCluster"
     PREFIX_OVERLAPS_SERVICES = "PrefixOverlapsServices"

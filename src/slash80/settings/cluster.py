@@ -78,7 +78,7 @@ def parse(text: str, path: Path) -> ClusterSettings:
     """Check the text; what it does not say has its default. Raise InvalidConfig naming the file, key and value."""
     try:
         document = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a date such as 2026-02-30
         reason = " ".join(str(error).split())
         raise InvalidConfig(f"{path} cannot be read: {reason}; fix the ConfigMap slash80") from error
     try:

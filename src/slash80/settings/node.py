@@ -19,7 +19,7 @@ from slash80.settings import values
 from slash80.settings.network import Firewall, Ipv4, Ipv6, Model, Mtu, NetConf, PodPrefix4, PodPrefix6, Prefix
 
 NAME = "node.json"
-_BYTES = 1 << 20
+_BYTES = 2 << 20
 State = Literal["active", "draining"]
 _DRAINING = "`draining`: pods keep their addresses, but no further one is handed out."
 
@@ -106,6 +106,13 @@ def read(state_dir: Path) -> str:
         return raw.decode()
     except ValueError as error:
         raise InvalidConfig(f"{path} is not UTF-8 text; write it again") from error
+
+
+def demand_readable(text: str) -> None:
+    """Raise InvalidConfig for a text that no reader would take: it must not be written over one that is in force."""
+    if len(text.encode()) > _BYTES:
+        raise InvalidConfig(f"{NAME} would have more than {_BYTES} bytes; give fewer prefixes in the ConfigMap slash80")
+    parse(text)
 
 
 @lru_cache(maxsize=16)

@@ -28,6 +28,7 @@ def state_dir(tmp_path: Path) -> Path:
     (folder / nodefile.NAME).write_text(json.dumps({"version": 1, "ipv6": prefixes}))
     report = {"node": "a", "ready": True, "sources": {V6: "spec"}, "routes": [{}], "problems": [ODD["message"]]}
     report["problemDetails"] = [ODD]
+    report["kubeletsTrusted"] = ["clusterPrefixes", "nodePrefixes"]
     (folder / "agent.json").write_text(json.dumps(report))
     (folder / "cni.sock").touch()
     return folder
@@ -46,6 +47,7 @@ def test_status_of_a_node_is_a_few_lines(state_dir: Path, capsys: pytest.Capture
         "agent answers calls",
         "node a, ready",
         "routes 1 to other nodes",
+        "trust every kubelet's word on its node's prefixes and addresses: clusterPrefixes and nodePrefixes not set",
         "pods 1 ready",
         f"addresses IPv6 {V6}: 1 addresses in use",
         "problem one thing is odd",

@@ -5,7 +5,8 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from slash80.cluster.objects.node import NodeSeen
-from slash80.desired.node import Desired, Observed, desired
+from slash80.desired.node import Desired, desired
+from slash80.desired.observed import Observed
 from slash80.desired.prefixes import PrefixReport
 from slash80.desired.problems import Problem, Reason
 from slash80.prefixes import annotation, spec

@@ -48,3 +48,11 @@ def test_an_ipv4_prefix_without_a_route_is_named_in_a_condition() -> None:
     assert ("False", "NoRoute") == (status, reason)
     assert "10.80.2.0/24" in message
     assert ("True", "Routed") == _status().conditions["Slash80IPv4Routed"][:2]
+
+
+def test_a_condition_names_so_many_prefixes_as_the_api_takes() -> None:
+    """A cluster of thousands of nodes without routes has a sentence all the same, with how many others there are."""
+    unrouted = [f"10.{number >> 8}.{number & 255}.0/24" for number in range(5000)]
+    message = _status(unrouted=unrouted).conditions["Slash80IPv4Routed"][2]
+    assert "10.0.63.0/24 and 4936 more" in message
+    assert len(message) < 32 << 10

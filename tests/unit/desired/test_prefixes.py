@@ -47,3 +47,18 @@ def test_a_source_that_fails_keeps_the_prefixes_that_it_had() -> None:
     assert [
         "source static: the file cannot be read; fix it; its prefixes of 90 s ago stay in use",
     ] == [problem.message for problem in problems]
+
+
+def test_a_prefix_inside_another_one_of_the_node_is_left_out() -> None:
+    """A `node.json` with both could not be used: an address would be handed out twice."""
+    inner = ip_network("2001:db8:0:1:1:1::/96")
+    found, problems = choose([PrefixReport("static", (inner, ONE, ONE))], ["static"])
+    assert {IPV6: Chosen("static", (ONE,))} == found
+    assert [(Reason.PREFIX_UNUSABLE, str(inner))] == [(one.reason, one.subject) for one in problems]
+
+
+def test_a_node_has_no_more_prefixes_than_its_file_takes() -> None:
+    """The first ones are used, and each of the others is a problem."""
+    many = tuple(ip_network((0x20010DB8 << 96 | number << 48, 80)) for number in range(200))
+    found, problems = choose([PrefixReport("static", many)], ["static"])
+    assert (192, 8) == (len(found[IPV6].prefixes), len(problems))

@@ -12,7 +12,7 @@ from slash80.desired.node import desired as compute
 from unit.desired import test_node
 
 MODULES = sorted(Path(desired.__file__).parent.glob("*.py"))
-STANDARD = {"__future__", "collections.abc", "dataclasses", "enum", "ipaddress", "typing"}
+STANDARD = {"__future__", "bisect", "collections.abc", "dataclasses", "enum", "ipaddress", "itertools", "typing"}
 ROOMS = ("slash80.addressing", "slash80.cluster.objects", "slash80.desired", "slash80.settings", "slash80.wiring.plan")
 BUILTINS = {"open", "print", "input", "exec", "eval", "compile", "__import__"}
 OUTSIDE = ("open", "os.", "socket.", "subprocess.", "sqlite3.", "shutil.", "ctypes.", "urllib.")

@@ -13,7 +13,7 @@ ANSWERING = """
 import sys
 from slash80.agent import run
 from slash80.cli import commands
-run.run = lambda state_dir, controller: print("netaddr" in sys.modules)
+run.run = lambda *arguments: print("netaddr" in sys.modules)
 commands.main(["agent", "--node=a", "--state-dir=/nowhere"])
 """
 
@@ -39,7 +39,7 @@ def test_what_is_shared_with_the_services_is_named() -> None:
 
 
 def test_no_process_that_answers_calls_loads_netaddr() -> None:
-    """The agent forks the processes that answer before it loads its controller, and no verb needs netaddr."""
+    """The agent forks the processes that answer before its controller looks for the first time."""
     assert "False" == programs.run([sys.executable, "-c", ANSWERING]).strip()
 
 

@@ -102,6 +102,6 @@ def test_unreadable_node_json_is_named(tmp_path: Path) -> None:
     with pytest.raises(CniError, match=r"node\.json cannot be read: Is a directory"):
         _read(tmp_path, None)
     (tmp_path / "node.json").rmdir()
-    with pytest.raises(InvalidConfig, match="more than 1048576 bytes"):
-        _read(tmp_path, " " * (1 << 20) + "{}")
+    with pytest.raises(InvalidConfig, match="more than 2097152 bytes"):
+        _read(tmp_path, " " * (2 << 20) + "{}")
     assert nodefile.NAME == "node.json"

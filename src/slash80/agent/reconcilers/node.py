@@ -9,9 +9,11 @@ from slash80.agent import files
 from slash80.agent.reconcilers.board import Outcome
 from slash80.agent.reconcilers.part import Surroundings, log, network_in_force, tolerated
 from slash80.agent.reconcilers.settings import Settings, SettingsFile
-from slash80.desired.node import Observed, desired
+from slash80.desired.node import desired
+from slash80.desired.observed import Observed
 from slash80.desired.problems import Problem, Reason
-from slash80.errors import CniError, InvalidConfig, TryAgain
+from slash80.desired.trust import Judge
+from slash80.errors import CniError, TryAgain
 from slash80.host import forwarding
 from slash80.host.compiled_network import CompiledNetwork
 from slash80.host.context import Host
@@ -32,6 +34,7 @@ class Node:
         """Start without settings."""
         self._around = around
         self._settings = SettingsFile(around.options.config, around.options.kept)
+        self._judge = Judge()
 
     def reconcile(self) -> Outcome:
         """Have `node.json`, forwarding and discard routes as they should be."""
@@ -54,7 +57,7 @@ class Node:
         """Compute what should be so and write `node.json`; without good settings or a known node all stays as it is."""
         board = self._around.board
         for settings in candidates:
-            if not (found := desired(self._observed(host, settings.values, problems))):
+            if not (found := desired(self._observed(host, settings.values, problems), self._judge)):
                 break
             if reason := _unusable(found.node_file):
                 problems.append(self._settings.problem(f"{self._around.options.config}: {reason}"))
@@ -87,14 +90,18 @@ class Node:
         path = self._around.state_dir / nodefile.NAME
         try:
             return nodefile.parse(nodefile.read(self._around.state_dir)) if path.exists() else None
-        except InvalidConfig as error:
+        except TryAgain:
+            return None  # it was removed just now
+        except CniError as error:
             problems.append(Problem(Reason.NODE_FILE_INVALID, str(path), error.msg))
             return None
 
     def _write(self, document: dict[str, Any]) -> None:
         path = self._around.state_dir / nodefile.NAME
         if files.read(path) != document:
-            files.write(path, files.text(document))
+            text = files.text(document)
+            nodefile.demand_readable(text)
+            files.write(path, text)
             log.info("node.json: %s", ", ".join(f"{key} {_listed(document[key])}" for key in ("ipv6", "ipv4")))
 
 

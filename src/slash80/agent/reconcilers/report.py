@@ -32,6 +32,7 @@ class Report:
             "known": cluster.own is not None,
             "ready": board.ready,
             "sources": desired.sources if desired else {},
+            "kubeletsTrusted": list(desired.believed) if desired else [],
             "routes": [{"dst": str(route.dst), "gateway": str(route.gateway)} for route in routes],
             "problems": sentences(found),
             "problemDetails": documents(found),

@@ -38,7 +38,10 @@ def apply(host: Host, wanted: Sequence[NodeRoute]) -> list[Problem]:
     result = node_routes.reconcile(host.netlink, wanted)
     for command in result.done:
         log.info("%s", command)
-    return [_blocked(command) for command in result.blocked]
+    return [
+        *map(_blocked, result.blocked),
+        *(Problem(Reason.ROUTES_FAILED, command, why) for command, why in result.failed),
+    ]
 
 
 def unrouted(host: Host, others: Sequence[Prefix]) -> tuple[str, ...]:

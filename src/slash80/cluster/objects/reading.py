@@ -7,7 +7,6 @@ send anything. An object that does not fit raises `Unreadable` and costs only it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any, Generic, TypeVar
@@ -19,6 +18,7 @@ Document = dict[str, Any]
 T_co = TypeVar("T_co", covariant=True)
 _ENTRIES = 1000
 _CHARACTERS = 64 << 10
+_PREFIX = 64  # characters
 
 
 class Unreadable(ValueError):
@@ -68,19 +68,32 @@ def text(parent: Mapping[str, Any], key: str, *, most: int = _CHARACTERS) -> str
     return value
 
 
-def networks(values: Iterable[str]) -> Iterator[Prefix]:
-    """Yield the prefixes among strings; what is not one is left out."""
-    for value in values:
-        with suppress(ValueError):
-            yield ip_network(value, strict=False)
-
-
-def _listed(parent: Mapping[str, Any], key: str, kind: type, *, most: int) -> list[Any]:
+def entries(parent: Mapping[str, Any], key: str, *, of: str = "") -> list[Any]:
+    """Return the list under a key, of whatever length and contents; none where it is missing or null."""
     value = parent.get(key)
     if value is None:
         return []
-    if not isinstance(value, list) or not all(isinstance(entry, kind) for entry in value):
-        raise Unreadable(f"{key} is {shown(value)}, but must be a list of {'objects' if kind is dict else 'strings'}")
+    if not isinstance(value, list):
+        raise Unreadable(f"{key} is {shown(value)}, but must be a list{of}")
+    return value
+
+
+def prefixes(values: Iterable[str], *, strict: bool = False) -> Iterator[Prefix]:
+    """Yield strings as prefixes; raise Unreadable for the first that is not one, or `strict` that has host bits."""
+    for value in values:
+        if len(value) > _PREFIX or "%" in value:
+            raise Unreadable(f"{shown(value)} is not a prefix")  # one with a zone means something on one node only
+        try:
+            yield ip_network(value, strict=strict)
+        except ValueError as error:
+            raise Unreadable(f"{shown(value)} is not a prefix: {error}") from error
+
+
+def _listed(parent: Mapping[str, Any], key: str, kind: type, *, most: int) -> list[Any]:
+    of = f" of {'objects' if kind is dict else 'strings'}"
+    value = entries(parent, key, of=of)
     if len(value) > most:
         raise Unreadable(f"{key} has {len(value)} entries, of which at most {most} are read")
+    if not all(isinstance(entry, kind) for entry in value):
+        raise Unreadable(f"{key} is {shown(value)}, but must be a list{of}")
     return value

@@ -209,6 +209,15 @@ def test_a_damaged_node_json_is_replaced(setting: Setting) -> None:
     assert nodefile.NodeFile.model_validate(_node_file(setting))
 
 
+@pytest.mark.parametrize("content", ["[" * 100_000, " " * (3 << 20), '{"version": 1, "mtu": "x"}', "\udcff"])
+def test_a_node_json_that_cannot_be_read_is_written_again(setting: Setting, content: str) -> None:
+    """Whatever is in it: no call can use it, and the agent must not stumble over its own file."""
+    (setting.state_dir / "node.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    assert [Reason.NODE_FILE_INVALID] == [problem.reason for problem in _look(setting)]
+    assert [] == _look(setting)
+    assert nodefile.NodeFile.model_validate(_node_file(setting))
+
+
 def test_a_full_disk_does_not_keep_the_node_from_forwarding(setting: Setting, sysctls: Path) -> None:
     """When node.json cannot be written, forwarding and discard routes are still put right by the one in force."""
     _look(setting)

@@ -33,6 +33,7 @@ def test_a_node_of_which_nothing_is_known_is_reported_so(setting: Setting) -> No
         "known": False,
         "ready": False,
         "sources": {},
+        "kubeletsTrusted": [],
         "routes": [],
         "problems": [],
         "problemDetails": [],

@@ -19,7 +19,7 @@ def test_node_addresses_put_internal_ones_first() -> None:
         "metadata": {
             "name": "a",
             "creationTimestamp": "2026-01-01T00:00:00Z",
-            "annotations": {"slash80.io/prefix-override": "[]", "slash80.io/prefixes": '["x"]'},
+            "annotations": {"slash80.io/prefix-override": "[]", "slash80.io/prefixes": '["2001:db8:a::/80"]'},
         },
         "spec": {
             "podCIDR": "10.80.1.0/24",
@@ -37,7 +37,8 @@ def test_node_addresses_put_internal_ones_first() -> None:
         pod_cidrs=(ip_network("10.80.1.0/24"), ip_network("2001:db8:a:b:1::/80")),
         addresses=tuple(map(ip_address, ("10.0.0.5", "2001:db8::5", "192.0.2.9"))),
         override="[]",
-        published='["x"]',
+        published='["2001:db8:a::/80"]',
+        announced=(ip_network("2001:db8:a::/80"),),
         taints=("slash80.io/not-ready",),
         conditions={"Ready": ("True", "KubeletReady", "")},
     ) == read_node(document)

@@ -1,0 +1,89 @@
+"""`node.json` as it should be: never more than its readers take, whatever the other nodes say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from slash80.addressing.family import FAMILIES, Address, Family, Prefix, family_of
+from slash80.cluster.objects.node import NodeSeen
+from slash80.desired.alone import is_usable
+from slash80.desired.observed import Observed
+from slash80.desired.prefixes import Chosen
+from slash80.settings.network import Firewall
+
+T = TypeVar("T")
+_MOST = 16_000  # prefixes, and addresses, of other nodes: with as many of both the file is as long as its readers take
+_ENTRIES = 256  # of a family, of this node
+
+
+@dataclass(frozen=True, slots=True)
+class Shared(Generic[T]):
+    """What was kept of all nodes' lists, and how many were left out."""
+
+    kept: tuple[T, ...]
+    left_out: int
+
+
+def shared(lists: Sequence[Sequence[T]], most: int = _MOST) -> Shared[T]:
+    """Return what there is room for. Where that is not enough for all, nodes have equal shares, the oldest first."""
+    wanted = sum(map(len, lists))
+    share = max(map(len, lists), default=0)
+    while share > 1 and sum(min(len(one), share) for one in lists) > most:
+        share //= 2
+    kept = tuple(value for one in lists for value in one[:share])[:most]
+    return Shared(kept, wanted - len(kept))
+
+
+def document(
+    observed: Observed,
+    chosen: Mapping[Family, Chosen],
+    *,
+    others: Sequence[Prefix],
+    addresses: Sequence[Address],
+    services: Sequence[Prefix],
+) -> dict[str, Any]:
+    """Return the document; `others` and `addresses` are those of other nodes."""
+    settings, own = observed.settings, observed.own
+    active = {prefix for one in chosen.values() for prefix in one.prefixes}
+    found: dict[str, Any] = {"version": 1}
+    for family in FAMILIES:
+        entries = [(prefix, "active") for prefix in (chosen[family].prefixes if family in chosen else ())]
+        entries += [(prefix, "draining") for prefix in _draining(observed, active) if family_of(prefix) is family]
+        found[family.key] = [{"prefix": str(prefix), "state": state} for prefix, state in entries[:_ENTRIES]]
+    found["primaryFamily"] = _primary(own).key if len(chosen) != 1 else next(iter(chosen)).key
+    found["mtu"] = settings.mtu
+    mine = [address for address in own.addresses if is_usable(address)] if own else []
+    hosts = [f"{address}/{address.max_prefixlen}" for address in (*mine, *addresses)]
+    found["firewall"] = _firewall(settings.firewall) | {
+        "clusterPrefixes": _texts(settings.firewall.cluster_prefixes or others),
+        "nodePrefixes": _texts(settings.all_node_prefixes or hosts),
+        "serviceCIDRs": _texts(settings.firewall.service_cidrs or services),
+    }
+    found["options"] = {
+        key: options.model_dump(by_alias=True, exclude_unset=True, mode="json")
+        for key, options in (("ipv6", settings.ipv6), ("ipv4", settings.ipv4))
+    }
+    return found
+
+
+def _firewall(given: Firewall) -> dict[str, Any]:
+    return given.model_dump(by_alias=True, exclude_unset=True, mode="json")
+
+
+def _texts(prefixes: Iterable[object]) -> list[str]:
+    return sorted(set(map(str, prefixes)))
+
+
+def _draining(observed: Observed, active: set[Prefix]) -> Iterator[Prefix]:
+    """Yield the prefixes in force that no further address is handed out of, and that pods still have addresses of."""
+    for prefix, _ in observed.before.prefixes if observed.before else ():
+        if prefix not in active and any(address in prefix for address in observed.in_use):
+            yield prefix
+
+
+def _primary(own: NodeSeen | None) -> Family:
+    """Return the family that the cluster has first, as its controller manager and kubelets say."""
+    first: Iterable[Prefix | Address] = (*own.pod_cidrs, *own.addresses) if own else ()
+    return next((family_of(value) for value in first), FAMILIES[0])
