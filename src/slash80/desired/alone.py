@@ -58,11 +58,7 @@ class Examiner:
 
     def examine(self, node: NodeSeen) -> Known:
         """Return what can be believed."""
-        known = Known(node)
-        if node.faults:
-            more = f", and {len(node.faults) - 1} more of its parts" if len(node.faults) > 1 else ""
-            message = f"node {node.name}: {node.faults[0]}{more}; that is ignored"
-            known.problems.append(Problem(Reason.NODE_OBJECT_INVALID, node.name, message))
+        known = Known(node, problems=unread(node))
         for address in node.addresses:
             self._examine_address(known, address)
         for place, prefix in enumerate(node.pod_cidrs):
@@ -120,6 +116,15 @@ def is_usable(address: Address) -> bool:
     """Whether a node can have an address: not where it is multicast, loopback, link-local or unspecified."""
     place = number(address)
     return not _NOBODYS.meets(place, place)
+
+
+def unread(node: NodeSeen) -> list[Problem]:
+    """Return the problem of the parts of a Node that could not be read; none where all could."""
+    if not node.faults:
+        return []
+    more = f", and {len(node.faults) - 1} more of its parts" if len(node.faults) > 1 else ""
+    message = f"node {node.name}: {node.faults[0]}{more}; that is ignored"
+    return [Problem(Reason.NODE_OBJECT_INVALID, node.name, message)]
 
 
 def refused(claim: Claim, reason: Reason, words: str) -> Problem:

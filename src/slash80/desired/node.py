@@ -10,7 +10,7 @@ from slash80.addressing.family import Family, Prefix
 from slash80.cluster.objects.node import NodeSeen
 from slash80.desired import node_file
 from slash80.desired import prefixes as choice
-from slash80.desired.alone import Bounds, Own, is_usable
+from slash80.desired.alone import Bounds, Own, is_usable, unread
 from slash80.desired.observed import Observed
 from slash80.desired.prefixes import Chosen
 from slash80.desired.problems import Problem, Reason
@@ -60,7 +60,7 @@ def desired(observed: Observed, judge: Judge | None = None) -> Desired | None:
         return None
     services = _services(observed)
     accepted = judge.judge(observed.others, _bounds(observed, chosen, services))
-    problems += accepted.rejected
+    problems += [*(unread(observed.own) if observed.own else []), *accepted.rejected]
     chosen = {family: _undisputed(one, judge, problems=problems) for family, one in chosen.items()}
     if not any(one.prefixes for one in chosen.values()):
         message = (

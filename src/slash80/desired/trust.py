@@ -216,11 +216,6 @@ class Judge:
             accepted.problems[name] = _told(name, problems)
 
 
-def accepted_prefixes(nodes: Sequence[NodeSeen], bounds: Bounds) -> Accepted:
-    """Judge all nodes once."""
-    return Judge().judge(nodes, bounds)
-
-
 def _rank(claim: Claim) -> tuple[int, str, str, int]:
     return claim.rank
 

@@ -16,7 +16,7 @@ from slash80.desired.node import Desired, desired
 from slash80.desired.observed import Observed
 from slash80.desired.prefixes import PrefixReport
 from slash80.desired.problems import Reason
-from slash80.desired.trust import Judge, accepted_prefixes
+from slash80.desired.trust import Judge
 from slash80.prefixes import annotation, spec
 from slash80.settings import node as nodefile
 from slash80.settings.cluster import ClusterSettings
@@ -188,7 +188,7 @@ def test_a_judge_that_remembers_decides_as_one_that_does_not(steps: list[list[di
     judge = Judge()
     for documents in steps:
         nodes = [PEER, *map(read_node, documents)]
-        assert accepted_prefixes(nodes[::-1], bounds) == judge.judge(nodes, bounds)
+        assert Judge().judge(nodes[::-1], bounds) == judge.judge(nodes, bounds)
 
 
 def test_one_change_looks_at_what_it_touches_only() -> None:
@@ -205,8 +205,16 @@ def test_one_change_looks_at_what_it_touches_only() -> None:
     assert {"n7", "n9"} == set(touched)
 
 
-def test_the_kernel_of_the_problem_is_told_for_a_node_of_many_faults() -> None:
-    """One sentence names the first part that could not be read, and how many others there are."""
+def test_what_is_wrong_with_the_own_node_is_a_problem_as_well() -> None:
+    """An override that is too long is not silently replaced by the next source."""
+    own = read_node({"metadata": {"name": "own", "annotations": {"slash80.io/prefix-override": "[" * 70_000}}})
+    found = desired(Observed(ClusterSettings(), (PrefixReport("static", (ip_network(V6),)),), own, (), ()))
+    assert found
+    assert [(Reason.NODE_OBJECT_INVALID, "own")] == [(one.reason, one.subject) for one in found.problems]
+
+
+def test_many_faults_of_a_node_are_one_sentence() -> None:
+    """It names the first part that could not be read, and how many others there are."""
     (problem,) = _desired(_read("h", "x", "y", addresses=("fe80::1%eth0",))).problems
     assert "spec.podCIDRs cannot be used: 'x' is not a prefix" in problem.message
     assert "and 2 more of its parts" in problem.message

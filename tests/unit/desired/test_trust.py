@@ -10,9 +10,14 @@ from slash80.addressing.family import Prefix
 from slash80.cluster.objects.node import NodeSeen
 from slash80.desired.alone import Bounds
 from slash80.desired.problems import Reason
-from slash80.desired.trust import accepted_prefixes
+from slash80.desired.trust import Accepted, Judge
 
 PREFIX = ip_network("2001:db8:a:b:1::/80")
+
+
+def accepted_prefixes(nodes: list[NodeSeen], bounds: Bounds) -> Accepted:
+    """Judge all nodes at once."""
+    return Judge().judge(nodes, bounds)
 
 
 def _node(name: str, *cidrs: str, created: str = "1", **more: object) -> NodeSeen:
