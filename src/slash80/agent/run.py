@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -21,6 +22,7 @@ import slash80.verbs.status  # noqa: F401 -- all verbs, so that not the first ca
 from slash80 import __version__, engine, failpoints
 from slash80.addressing.attachment import Attachment
 from slash80.agent.files import LOCK
+from slash80.agent.firewall_keeper import FirewallKeeper
 from slash80.agent.serve.call_log import CallLog
 from slash80.agent.serve.reaper import Reaper
 from slash80.agent.serve.rehearsal import rehearse
@@ -64,7 +66,7 @@ class Agent:
 
     def __init__(self, state_dir: Path, controller: MakeController | None) -> None:
         """Put the parts together; nothing is started."""
-        self._make_controller = controller
+        self._make_controller = controller or self._keeper
         self._conf = configuration.parse(RemovalConf, {"stateDir": str(state_dir)})
         self._reaper = Reaper(self._reap)
         self._pool = HostPool(state_dir, self._reaper)
@@ -84,9 +86,8 @@ class Agent:
         workers = self._start_workers(min(_PROCESSES, len(os.sched_getaffinity(0))))
         self._server.publish()
         # not in a process of its own, which would take another 15 MiB; it shares this one with hardly anything
-        controller = self._make_controller(self._pool.opened) if self._make_controller else None
-        if controller:
-            controller.start()
+        controller = self._make_controller(self._pool.opened)
+        controller.start()
         _log.info("slash80 %s serves %s", __version__, self._conf.state_dir)
         _tell_systemd("READY=1")
         while not self._told_to_end():
@@ -102,7 +103,7 @@ class Agent:
         for worker in workers:
             os.waitpid(worker, 0)
         # before the lock is given up: an uninstaller that gets it must not find its work undone
-        if controller and not controller.stop():
+        if not controller.stop():
             _log.warning("a part of the controller is still at work; it ends with this process")
         _log.info("stopped, and every call was finished")
         return 0
@@ -182,6 +183,10 @@ class Agent:
             call.write(error)
             raise
         call.write()
+
+    def _keeper(self, opened: Opened) -> Controller:
+        """Return what is kept of the node where no cluster says more."""
+        return FirewallKeeper(partial(opened, self._conf))
 
     def _reap(self) -> int:
         with self._pool.opened(self._conf) as host:

@@ -28,6 +28,8 @@ from slash80.cluster.objects.node import NODES, UNAVAILABLE, NodeSeen, listed, r
 from slash80.desired import node_status
 from slash80.desired.problems import Problem, Reason, documents, sentences
 from slash80.errors import CniError
+from slash80.host import kept_firewall
+from slash80.host.kept_firewall import KeptFirewall
 from slash80.settings import node as nodefile
 
 _TRUSTED = {
@@ -77,6 +79,7 @@ def _node(chosen: argparse.Namespace) -> int:
     report = files.read(state_dir / files.REPORT) or {}
     states = Counter(one.state.value for one in known(state_dir))
     serving = (state_dir / ipc.SOCKET_NAME).exists()
+    kept = kept_firewall.read(state_dir)
     found, problems = pools.lines(chosen.conf_dir, state_dir)
     problems += _of_the_node(found)
     document: dict[str, Any] = {
@@ -84,6 +87,7 @@ def _node(chosen: argparse.Namespace) -> int:
         "ready": bool(report.get("ready")) and serving,
         "agent": serving,
         "attachments": {state.value: states[state.value] for state in State},
+        "firewallRepairs": kept.repairs if kept else 0,
         "pools": [asdict(line) for line in found],
         "covers": [asdict(line) for line in covers.lines(state_dir)],
         "prefixes": [asdict(line) for line in _lines(state_dir)],
@@ -95,7 +99,7 @@ def _node(chosen: argparse.Namespace) -> int:
     if chosen.output == "json":
         print(json.dumps(document, indent=2))
     else:
-        _show_node(document, of_kubernetes=bool(report))
+        _show_node(document, kept, of_kubernetes=bool(report))
     return 0 if serving and (document["ready"] or not report) else 1
 
 
@@ -110,7 +114,7 @@ def _of_the_node(found: Sequence[PoolLine]) -> list[Problem]:
     return [*(Problem(Reason.SOURCE_ADDRESS, "node", message) for message in told), *misrouted]
 
 
-def _show_node(document: dict[str, Any], *, of_kubernetes: bool) -> None:
+def _show_node(document: dict[str, Any], kept: KeptFirewall | None, *, of_kubernetes: bool) -> None:
     counted = ", ".join(f"{count} {state}" for state, count in document["attachments"].items() if count) or "none"
     print(f"agent      {'answers calls' if document['agent'] else 'does not run: calls start the engine'}")
     if of_kubernetes:
@@ -120,6 +124,8 @@ def _show_node(document: dict[str, Any], *, of_kubernetes: bool) -> None:
         words = " and ".join(_TRUSTED[key] for key in missing if key in _TRUSTED)
         print(f"trust      every kubelet's word on its node's {words}: {' and '.join(missing)} not set")
     print(f"pods       {counted}")
+    if kept and kept.repairs:
+        print(f"firewall   put back {kept.repairs} times since the boot, the last time since {kept.last_repair}")
     for pool in document["pools"]:
         print(f"addresses  {PoolLine(**pool)}")
     for cover in document["covers"]:

@@ -31,8 +31,19 @@ _LONGEST_NAME = 64  # of a network, in the comment, of which nft allows 128 byte
 _AT_ONCE = 500  # elements: an attribute has at most 64 KiB
 T = TypeVar("T")
 _NOTHING: frozenset[Element] = frozenset()
-_Attachments = Callable[[], Sequence[Attachment]]
 _Facts = Callable[[], NodeFacts]
+
+
+@dataclass(frozen=True, slots=True)
+class NodePods:
+    """What is attached on the node: what this state directory's store has, and what others have, by their links."""
+
+    recorded: Sequence[Attachment]
+    others: Sequence[Attachment] = ()
+
+    def are_in(self, network: str) -> bool:
+        """Report whether a recorded pod is in this network."""
+        return any(one.same_network(network) and one.state is not State.TERMINATING for one in self.recorded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,7 @@ class TableState:
     fingerprint: str
     network: str
     whole: bool
+    damaged: tuple[str, ...] = ()  # chains
 
 
 class VerifiedGeneration:
@@ -103,7 +115,7 @@ class InstalledTable:
         self,
         ruleset: Ruleset,
         network: str,
-        attachments: _Attachments,
+        pods: Callable[[], NodePods],
         *,
         facts: _Facts = NodeFacts,
         new: frozenset[Element] = _NOTHING,
@@ -112,28 +124,35 @@ class InstalledTable:
 
         The settings are the node's. Raise InvalidConfig when they are another network's that has pods here,
         FirewallUnusable when the table cannot be installed. Where nothing is missing one exchange does it all.
+        `installing` is called before the table is written.
         """
         for tried in range(_TRIES + 1):
             if self._add(ruleset, new) if new else self.is_whole(ruleset):
                 return tried > 0
             if tried < _TRIES:
-                known = attachments()
-                self._refuse_other_settings(ruleset, network, known)
+                attached = pods()
+                self._refuse_others(ruleset, network, attached)
                 comment = f"{ruleset.fingerprint} {_short(network)}"
-                apply.replace(ruleset, comment, wanted(known) | new, facts=facts())
+                elements = wanted([*attached.recorded, *attached.others]) | new
+                apply.replace(ruleset, comment, elements, facts=facts())
         raise FirewallUnusable(_not_kept(self.installed(ruleset)))
 
-    def _refuse_other_settings(self, ruleset: Ruleset, network: str, attachments: Sequence[Attachment]) -> None:
+    def _refuse_others(self, ruleset: Ruleset, network: str, pods: NodePods) -> None:
+        """Raise InvalidConfig when a table with other settings is there, and pods that it was made for."""
         found = self.installed(ruleset)
-        if (
-            found
-            and found.fingerprint != ruleset.fingerprint
-            and found.network != _short(network)
-            and any(one.same_network(found.network) and one.state is not State.TERMINATING for one in attachments)
-        ):
+        if found is None or found.fingerprint == ruleset.fingerprint:
+            return
+        advice = "a node has one firewall, so give both networks the same firewall and masquerade keys"
+        if pods.others:
+            one = pods.others[0]
+            raise InvalidConfig(
+                f"the firewall settings of network '{network}' differ from those in place, and network '{one.network}' "
+                f"of another stateDir has pods here, one behind {one.host_ifname}; {advice}"
+            )
+        if found.network != _short(network) and pods.are_in(found.network):
             raise InvalidConfig(
                 f"the firewall settings of network '{network}' differ from those of network '{found.network}', which "
-                "has pods here; a node has one firewall, so give both networks the same firewall and masquerade keys"
+                f"has pods here; {advice}"
             )
 
     def _add(self, ruleset: Ruleset, new: frozenset[Element]) -> bool:
@@ -256,8 +275,9 @@ def _read(ruleset: Ruleset, table: Response, *chains: Response) -> TableState | 
     found = messages.table_and_chain_attributes(table.messages[0].body)
     fingerprint, _, network = messages.comment_of(found.get(messages.NFTA_TABLE_USERDATA, b"")).partition(" ")
     awake = not any(found.get(messages.NFTA_TABLE_FLAGS, b""))  # NFT_TABLE_F_DORMANT takes all hooks away
-    whole = awake and all(_is_whole(ruleset, *pair) for pair in zip(ruleset.chains, chains, strict=True))
-    return TableState(fingerprint, network, whole)
+    pairs = zip(ruleset.chains, chains, strict=True)
+    damaged = tuple(chain.name for chain, answer in pairs if not _is_whole(ruleset, chain, answer))
+    return TableState(fingerprint, network, awake and not damaged, damaged)
 
 
 def _not_kept(found: TableState | None) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import groupby
 
+from slash80.firewall.elements import POD_SETS
 from slash80.firewall.records import TABLE, Element
 from slash80.netlink.codec import Step, attribute, attribute_list, attributes, message
 from slash80.netlink.constants import NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO
@@ -28,7 +29,9 @@ NFTA_RULE_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_USERDATA = 1, 2, 7
 NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_ELEMENTS = 1, 2, 3
 NFTA_LIST_ELEM, NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_FLAGS, NFTA_DATA_VALUE = 1, 1, 3, 1
 NFT_SET_ELEM_INTERVAL_END = 1
-NFTA_GEN_ID = 1
+NFTA_GEN_ID, NFTA_GEN_PROC_PID, NFTA_GEN_PROC_NAME = 1, 2, 3
+NFNLGRP_NFTABLES = 7
+_NAME_OF_TABLE = 1  # the attribute, of every kind of message: NFTA_TABLE_NAME, NFTA_RULE_TABLE, ...
 NLA_F_NESTED = 0x8000
 _NFGENMSG = struct.Struct(">BBH")  # family, version, resource
 _INET = _NFGENMSG.pack(1, 0, 0)  # NFPROTO_INET
@@ -36,6 +39,7 @@ _ANY = _NFGENMSG.pack(0, 0, 0)
 _BATCH = _NFGENMSG.pack(0, 0, NFNL_SUBSYS_NFTABLES)
 _END = message(NFNL_MSG_BATCH_END, 0, _BATCH)
 _NAME = TABLE.encode() + b"\0"
+_POD_SETS = frozenset(name.encode() for name in POD_SETS)
 
 
 def _step(text: str, kind: int, body: bytes, *, flags: int = NLM_F_ACK, values: tuple[object, ...] = ()) -> Step:
@@ -96,6 +100,24 @@ def generation_of(kind: int, body: bytes) -> int | None:
     if kind != NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN:
         return None
     return int.from_bytes(attributes(body, _NFGENMSG.size)[NFTA_GEN_ID], "big")
+
+
+def author_of(body: bytes) -> str:
+    """Return the program that began a generation, as `nft monitor` names it."""
+    found = attributes(body, _NFGENMSG.size)
+    name = found.get(NFTA_GEN_PROC_NAME, b"").rstrip(b"\0").decode("utf-8", "replace")
+    return f"{name or 'a program'} (process {int.from_bytes(found.get(NFTA_GEN_PROC_PID, b''), 'big')})"
+
+
+def changes_skeleton(kind: int, body: bytes) -> bool:
+    """Report whether a notification tells of a change of the table, other than of pods' elements."""
+    if kind >> 8 != NFNL_SUBSYS_NFTABLES:
+        return False
+    found = attributes(body, _NFGENMSG.size)
+    if found.get(_NAME_OF_TABLE) != _NAME:
+        return False
+    of_elements = kind & 0xFF in {NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM}
+    return not (of_elements and found.get(NFTA_SET_ELEM_LIST_SET, b"").rstrip(b"\0") in _POD_SETS)
 
 
 def table_and_chain_attributes(body: bytes) -> dict[int, bytes]:

@@ -14,9 +14,10 @@ from slash80.addressing.attachment import Attachment
 from slash80.addressing.family import Address, Family, Prefix
 from slash80.addressing.pool import Pool, Range
 from slash80.firewall import elements
-from slash80.firewall.installed import InstalledTable
+from slash80.firewall.installed import InstalledTable, NodePods
 from slash80.firewall.node_facts import NodeFacts
 from slash80.firewall.records import Element, Ruleset
+from slash80.host import kept_firewall
 from slash80.host.cache import TtlCache
 from slash80.netlink.socket import Socket
 from slash80.settings.network import RemovalConf
@@ -69,7 +70,23 @@ class Host:
         with self.locks.firewall_held():
             if attachment:  # under the lock, since a removal takes the elements of both away
                 new = elements.brought_by(attachment, [] if alone else self.store.attachments(attachment.key))
-            return self.table.ensure(ruleset, network, self.store.attachments, facts=self.node_facts, new=new)
+            installed = self.table.ensure(ruleset, network, self.pods, facts=self.node_facts, new=new)
+            if installed:
+                kept_firewall.remember(self.locks.state_dir, ruleset, network)
+            else:  # a version that kept nothing may have put it in place
+                self.cache.get(
+                    ("kept", ruleset.fingerprint, network),
+                    lambda: kept_firewall.remember(self.locks.state_dir, ruleset, network),
+                )
+            return installed
+
+    def pods(self) -> NodePods:
+        """Return all that is attached on the node: what the store has, and links of other state directories."""
+        recorded = self.store.attachments()
+        names = {one.host_ifname for one in recorded}
+        with veth.translated():
+            found = recover.attachments(self.netlink)
+        return NodePods(recorded, [one for one in found if one.host_ifname not in names])
 
     def node_facts(self, prefixes: Iterable[Prefix] = ()) -> NodeFacts:
         """Return what the firewall has to know of the node itself; `prefixes` are known to be its own."""

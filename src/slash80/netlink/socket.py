@@ -91,10 +91,14 @@ class Socket:
                 raise NetlinkError(step, answer)
         return answers
 
+    def subscribe(self, group: int) -> None:
+        """Subscribe to a multicast group, for `notifications`."""
+        self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+
     @contextmanager
     def subscribed(self, group: int) -> Iterator[None]:
         """Subscribe to a multicast group during the block, for `wait_for_notification`."""
-        self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+        self.subscribe(group)
         try:
             yield
         finally:
@@ -120,6 +124,25 @@ class Socket:
                 return
             self._settle(self._sequence + 1, [])
         raise TimeoutError(errno.ETIMEDOUT, "the kernel did not tell that an address can be used")
+
+    def notifications(self) -> list[Message]:
+        """Return the notifications that come next, on a socket that asks nothing; none when 30 s bring none.
+
+        Raise OSError with ENOBUFS when more came than the receive buffer has room for, and were lost.
+        """
+        try:
+            size = self._receive()
+        except TimeoutError:
+            return []
+        # Their numbers are those of the messages that caused them, which other programs have sent.
+        found, offset = [], 0
+        while offset + HEADER.size <= size:
+            length, kind, *_ = HEADER.unpack_from(self._buffer, offset)
+            if length < HEADER.size:
+                break
+            found.append(Message(kind, bytes(self._buffer[offset + HEADER.size : offset + length])))
+            offset += length + 3 & ~3
+        return found
 
     def ask(self, step: Step) -> list[Message]:
         """Send one request and return the messages of its response; raise NetlinkError when it is refused."""

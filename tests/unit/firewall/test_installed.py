@@ -7,11 +7,11 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from slash80.addressing.attachment import Attachment, State
+from slash80.addressing.attachment import State
 from slash80.errors import FirewallUnusable, InvalidConfig
 from slash80.firewall import apply, messages
 from slash80.firewall.elements import of_attachments
-from slash80.firewall.installed import InstalledTable, VerifiedGeneration
+from slash80.firewall.installed import InstalledTable, NodePods, VerifiedGeneration
 from slash80.firewall.node_facts import NodeFacts
 from slash80.firewall.records import Element
 from slash80.firewall.ruleset import build
@@ -40,12 +40,12 @@ def table(tables: Tables) -> InstalledTable:
     return InstalledTable()
 
 
-def _none() -> list[Attachment]:
-    return []
+def _none() -> NodePods:
+    return NodePods([])
 
 
-def _one() -> list[Attachment]:
-    return [POD]
+def _one() -> NodePods:
+    return NodePods([POD])
 
 
 def test_a_missing_table_is_put_in_place(tables: Tables, table: InstalledTable) -> None:
@@ -130,15 +130,30 @@ def test_other_settings_of_a_network_with_pods_are_kept(tables: Tables, table: I
     assert [] == tables.put
 
 
-@pytest.mark.parametrize(("network", "attachments"), [("first", _one), ("second", _none)])
+@pytest.mark.parametrize(("network", "pods"), [("first", _one), ("second", _none)])
 def test_settings_may_be_changed(
-    tables: Tables, table: InstalledTable, network: str, attachments: Callable[[], list[Attachment]]
+    tables: Tables, table: InstalledTable, network: str, pods: Callable[[], NodePods]
 ) -> None:
     """A network may change its own settings, and those of a network that has no pods here any more."""
     tables.have(RULESET, f"{RULESET.fingerprint} first")
 
-    assert table.ensure(OTHER, network, attachments)
+    assert table.ensure(OTHER, network, pods)
     assert [f"{OTHER.fingerprint} {network}"] == tables.put
+
+
+def test_settings_are_refused_while_another_state_directory_has_pods(tables: Tables, table: InstalledTable) -> None:
+    """Their links are enough to know; what opens this network's pods would open those as well, whatever its name is."""
+    tables.have(RULESET, f"{RULESET.fingerprint} first")
+    for network in ("first", "second"):
+        with pytest.raises(InvalidConfig, match=f"of another stateDir has pods here, one behind {POD.host_ifname}"):
+            table.ensure(OTHER, network, lambda: NodePods([], [POD]))
+    assert [] == tables.put
+
+
+def test_a_table_has_the_elements_of_other_state_directories(tables: Tables, table: InstalledTable) -> None:
+    """With the same settings both use the table, and the one that puts it back does so for all."""
+    assert table.ensure(RULESET, "net", lambda: NodePods([], [POD]))
+    assert NEW == tables.elements
 
 
 def test_a_long_name_of_a_network_fits_into_the_comment(tables: Tables, table: InstalledTable) -> None:
@@ -147,7 +162,7 @@ def test_a_long_name_of_a_network_fits_into_the_comment(tables: Tables, table: I
     table.ensure(RULESET, network, _none)
 
     assert len(tables.put[0]) <= 128
-    assert table.ensure(OTHER, network, lambda: [replace(POD, network=network)])
+    assert table.ensure(OTHER, network, lambda: NodePods([replace(POD, network=network)]))
 
 
 def test_a_table_that_cannot_be_put_in_place_is_told(tables: Tables, table: InstalledTable) -> None:
@@ -192,7 +207,7 @@ def test_a_table_is_installed_with_the_elements_of_all_pods(
     """Those of the store and the one that comes; links that wait for their deletion need none."""
     attachments = [POD, attachment(3, state=State.TERMINATING)]
 
-    assert table.ensure(RULESET, "net", lambda: attachments, new=new)
+    assert table.ensure(RULESET, "net", lambda: NodePods(attachments), new=new)
     assert NEW | new == tables.elements
 
 

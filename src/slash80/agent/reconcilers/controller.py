@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from slash80.addressing.family import Prefix
+from slash80.agent.firewall_keeper import FirewallMonitor
 from slash80.agent.health import Health
 from slash80.agent.reconcilers.board import Board
 from slash80.agent.reconcilers.cluster_view import ClusterView, Source
@@ -65,10 +66,10 @@ class Controller:
         self._cluster = ClusterView(options.node, _Informers(api, partial(self._wake, ("node", "status", "report"))))
         self._health = Health(options.health, self._idle)
         self._around = Surroundings(options, state_dir, partial(opened, conf), self._cluster, Board(self._changed))
-        around = self._around
+        around, self._monitor = self._around, FirewallMonitor(partial(self._wake, ("firewall",)))
         self._parts: tuple[Part, ...] = (
             Node(around),
-            Firewall(around),
+            Firewall(around, self._monitor),
             Routes(around),
             Conflist(around),
             Status(around, api),
@@ -82,6 +83,7 @@ class Controller:
     def start(self) -> None:
         """Start all parts; raise OSError when the probes' address is taken."""
         self._health.start()
+        self._monitor.start()
         for runner in self._runners.values():
             runner.start()
 
@@ -90,6 +92,7 @@ class Controller:
 
         What waits for the API server is not waited for: it changes nothing here.
         """
+        self._monitor.stop()
         for runner in self._runners.values():
             runner.stop()
         self._cluster.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from slash80.agent import files
+from slash80.agent.firewall_keeper import FirewallMonitor, put_back
 from slash80.agent.reconcilers.board import IN_FORCE, NOT_YET, Outcome
 from slash80.agent.reconcilers.part import Surroundings, log, network_in_force
 from slash80.desired.problems import Reason
@@ -14,9 +15,9 @@ class Firewall:
 
     name, reason = "firewall", Reason.FIREWALL_FAILED
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Surroundings, changed_by: FirewallMonitor) -> None:
         """Do nothing yet."""
-        self._around = around
+        self._around, self._changed_by = around, changed_by
 
     def reconcile(self) -> Outcome:
         """Have the table that follows from `node.json`; until there is one the node's part says why."""
@@ -24,6 +25,7 @@ class Firewall:
         if found is None:
             return NOT_YET
         with self._around.opened() as host:
+            put_back(host, self._changed_by)
             if host.ensure_firewall(found.network.ruleset, files.NETWORK):
                 log.info("the firewall was put in place")
             if changed := pod_elements.reconcile(host):

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from slash80.agent.firewall_keeper import FirewallMonitor
 from slash80.agent.reconcilers.board import Outcome
 from slash80.agent.reconcilers.firewall import Firewall
 from slash80.agent.reconcilers.part import attempt
@@ -21,7 +22,7 @@ def _write(setting: Setting, **keys: Any) -> None:  # noqa: ANN401 -- any key
 
 def test_without_node_json_there_is_nothing_to_put_in_place(setting: Setting) -> None:
     """The part `node` says what is waited for, so this one has no problem of its own."""
-    assert attempt(Firewall(setting.around), setting.around)
+    assert attempt(Firewall(setting.around, FirewallMonitor(setting.woken.clear)), setting.around)
     assert [] == setting.host.ensured
     assert Outcome(in_force=False) == setting.board.outcome("firewall")
 
@@ -32,7 +33,7 @@ def test_the_table_is_ensured_at_each_look(setting: Setting) -> None:
     (setting.folder / "config.yaml").write_text("nonsense: [")
     _write(setting)
     for _ in range(2):
-        assert attempt(Firewall(setting.around), setting.around)
+        assert attempt(Firewall(setting.around, FirewallMonitor(setting.woken.clear)), setting.around)
     assert 2 == len(setting.host.ensured)
     assert Outcome(in_force=True) == setting.board.outcome("firewall")
 
@@ -44,7 +45,7 @@ def test_elements_of_pods_are_reconciled_at_each_look(setting: Setting) -> None:
     table = setting.host.table
     assert isinstance(table, FakeTable)
     table.found = of_attachments([attachment(2)])
-    assert attempt(Firewall(setting.around), setting.around)
+    assert attempt(Firewall(setting.around, FirewallMonitor(setting.woken.clear)), setting.around)
     assert [(of_attachments([attachment(1)]), of_attachments([attachment(2)]))] == table.changes
 
 
@@ -52,7 +53,7 @@ def test_the_table_follows_node_json(setting: Setting) -> None:
     """When the settings in node.json change, the next look installs the table that follows from them."""
     for trusted in ("2001:db8:7::/48", "2001:db8:8::/48"):
         _write(setting, firewall={"trusted": [trusted]})
-        attempt(Firewall(setting.around), setting.around)
+        attempt(Firewall(setting.around, FirewallMonitor(setting.woken.clear)), setting.around)
     first, second = setting.host.ensured
     assert first.fingerprint != second.fingerprint
     assert "2001:db8:8::/48" in second.text
@@ -62,7 +63,7 @@ def test_the_table_is_kept_while_all_prefixes_drain(setting: Setting) -> None:
     """The pods that have their addresses are there still; it is the table that they had before."""
     for state in ("active", "draining"):
         _write(setting, ipv6=[{"prefix": V6, "state": state}], ipv4=[{"prefix": V4, "state": state}])
-        assert attempt(Firewall(setting.around), setting.around)
+        assert attempt(Firewall(setting.around, FirewallMonitor(setting.woken.clear)), setting.around)
     before, now = setting.host.ensured
     assert before.fingerprint == now.fingerprint
     assert Outcome(in_force=True) == setting.board.outcome("firewall")
@@ -72,6 +73,6 @@ def test_a_table_that_cannot_be_put_in_place_is_a_problem(setting: Setting) -> N
     """It is tried again soon, and until then no pod may come."""
     _write(setting)
     setting.host.failure = FirewallUnusable("nft failed; see why")
-    assert not attempt(Firewall(setting.around), setting.around)
+    assert not attempt(Firewall(setting.around, FirewallMonitor(setting.woken.clear)), setting.around)
     problems = (Problem(Reason.FIREWALL_FAILED, "a", "nft failed; see why"),)
     assert Outcome(in_force=False, problems=problems) == setting.board.outcome("firewall")

@@ -1,0 +1,105 @@
+"""Keeps the node's table in place between calls: the kernel tells of changes, and it is looked at in any case."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from slash80.agent.reconcilers.runner import Pace, Runner
+from slash80.cluster.clock import SystemClock
+from slash80.errors import CniError
+from slash80.firewall.monitor import UNKNOWN, Monitor
+from slash80.host.context import Host
+from slash80.host.repair import repair
+
+_PACE = Pace(minimum=0.2, maximum=10, retry=1)
+_AGAIN = 10.0  # seconds after which a monitor that failed is begun again; the table is looked at as often
+_END = 5.0
+_log = logging.getLogger("slash80.firewall")
+
+
+class FirewallMonitor:
+    """A thread that calls `wake` when another program has changed the table, and knows which one it was."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        """Do nothing until it is started."""
+        self._wake, self._author = wake, UNKNOWN
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Follow the table of the calling thread's network namespace from now on; the thread ends with the process."""
+        threading.Thread(target=self._work, args=[self._opened()], name="firewall-monitor", daemon=True).start()
+
+    def stop(self) -> None:
+        """Call `wake` no more."""
+        self._stopping.set()
+
+    @property
+    def author(self) -> str:
+        """The program that changed the table last, as far as the kernel told."""
+        return self._author
+
+    def _opened(self) -> Monitor | None:
+        try:
+            return Monitor()
+        except OSError as error:
+            _log.warning("changes of the firewall cannot be followed: %s; it is looked at every 10 s", error)
+            return None
+
+    def _work(self, monitor: Monitor | None) -> None:
+        while not self._stopping.is_set():
+            if monitor:
+                self._follow(monitor)
+            self._stopping.wait(_AGAIN)
+            monitor = self._opened()
+
+    def _follow(self, monitor: Monitor) -> None:
+        try:
+            for author in monitor.changes():
+                if self._stopping.is_set():
+                    return
+                self._author = author or self._author
+                self._wake()
+        except OSError as error:
+            _log.warning("the kernel tells no more of changes of the firewall: %s; it is looked at every 10 s", error)
+        finally:
+            monitor.close()
+
+
+class FirewallKeeper:
+    """What an agent without Kubernetes keeps: the table that the last call put in place."""
+
+    def __init__(self, opened: Callable[[], AbstractContextManager[Host]]) -> None:
+        """Do nothing until it is started; `opened` hands out the calling thread's sockets and the store."""
+        self._opened = opened
+        self._runner = Runner("firewall", self.reconcile, _PACE, clock=SystemClock())
+        self._monitor = FirewallMonitor(self._runner.wake)
+
+    def start(self) -> None:
+        """Start looking."""
+        self._monitor.start()
+        self._runner.start()
+
+    def stop(self) -> bool:
+        """End, and return whether it can change the node no more."""
+        self._monitor.stop()
+        self._runner.stop()
+        return self._runner.join(_END)
+
+    def reconcile(self) -> bool:
+        """Put the table back if it is not what it was; return whether that went well."""
+        try:
+            with self._opened() as host:
+                put_back(host, self._monitor)
+        except (CniError, OSError) as error:
+            _log.warning("the firewall cannot be put back: %s; it is tried again", error)
+            return False
+        return True
+
+
+def put_back(host: Host, changed_by: FirewallMonitor) -> None:
+    """Put the table back if it is not what it was, and say in the log what was found; raise what `repair` raises."""
+    if found := repair(host, changed_by.author):
+        _log.warning("pods were open until the firewall was put back: %s; have that program leave it alone", found)

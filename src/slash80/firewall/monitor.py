@@ -1,0 +1,52 @@
+"""Who changes the table: what the kernel tells every program that asks (`nft monitor`)."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Generator
+
+from slash80.firewall import messages
+from slash80.netlink.constants import NETLINK_NETFILTER
+from slash80.netlink.socket import Socket
+
+UNKNOWN = ""
+
+
+class Monitor:
+    """Follows the table of the network namespace in which it is made; for one thread at a time.
+
+    The kernel multicasts what a commit has changed and then its generation, with the process that sent it
+    (nf_tables_commit in net/netfilter/nf_tables_api.c).
+    """
+
+    def __init__(self) -> None:
+        """Begin to follow; raise OSError where the kernel does not let us."""
+        self._socket = Socket(NETLINK_NETFILTER)
+        self._socket.subscribe(messages.NFNLGRP_NFTABLES)
+
+    def close(self) -> None:
+        """End."""
+        self._socket.close()
+
+    def changes(self) -> Generator[str]:
+        """Yield the program that has changed the table's skeleton, for each commit that did; "" after 30 s without any.
+
+        Elements of pods, which every ADD and DEL of ours changes, are left out. What is multicast faster than it is
+        read is lost, and counts as a change. Raise OSError when nothing more can be received.
+        """
+        changed = False
+        while True:
+            try:
+                told = self._socket.notifications()
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                told = []
+            if not told:
+                yield UNKNOWN
+            for part in told:
+                if messages.generation_of(part.kind, part.body) is None:
+                    changed |= messages.changes_skeleton(part.kind, part.body)
+                elif changed:
+                    changed = False
+                    yield messages.author_of(part.body)
