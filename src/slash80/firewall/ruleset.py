@@ -16,6 +16,7 @@ from slash80.firewall.chains import (
     forged,
     masquerade,
     midstream,
+    neighbours,
     reverse_path,
     services,
     source,
@@ -35,6 +36,7 @@ def build(settings: Settings) -> Ruleset:
         *reverse_path.chains(settings),
         forged.chain(),
         control.chain(),
+        neighbours.chain(),
         source.chain(),
         masquerade.chain(settings),
     )
@@ -57,6 +59,7 @@ def _sets_of(family: Family, settings: Settings) -> Iterator[NamedSet]:
     yield from echo.sets(family)
     yield from forged.sets(family)
     yield from reverse_path.sets(family)
+    yield from neighbours.sets(family)
     yield from source.sets(family)
 
 

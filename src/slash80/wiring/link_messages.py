@@ -89,7 +89,7 @@ def set_up_pod_end(name: str, index: int, families: Sequence[Family]) -> Step:
     if IPV4 not in families:
         return set_up(name, index)
     values = (name, name, _ARP_IGNORE_NOTHING)
-    attributes: Attributes = [("IFLA_AF_SPEC", [_ipv4_setting("ARP_IGNORE", _ARP_IGNORE_NOTHING)])]
+    attributes: Attributes = [("IFLA_AF_SPEC", [_ipv4_settings(ARP_IGNORE=_ARP_IGNORE_NOTHING)])]
     text = "ip link set %s up; sysctl -w net/ipv4/conf/%s/arp_ignore=%s"
     return step(_SET_LINK, text, values, attributes=attributes, index=index, flags=IFF_UP, change=IFF_UP)
 
@@ -97,7 +97,10 @@ def set_up_pod_end(name: str, index: int, families: Sequence[Family]) -> Step:
 def configure_host_end(name: str, index: int, families: Sequence[Family]) -> Step:
     """Have a link forward IPv4 though new links should not, and make itself no IPv6 link-local address as it goes up.
 
-    `net.ipv4.conf.default.forwarding` may be 0 where the node forwards.
+    `net.ipv4.conf.default.forwarding` may be 0 where the node forwards. With arp_filter a request is answered only if
+    the route to its sender leads back to the link; from any other sender the kernel would learn a neighbour, and its
+    table is one for all links (arp_process in net/ipv4/arp.c). rp_filter does the same, and would drop packets from
+    the address of one of a pod's interfaces that leave by another one.
     """
     settings: Attributes = []
     commands = []
@@ -105,14 +108,15 @@ def configure_host_end(name: str, index: int, families: Sequence[Family]) -> Ste
         settings.append(("AF_INET6", [("IFLA_INET6_ADDR_GEN_MODE", IN6_ADDR_GEN_MODE_NONE)]))
         commands.append("ip link set %s addrgenmode none")
     if IPV4 in families:
-        settings.append(_ipv4_setting("FORWARDING", 1))
-        commands.append("sysctl -w net/ipv4/conf/%s/forwarding=1")
-    text, values = "; ".join(commands), (name,) * len(commands)
+        settings.append(_ipv4_settings(FORWARDING=1, ARPFILTER=1))
+        commands.append("sysctl -w net/ipv4/conf/%s/forwarding=1 net/ipv4/conf/%s/arp_filter=1")
+    text = "; ".join(commands)
+    values = (name,) * text.count("%s")
     return step(_SET_LINK, text, values, attributes=[("IFLA_AF_SPEC", settings)], index=index)
 
 
-def _ipv4_setting(name: str, value: int) -> tuple[str, Attributes]:
-    return ("AF_INET", [("IFLA_INET_CONF", [(f"IPV4_DEVCONF_{name}", value)])])
+def _ipv4_settings(**settings: int) -> tuple[str, Attributes]:
+    return ("AF_INET", [("IFLA_INET_CONF", [(f"IPV4_DEVCONF_{name}", value) for name, value in settings.items()])])
 
 
 def set_down(name: str, index: int) -> Step:

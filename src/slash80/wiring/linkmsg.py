@@ -10,7 +10,11 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 
 class _settings(nla):  # type: ignore[misc]  # noqa: N801 -- pyroute2's way of naming
-    nla_map = ((1, "IPV4_DEVCONF_FORWARDING", "uint32"), (19, "IPV4_DEVCONF_ARP_IGNORE", "uint32"))
+    nla_map = (
+        (1, "IPV4_DEVCONF_FORWARDING", "uint32"),
+        (13, "IPV4_DEVCONF_ARPFILTER", "uint32"),
+        (19, "IPV4_DEVCONF_ARP_IGNORE", "uint32"),
+    )
 
 
 class _inet(nla):  # type: ignore[misc]  # noqa: N801 -- the same

@@ -68,7 +68,9 @@ MESSAGES: list[tuple[Step, Any, int, int, Fields, str]] = [
     (
         link_messages.configure_host_end(NAME, 5, FAMILIES),
         *(LINK, 16, REQUEST | ACK, {"index": 5, "flags": 0}),
-        "ip link set s80aaaaaaaaaaaa addrgenmode none; sysctl -w net/ipv4/conf/s80aaaaaaaaaaaa/forwarding=1",
+        "ip link set s80aaaaaaaaaaaa addrgenmode none; sysctl -w {settings}".format(
+            settings="net/ipv4/conf/s80aaaaaaaaaaaa/forwarding=1 net/ipv4/conf/s80aaaaaaaaaaaa/arp_filter=1"
+        ),
     ),
     (
         link_messages.set_up_pod_end("eth0", 5, FAMILIES),
@@ -256,11 +258,13 @@ def test_interface_name_may_be_utf8() -> None:
 
 
 def test_link_settings_are_nested_by_family() -> None:
-    """A host end forwards IPv4 and has no link-local address, a pod's end answers ARP; also with one family."""
+    """A host end forwards, answers its pod's ARP and has no link-local address; a pod's end answers all ARP."""
     both, four, six = (
         link_messages.configure_host_end(NAME, 5, families).message for families in (FAMILIES, (IPV4,), (IPV6,))
     )
-    forwarding, quiet = attribute(2, attribute(1, attribute(1, b"\1\0\0\0"))), attribute(10, attribute(8, b"\1"))
+    one = b"\1\0\0\0"
+    forwarding = attribute(2, attribute(1, attribute(1, one) + attribute(13, one)))
+    quiet = attribute(10, attribute(8, b"\1"))
 
     assert [quiet + forwarding, forwarding, quiet] == [message[36:] for message in (both, four, six)]
     assert (

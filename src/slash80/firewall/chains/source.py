@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slash80.addressing.family import FAMILIES, Family
-from slash80.firewall.chains import control
+from slash80.firewall.chains import control, neighbours
 from slash80.firewall.elements import pod_set
 from slash80.firewall.records import PODS, TERMINATING, Chain, NamedSet, word
 
@@ -36,6 +36,7 @@ def _rules() -> Iterator[str]:
     yield from (f"iifname . {word(family)} saddr @{pod_set(family)} accept" for family in FAMILIES)
     # Neighbour discovery begins without an address: solicitations for duplicate address detection (RFC 4862, 5.4.2).
     yield f"ip6 saddr :: meta l4proto {_IPPROTO_ICMPV6} accept"
+    yield from neighbours.jumps()
     # Is there a route back to the source by the interface that it came in by? rp_filter asks the same, but for IPv4
     # only, as a sysctl that others set as well (the stricter of a link's and of `all` counts), and without a counter.
     yield "fib saddr . iif oif missing counter drop"

@@ -201,6 +201,10 @@ _TERMS: list[tuple[re.Pattern[str], _Term]] = [
             packet.version == _VERSION[found["ip"]]
         ),
         r"fib saddr \. iif oif missing": lambda _, packet, __: not packet.way_back,
+        r"iifname \. ip6 saddr @linklocal6": lambda *_: False,
+        r"iifname @newlinklocal6": lambda _, packet, __: not packet.within_rate,
+        r"add @newlinklocal6 \{ iifname \}": lambda *_: True,
+        r"add @linklocal6 \{ iifname \. ip6 saddr \}": lambda *_: True,
         r"update @\w+ \{ (?P<ip>ip6?) saddr [^}]*\}": lambda _, packet, found: (
             packet.version == _VERSION[found["ip"]] and packet.within_rate
         ),
