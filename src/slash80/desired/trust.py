@@ -48,13 +48,16 @@ class Judge:
 
     def __init__(self) -> None:
         """Begin without nodes."""
+        self._halfway = False
         self._begin(Bounds())
 
     def judge(self, nodes: Sequence[NodeSeen], bounds: Bounds) -> Accepted:
         """Return what is accepted of these nodes, valid until the next time. Their order has no effect."""
         known = self._known
         changed = [node for node in nodes if (one := known.get(node.name)) is None or one.node is not node]
-        if bounds != self._bounds or len(changed) > _MANY:
+        # where a mistake ended the last time, what is remembered may not fit together
+        halfway, self._halfway = self._halfway, True
+        if halfway or bounds != self._bounds or len(changed) > _MANY:
             self._begin(bounds)
             self._enter_all(nodes)
         else:
@@ -68,6 +71,7 @@ class Judge:
         for name in self._touched:
             self._conclude(name)
         self._touched.clear()
+        self._halfway = False
         return self._accepted
 
     def overlapping(self, prefix: Prefix) -> Iterator[NodeSeen]:

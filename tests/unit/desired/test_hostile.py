@@ -12,6 +12,7 @@ from profiles import examples
 from slash80.agent import files
 from slash80.cluster.objects.node import NodeSeen, read_node
 from slash80.desired.alone import Bounds, Own
+from slash80.desired.claims import Claims
 from slash80.desired.node import Desired, desired
 from slash80.desired.observed import Observed
 from slash80.desired.prefixes import PrefixReport
@@ -218,3 +219,15 @@ def test_many_faults_of_a_node_are_one_sentence() -> None:
     (problem,) = _desired(_read("h", "x", "y", addresses=("fe80::1%eth0",))).problems
     assert "spec.podCIDRs cannot be used: 'x' is not a prefix" in problem.message
     assert "and 2 more of its parts" in problem.message
+
+
+def test_a_judge_that_a_mistake_ended_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it remembers may not fit together then, and must not be wrong until the agent is started again."""
+    nodes, bounds = [PEER, _read("h", "10.80.2.0/25", created="9")], Bounds()
+    judge = Judge()
+    judge.judge([PEER], bounds)
+    with monkeypatch.context() as broken:
+        broken.delattr(Claims, "enter")
+        with pytest.raises(AttributeError):
+            judge.judge(nodes, bounds)
+    assert Judge().judge(nodes, bounds) == judge.judge(nodes, bounds)
