@@ -10,7 +10,7 @@ from itertools import permutations
 
 from slash80.addressing.family import IPV6, Address, Prefix
 from slash80.netlink.socket import Socket
-from slash80.wiring import query, route_messages, steps
+from slash80.wiring import query, steps
 
 _EVERY_LINK = 0
 _LINK_LOCAL = IPv6Network("fe80::/10")  # every link has the same
@@ -36,11 +36,9 @@ def multipath(host: Socket) -> set[tuple[str, str]]:
     The kernel keeps default routes that it learned from two routers apart, and sends by whichever it reaches.
     """
     ways: dict[tuple[int, Prefix, int], set[int]] = defaultdict(set)
-    found = query.routes(
-        host, IPV6, kind=route_messages.RTN_UNICAST, table=route_messages.RT_TABLE_UNSPEC, allow_interrupted=True
-    )
-    for route in found:
-        if not route.dst.subnet_of(_LINK_LOCAL):  # type: ignore[arg-type]
+    for route in query.foreign_routes(host, IPV6):
+        # a kernel without IPv6 answers with the routes of all families
+        if isinstance(route.dst, IPv6Network) and not route.dst.subnet_of(_LINK_LOCAL):
             ways[route.table, route.dst, route.priority].update(route.links)
     return _named(host, (links for links in ways.values() if len(links) > 1))
 

@@ -27,6 +27,7 @@ def _route(dst: str, *links: int, table: int = 254, metric: int = 1024) -> Route
         ([_route("::/0", 2, 3, table=100)], {("eth0", "eth1"), ("eth1", "eth0")}),
         ([_route("fe80::/64", 2), _route("fe80::/64", 3)], set()),
         ([_route("::/0", 2, 5)], set()),
+        ([_route("0.0.0.0/0", 2, 3)], set()),
         ([_route("::/0", 2, 9)], set()),
     ],
 )
@@ -34,7 +35,7 @@ def test_links_that_share_a_route_are_paired(
     mocker: MockerFixture, routes: list[Route], expected: set[tuple[str, str]]
 ) -> None:
     """In whatever table; not those of different metrics, and none whose name would mean something else in a rule."""
-    mocker.patch("slash80.wiring.query.routes", return_value=routes)
+    mocker.patch("slash80.wiring.query.foreign_routes", return_value=routes)
     links = {
         index: Link(index=index, peer=0, name=name, mac=None, mtu=1500, group=0, alias="", kind="", up=True)
         for index, name in NAMES.items()
