@@ -49,10 +49,11 @@ class FirewallMonitor:
             return None
 
     def _work(self, monitor: Monitor | None) -> None:
-        while not self._stopping.is_set():
+        while True:
             if monitor:
                 self._follow(monitor)
-            self._stopping.wait(_AGAIN)
+            if self._stopping.wait(_AGAIN):
+                return
             monitor = self._opened()
 
     def _follow(self, monitor: Monitor) -> None:

@@ -1,0 +1,80 @@
+"""The thread that follows the firewall: it wakes its owner, goes on after a failure, and leaves nothing open."""
+
+import threading
+from collections.abc import Generator
+
+import pytest
+
+from slash80.agent import firewall_keeper
+from slash80.agent.firewall_keeper import FirewallMonitor
+from slash80.firewall.monitor import UNKNOWN
+
+
+class FakeMonitor:
+    """Yields what a test puts into `told`; counts how many of its kind are open."""
+
+    told: tuple[str | OSError, ...] = ()
+    open = 0
+
+    def __init__(self) -> None:
+        type(self).open += 1
+
+    def close(self) -> None:
+        """Close it."""
+        type(self).open -= 1
+
+    def changes(self) -> Generator[str]:
+        """Yield or raise what was put in."""
+        for one in self.told:
+            if isinstance(one, OSError):
+                raise one
+            yield one
+
+
+@pytest.fixture
+def monitors(monkeypatch: pytest.MonkeyPatch) -> type[FakeMonitor]:
+    """Put the fake in the kernel's place."""
+    fake = type("Fake", (FakeMonitor,), {"open": 0})
+    monkeypatch.setattr(firewall_keeper, "Monitor", fake)
+    monkeypatch.setattr(firewall_keeper, "_AGAIN", 0.001)
+    return fake
+
+
+def test_each_change_wakes_and_names_the_program(monitors: type[FakeMonitor]) -> None:
+    """One that the kernel does not name leaves the last name as it is."""
+    monitors.told = ("nft (process 7)", UNKNOWN)
+    woken, enough = [], threading.Event()
+
+    def wake() -> None:
+        woken.append(monitor.author)
+        if len(woken) == 2:
+            monitor.stop()
+            enough.set()
+
+    monitor = FirewallMonitor(wake)
+    monitor.start()
+    assert enough.wait(10)
+    assert ["nft (process 7)"] * 2 == woken
+
+
+def test_a_monitor_that_fails_is_opened_again_until_it_is_stopped(
+    monitors: type[FakeMonitor], caplog: pytest.LogCaptureFixture
+) -> None:
+    """After the end none is left open; the log says that only the regular look is left meanwhile."""
+    monitors.told = ("nft (process 7)", OSError(5, "Input/output error"))
+    woken, enough = [], threading.Event()
+
+    def wake() -> None:
+        woken.append("")
+        if len(woken) == 3:
+            monitor.stop()
+            enough.set()
+
+    monitor = FirewallMonitor(wake)
+    monitor.start()
+    assert enough.wait(10)
+    for thread in threading.enumerate():
+        if thread.name == "firewall-monitor":
+            thread.join(10)
+    assert 0 == monitors.open
+    assert "Input/output error; it is looked at every 10 s" in caplog.text
