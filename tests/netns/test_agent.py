@@ -416,6 +416,8 @@ def test_memory_stays_what_it_was(node: Rig, agent: Agent) -> None:
         list(pool.map(partial(cycles, CALLS // 20), pods))
         assert agent.own_memory() - before < 3 << 10
     node.detach(node.attach())  # the network has its old prefixes again, and its covers follow
+    # and so does what the firewall knows as the node's own
+    node.plugin.gc(node.conf | {"cniVersion": "1.1.0", "cni.dev/valid-attachments": []})
 
 
 def test_callers_under_resource_limits_are_served_or_refused(node: Rig, agent: Agent) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 
+from slash80.addressing.family import Prefix
 from slash80.agent.reconcilers.runner import Pace, Runner
 from slash80.cluster.clock import SystemClock
 from slash80.errors import CniError
 from slash80.firewall.monitor import UNKNOWN, Monitor
+from slash80.host import node_facts, pod_elements
 from slash80.host.context import Host
 from slash80.host.repair import repair
 
@@ -94,6 +96,7 @@ class FirewallKeeper:
         try:
             with self._opened() as host:
                 put_back(host, self._monitor)
+                fill(host)
         except (CniError, OSError) as error:
             _log.warning("the firewall cannot be put back: %s; it is tried again", error)
             return False
@@ -104,3 +107,11 @@ def put_back(host: Host, changed_by: FirewallMonitor) -> None:
     """Put the table back if it is not what it was, and say in the log what was found; raise what `repair` raises."""
     if found := repair(host, changed_by.author):
         _log.warning("pods were open until the firewall was put back: %s; have that program leave it alone", found)
+
+
+def fill(host: Host, prefixes: Iterable[Prefix] = ()) -> None:
+    """Have the table say of pods and of the node what is so; `prefixes` are known to be the node's own."""
+    if changed := pod_elements.reconcile(host):
+        _log.info("%d of the firewall's elements of pods were missing or left over", changed)
+    if node_facts.reconcile(host, prefixes):
+        _log.info("the node's own prefixes, addresses and routes have changed, and the firewall has them again")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from slash80.agent import files
-from slash80.agent.firewall_keeper import FirewallMonitor, put_back
+from slash80.agent.firewall_keeper import FirewallMonitor, fill, put_back
 from slash80.agent.reconcilers.board import IN_FORCE, NOT_YET, Outcome
 from slash80.agent.reconcilers.part import Surroundings, log, network_in_force
 from slash80.desired.problems import Reason
-from slash80.host import node_facts, pod_elements
 
 
 class Firewall:
@@ -28,8 +27,5 @@ class Firewall:
             put_back(host, self._changed_by)
             if host.ensure_firewall(found.network.ruleset, files.NETWORK):
                 log.info("the firewall was put in place")
-            if changed := pod_elements.reconcile(host):
-                log.info("%d of the firewall's elements of pods were missing or left over", changed)
-            if node_facts.reconcile(host, found.network.prefixes):
-                log.info("the firewall was told the node's own prefixes, addresses and routes again")
+            fill(host, found.network.prefixes)
         return IN_FORCE
