@@ -5,19 +5,30 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from lab import snapshot
 from lab.agent import Agent
 from lab.attacker import Attacker
 from lab.namespaces import Namespace
-from lab.probes import Server, ask
+from lab.probes import Server, ask, ping
 from lab.rig import Rig
 from lab.waiting import wait_until
 from netns.conftest import root
+
+
+def replace_last_rule(host: Namespace, chain: str) -> None:
+    """Have the chain's last rule accept everything; the number of rules stays."""
+    listing = json.loads(host.command("nft", "-j", "-a", "list", "chain", "inet", "slash80", chain))["nftables"]
+    handle = [entry["rule"]["handle"] for entry in listing if "rule" in entry][-1]
+    host.nft(f"replace rule inet slash80 {chain} handle {handle} accept")
+
 
 BREAKAGES: dict[str, Callable[[Namespace], object]] = {
     "everything flushed": lambda host: host.nft("flush ruleset"),
     "table flushed": lambda host: host.nft("flush table inet slash80"),
     "chain flushed": lambda host: host.nft("flush chain inet slash80 edge"),
     "table dormant": lambda host: host.nft("add table inet slash80 { flags dormant; }"),
+    "rule replaced": lambda host: replace_last_rule(host, "edge"),
+    "prefix trusted": lambda host: host.nft("add element inet slash80 trusted6 { 2000::/4 }"),
     "rule added": lambda host: host.nft("insert rule inet slash80 edge accept"),
 }
 
@@ -45,11 +56,11 @@ def kept(rig: Rig) -> tuple[int, str]:
 def test_the_agent_puts_the_table_back(routed: Rig, agent: Agent, attacker: Attacker, breakage: str) -> None:
     """Without a further call pods are closed again; the log and the count say that it happened, and who did it."""
     pod = routed.attach()
-    before = routed.host.command("nft", "-s", "list", "table", "inet", "slash80")
+    before = snapshot.ruleset(routed.host)
     BREAKAGES[breakage](routed.host)
     wait_until(lambda: kept(routed)[0] == 1)
 
-    assert before == routed.host.command("nft", "-s", "list", "table", "inet", "slash80")
+    assert before == snapshot.ruleset(routed.host)
     with Server(pod.pod):
         assert ask(routed.site.internet, pod.ipv6, timeout=0.3) is None
     assert ", by nft (process " in kept(routed)[1]
@@ -77,10 +88,12 @@ def test_changed_settings_are_not_undone(routed: Rig, agent: Agent) -> None:
     assert "2001:db8:77::/48" in routed.host.command("nft", "list", "set", "inet", "slash80", "trusted6")
 
 
-def test_calls_of_our_own_are_no_repairs(routed: Rig, agent: Agent) -> None:
-    """An ADD changes elements, and one with other settings replaces the table; neither counts."""
+def test_what_happens_by_itself_is_no_repair(routed: Rig, agent: Agent) -> None:
+    """Calls change elements or replace the table, packets change counters and limits; none of that counts."""
     for _ in range(5):
         routed.detach(routed.attach())
+    pod = routed.attach()
+    assert ping(routed.site.internet, pod.ipv6) == 1
     routed.having(firewall={"echo": "drop"}).attach()
     routed.host.nft("flush ruleset")
     wait_until(lambda: kept(routed)[0] > 0)

@@ -14,7 +14,7 @@ from slash80.errors import CniError
 from slash80.firewall.monitor import UNKNOWN, Monitor
 from slash80.host import node_facts, pod_elements
 from slash80.host.context import Host
-from slash80.host.repair import repair
+from slash80.host.repair import Expected, repair
 
 _PACE = Pace(minimum=0.2, maximum=10, retry=1)
 _AGAIN = 10.0  # seconds after which a monitor that failed is begun again; the table is looked at as often
@@ -76,7 +76,7 @@ class FirewallKeeper:
 
     def __init__(self, opened: Callable[[], AbstractContextManager[Host]]) -> None:
         """Do nothing until it is started; `opened` hands out the calling thread's sockets and the store."""
-        self._opened = opened
+        self._opened, self._expected = opened, Expected()
         self._runner = Runner("firewall", self.reconcile, _PACE, clock=SystemClock())
         self._monitor = FirewallMonitor(self._runner.wake)
 
@@ -95,7 +95,7 @@ class FirewallKeeper:
         """Put the table back if it is not what it was; return whether that went well."""
         try:
             with self._opened() as host:
-                put_back(host, self._monitor)
+                put_back(host, self._expected, self._monitor.author)
                 fill(host)
         except (CniError, OSError) as error:
             _log.warning("the firewall cannot be put back: %s; it is tried again", error)
@@ -103,9 +103,9 @@ class FirewallKeeper:
         return True
 
 
-def put_back(host: Host, changed_by: FirewallMonitor) -> None:
+def put_back(host: Host, expected: Expected, author: str) -> None:
     """Put the table back if it is not what it was, and say in the log what was found; raise what `repair` raises."""
-    if found := repair(host, changed_by.author):
+    if found := repair(host, expected, author):
         _log.warning("pods were open until the firewall was put back: %s; have that program leave it alone", found)
 
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 from slash80.addressing.attachment import Attachment, State, hashed
 from slash80.addressing.family import Prefix
 from slash80.errors import FirewallUnusable, InvalidConfig
-from slash80.firewall import apply, listings, messages
+from slash80.firewall import apply, contents, listings, messages
 from slash80.firewall.chains.forged import OWN_SETS
 from slash80.firewall.chains.reverse_path import MISROUTED_SETS
 from slash80.firewall.chains.trusted import TRUSTED_SETS
@@ -124,18 +124,31 @@ class InstalledTable:
 
         The settings are the node's. Raise InvalidConfig when they are another network's that has pods here,
         FirewallUnusable when the table cannot be installed. Where nothing is missing one exchange does it all.
-        `installing` is called before the table is written.
         """
         for tried in range(_TRIES + 1):
             if self._add(ruleset, new) if new else self.is_whole(ruleset):
                 return tried > 0
             if tried < _TRIES:
-                attached = pods()
-                self._refuse_others(ruleset, network, attached)
-                comment = f"{ruleset.fingerprint} {_short(network)}"
-                elements = wanted([*attached.recorded, *attached.others]) | new
-                apply.replace(ruleset, comment, elements, facts=facts())
+                self.install(ruleset, network, pods(), facts=facts(), new=new)
         raise FirewallUnusable(_not_kept(self.installed(ruleset)))
+
+    def install(
+        self,
+        ruleset: Ruleset,
+        network: str,
+        pods: NodePods,
+        *,
+        facts: NodeFacts,
+        new: frozenset[Element] = _NOTHING,
+    ) -> None:
+        """Install the table, whether or not it is there; raises what `ensure` raises."""
+        self._refuse_others(ruleset, network, pods)
+        elements = wanted([*pods.recorded, *pods.others]) | new
+        apply.replace(ruleset, f"{ruleset.fingerprint} {_short(network)}", elements, facts=facts)
+
+    def digest(self, ruleset: Ruleset) -> str:
+        """Return the hash of what every rule says and every fixed set holds."""
+        return contents.digest(self._dump, ruleset)
 
     def _refuse_others(self, ruleset: Ruleset, network: str, pods: NodePods) -> None:
         """Raise InvalidConfig when a table with other settings is there, and pods that it was made for."""

@@ -20,12 +20,13 @@ from slash80.netlink.constants import NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F
 NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END = 0x10, 0x11
 NFNL_BATCH_GENID = 1
 NFNL_SUBSYS_NFTABLES = 10
-NFT_MSG_GETTABLE, NFT_MSG_GETCHAIN, NFT_MSG_GETRULE = 1, 4, 7
+NFT_MSG_GETTABLE, NFT_MSG_GETCHAIN, NFT_MSG_GETRULE, NFT_MSG_GETSET = 1, 4, 7, 10
 NFT_MSG_NEWSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_DELSETELEM = 12, 13, 14
 NFT_MSG_NEWGEN, NFT_MSG_GETGEN = 15, 16
 NFTA_TABLE_NAME, NFTA_TABLE_FLAGS, NFTA_TABLE_USERDATA = 1, 2, 6
 NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_USE = 1, 3, 4, 6
-NFTA_RULE_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_USERDATA = 1, 2, 7
+NFTA_RULE_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_USERDATA = 1, 2, 4, 7
+NFTA_SET_TABLE, NFTA_SET_NAME, NFTA_SET_FLAGS, NFTA_SET_KEY_TYPE, NFTA_SET_KEY_LEN, NFTA_SET_TIMEOUT = 1, 2, 3, 4, 5, 11
 NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_ELEMENTS = 1, 2, 3
 NFTA_LIST_ELEM, NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_FLAGS, NFTA_DATA_VALUE = 1, 1, 3, 1
 NFT_SET_ELEM_INTERVAL_END = 1
@@ -61,6 +62,18 @@ def get_rules(chain: str) -> Step:
     names = attribute(NFTA_RULE_TABLE, _NAME) + attribute(NFTA_RULE_CHAIN, chain.encode() + b"\0")
     text = f"nft list chain inet {TABLE} %s"
     return _step(text, NFT_MSG_GETRULE, _INET + names, flags=NLM_F_DUMP, values=(chain,))
+
+
+def get_all_rules() -> Step:
+    """Ask for the rules of all chains of the table."""
+    names = attribute(NFTA_RULE_TABLE, _NAME)
+    return _step(f"nft list table inet {TABLE}", NFT_MSG_GETRULE, _INET + names, flags=NLM_F_DUMP)
+
+
+def get_sets() -> Step:
+    """Ask for the sets of the table, without their elements."""
+    names = attribute(NFTA_SET_TABLE, _NAME)
+    return _step(f"nft list sets table inet {TABLE}", NFT_MSG_GETSET, _INET + names, flags=NLM_F_DUMP)
 
 
 def get_elements(set_name: str) -> Step:

@@ -2,31 +2,66 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
-from slash80.firewall.installed import TableState
+from slash80.firewall import apply
+from slash80.firewall.installed import InstalledTable, TableState
+from slash80.firewall.node_facts import NodeFacts
+from slash80.firewall.records import Ruleset
 from slash80.host import kept_firewall
 from slash80.host.context import Host
+from slash80.wiring import netns
 
 
-def repair(host: Host, author: str = "") -> str:
+class Expected:
+    """What the kernel shows of rules that nothing has changed: of the same ones in a namespace of their own."""
+
+    def __init__(self) -> None:
+        """Compute nothing yet."""
+        self._ruleset: Ruleset | None = None
+        self._digest = ""
+
+    def digest(self, ruleset: Ruleset) -> str:
+        """Return the hash of the table; raise FirewallUnusable or OSError where it cannot be put there."""
+        if self._ruleset != ruleset:
+            namespace = netns.new()
+            try:
+                self._digest = netns.inside(namespace, lambda: _digest_of(ruleset))
+            finally:
+                os.close(namespace)
+            self._ruleset = ruleset
+        return self._digest
+
+
+def _digest_of(ruleset: Ruleset) -> str:
+    apply.replace(ruleset, "", (), facts=NodeFacts())
+    table = InstalledTable()
+    try:
+        return table.digest(ruleset)
+    finally:
+        table.close()
+
+
+def repair(host: Host, expected: Expected, author: str = "") -> str:
     """Put the table back if it is not what it was; return what was found, empty when nothing was wrong.
 
     `author` is the program that changed it, as far as the kernel tells. A table of ours with other settings is newer
-    than what is kept, or another state directory's, and stays. Raises what `InstalledTable.ensure` raises.
+    than what is kept, or another state directory's, and stays. Under the firewall's lock, as no ADD may change what is
+    being read. Raises what `InstalledTable.ensure` raises.
     """
     state_dir = host.locks.state_dir
-    known = kept_firewall.read(state_dir)
-    if known is None or host.table.is_whole(known.ruleset):
+    if kept_firewall.read(state_dir) is None:
         return ""
     with host.locks.firewall_held():
-        known = kept_firewall.read(state_dir)
-        if known is None or host.table.is_whole(known.ruleset):
+        if (known := kept_firewall.read(state_dir)) is None:
             return ""
         state = host.table.installed(known.ruleset)
         if state and state.fingerprint != known.ruleset.fingerprint:
             return ""
-        host.table.ensure(known.ruleset, known.network, host.pods, facts=host.node_facts)
+        if state and state.whole and host.table.digest(known.ruleset) == expected.digest(known.ruleset):
+            return ""
+        host.table.install(known.ruleset, known.network, host.pods(), facts=host.node_facts())
         found = f"{_what_was_wrong(state)}{f', by {author}' if author else ''}"
         kept_firewall.write(state_dir, replace(known, repairs=known.repairs + 1, last_repair=found))
     return found
@@ -35,4 +70,6 @@ def repair(host: Host, author: str = "") -> str:
 def _what_was_wrong(state: TableState | None) -> str:
     if state is None:
         return "the table was deleted"
+    if state.whole:
+        return "a rule was replaced, or a set was changed"
     return f"rules were changed ({', '.join(state.damaged) or 'the table was switched off'})"

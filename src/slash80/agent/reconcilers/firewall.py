@@ -7,6 +7,7 @@ from slash80.agent.firewall_keeper import FirewallMonitor, fill, put_back
 from slash80.agent.reconcilers.board import IN_FORCE, NOT_YET, Outcome
 from slash80.agent.reconcilers.part import Surroundings, log, network_in_force
 from slash80.desired.problems import Reason
+from slash80.host.repair import Expected
 
 
 class Firewall:
@@ -16,7 +17,7 @@ class Firewall:
 
     def __init__(self, around: Surroundings, changed_by: FirewallMonitor) -> None:
         """Do nothing yet."""
-        self._around, self._changed_by = around, changed_by
+        self._around, self._changed_by, self._expected = around, changed_by, Expected()
 
     def reconcile(self) -> Outcome:
         """Have the table that follows from `node.json`; until there is one the node's part says why."""
@@ -24,7 +25,7 @@ class Firewall:
         if found is None:
             return NOT_YET
         with self._around.opened() as host:
-            put_back(host, self._changed_by)
+            put_back(host, self._expected, self._changed_by.author)
             if host.ensure_firewall(found.network.ruleset, files.NETWORK):
                 log.info("the firewall was put in place")
             fill(host, found.network.prefixes)
