@@ -27,7 +27,7 @@ from slash80.cluster.credentials import MemoryFiles
 from slash80.cluster.objects.node import NODES, UNAVAILABLE, NodeSeen, listed, read_node
 from slash80.desired import node_status
 from slash80.desired.problems import Problem, Reason, documents, sentences
-from slash80.errors import CniError
+from slash80.errors import CniError, FirewallUnusable
 from slash80.host import kept_firewall
 from slash80.host.kept_firewall import KeptFirewall
 from slash80.settings import node as nodefile
@@ -110,7 +110,11 @@ def _of_the_node(found: Sequence[PoolLine]) -> list[Problem]:
 
     with veth.translated(), netns.socket_here() as host:
         told = node_sources.problems(host, [ip_network(prefix) for line in found for prefix in line.prefixes])
-        misrouted = trusted_sources.problems(partial(return_paths.answered_by, host))
+        try:
+            misrouted = trusted_sources.problems(partial(return_paths.answered_by, host))
+        except FirewallUnusable as error:  # as for a user who is not root, who sees the rest
+            message = f"the firewall cannot be looked at: {error}"
+            misrouted = [Problem(Reason.FIREWALL_FAILED, "table inet slash80", message)]
     return [*(Problem(Reason.SOURCE_ADDRESS, "node", message) for message in told), *misrouted]
 
 

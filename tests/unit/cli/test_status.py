@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from lab.kube import FakeApi, node
 from slash80.cli import commands
 from slash80.desired import node_status
+from slash80.errors import FirewallUnusable
+from slash80.firewall.installed import InstalledTable
 from slash80.host.context import boottime, store_in
 from slash80.settings import node as nodefile
 from unit.builders import attachment
@@ -67,6 +70,17 @@ def test_status_names_what_keeps_the_node_from_its_own_pods(
     commands.main(["status", *of(state_dir)])
 
     assert "problem    the node has no IPv4 address" in capsys.readouterr().out
+
+
+def test_status_of_a_user_who_may_not_look_at_the_firewall_shows_the_rest(
+    state_dir: Path, capsys: pytest.CaptureFixture[str], mocker: MockerFixture
+) -> None:
+    """As in a container without NET_ADMIN: that is a problem with the next step, and no failure of the command."""
+    mocker.patch.object(InstalledTable, "misrouted", side_effect=FirewallUnusable("not permitted; run as root"))
+    assert 0 == commands.main(["status", *of(state_dir)])
+    out = capsys.readouterr().out
+    assert "pods       1 ready" in out
+    assert "problem    the firewall cannot be looked at: not permitted; run as root" in out
 
 
 def test_status_of_a_node_as_json(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
