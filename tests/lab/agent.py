@@ -64,10 +64,10 @@ class Agent:
         rolls = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids)
         return sum(int(roll.partition("\nPss:")[2].split()[0]) for roll in rolls)
 
-    def own_memory(self) -> int:
-        """Return what it has for itself in KiB, whatever it shares with whom."""
-        rolls = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids)
-        return sum(int(roll.partition("\nPrivate_Dirty:")[2].split()[0]) for roll in rolls)
+    def own_memory(self) -> list[int]:
+        """Return what each process that answers calls has for itself in KiB, whatever it shares with others."""
+        rolls = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids[1:])
+        return [int(roll.partition("\nPrivate_Dirty:")[2].split()[0]) for roll in rolls]
 
     def descriptors(self) -> int:
         """Count its open descriptors."""

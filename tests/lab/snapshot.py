@@ -98,13 +98,14 @@ def _links(links: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 
 
 def _rules(namespace: Namespace) -> Iterable[str]:
-    """Yield each rule with the table and chain it stands in, numbered, so that order and repetition count."""
-    table = chain = ""
-    for number, line in enumerate(ruleset(namespace).splitlines()):
+    """Yield each rule with the table and chain it stands in, numbered there, so that order and repetition count."""
+    table, chain, number = "", "", 0
+    for line in ruleset(namespace).splitlines():
+        number += 1
         if line.startswith("table"):
             table = line.rstrip(" {")
         elif line.startswith("\t") and not line.startswith("\t\t") and line.endswith("{"):
-            chain = line.strip().rstrip(" {")
+            chain, number = line.strip().rstrip(" {"), 0
         yield f"nft {table} / {chain} / {number:4} {line.strip()}"
 
 

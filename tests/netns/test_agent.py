@@ -1,6 +1,7 @@
 """The agent under its launcher: killed, restarted, overrun, refused; nothing is lost or doubled, and nothing leaks."""
 
 import json
+import operator
 import os
 import resource
 import shutil
@@ -414,7 +415,7 @@ def test_memory_stays_what_it_was(node: Rig, agent: Agent) -> None:
         list(pool.map(partial(cycles, at_night(1000, usual=400)), pods))
         before = agent.own_memory()
         list(pool.map(partial(cycles, CALLS // 20), pods))
-        assert agent.own_memory() - before < 3 << 10
+        assert sum(agent.own_memory()) - sum(before) < 3 << 10
     node.detach(node.attach())  # the network has its old prefixes again, and its covers follow
     # and so does what the firewall knows as the node's own
     node.plugin.gc(node.conf | {"cniVersion": "1.1.0", "cni.dev/valid-attachments": []})
@@ -450,4 +451,5 @@ def test_large_calls_release_their_memory(node: Rig, agent: Agent) -> None:
         assert {0} == {done.code for done in pool.map(lambda call: node.plugin.execute(call, quiet), calls)}
         before = agent.own_memory()
         assert {0} == {done.code for done in pool.map(lambda call: node.plugin.execute(call, escaped), calls)}
-        assert agent.own_memory() - before < 3 << 10
+        # an answer is there before the call that gave it has ended
+        wait_until(lambda: max(map(operator.sub, agent.own_memory(), before)) < 3 << 10)

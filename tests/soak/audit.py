@@ -17,7 +17,16 @@ from soak.world import PODS, PREFIXES, SPOTS, Json, World
 
 GATEWAYS = {"169.254.1.1", "fe80::1"}
 GROUP, PROTOCOL = "21376", "180"
-FILES = {"state.db", "state.db-journal", "state.damaged", "lock", "locks", "sysctls"}
+FILES = {
+    "state.db",
+    "state.db-journal",
+    "state.damaged",
+    "lock",
+    "locks",
+    "sysctls",
+    "firewall.json",
+    ".firewall.json.tmp",
+}
 
 
 @dataclass
@@ -189,9 +198,10 @@ def _files(state_dir: Path) -> list[str]:
 
 
 def rules(world: World) -> str:
-    """Return the node's rules, without counters, pods' elements and the network whose ADD put the table there."""
+    """Return the node's rules, without counters, what they hold of pods and of the node, and who put them there."""
     text = re.sub(r'(comment "\w+) \w+"', r'\1"', snapshot.ruleset(world.host))
-    return re.sub(r"(\tset pods[46] \{\n\t\ttype [^\n]*\n)\t\telements = \{[^}]*\}\n", r"\1", text)
+    filled = r"(\tset (?:pods|own)[46] \{\n(?:\t\t(?:type|flags) [^\n]*\n)+)\t\telements = \{[^}]*\}\n"
+    return re.sub(filled, r"\1", text)
 
 
 def differences(pod: Pod, ifname: str, result: dict[str, Any]) -> list[str]:

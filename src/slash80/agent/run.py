@@ -23,6 +23,7 @@ from slash80 import __version__, engine, failpoints
 from slash80.addressing.attachment import Attachment
 from slash80.agent.files import LOCK
 from slash80.agent.firewall_keeper import FirewallKeeper
+from slash80.agent.serve import heap
 from slash80.agent.serve.call_log import CallLog
 from slash80.agent.serve.reaper import Reaper
 from slash80.agent.serve.rehearsal import rehearse
@@ -41,8 +42,6 @@ _NOTES_EVERY = 10.0
 _PROCESSES = 2
 _PR_SET_PDEATHSIG = 1
 _GARBAGE = 10_000  # objects that are new since the collector last looked
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # mallopt(3)
-_LARGE = 256 << 10  # bytes; what a usual call needs is less
 _ENDING = {signal.SIGTERM, signal.SIGINT}
 _log = logging.getLogger("slash80.agent")
 Opened = Callable[[RemovalConf], AbstractContextManager[Host]]
@@ -205,7 +204,7 @@ def run(state_dir: Path, controller: MakeController | None = None) -> int:
         private(state_dir).chmod(0o700)  # the program that mounted it may have created it, readable for all
         with FileLock(state_dir / LOCK).held(_PREDECESSOR):
             agent = Agent(state_dir, controller)
-            _give_memory_back()
+            heap.configure()
             rehearse(state_dir)
             failpoints.watch_from_environment(os.environ)  # in real calls only
             # what was loaded stays to the end: the collector need not walk over it again
@@ -220,18 +219,6 @@ def run(state_dir: Path, controller: MakeController | None = None) -> int:
     except OSError as error:
         _log.error("%s cannot be served: %s", state_dir, error)
     return 1
-
-
-def _give_memory_back() -> None:
-    """Have what a large call took given back to the kernel, and no thread keep memory of its own.
-
-    By itself the C library learns from the first large piece that is freed to keep as much, in each thread's arena.
-    Python's lock lets one thread allocate at a time, so one arena is as fast as many.
-    """
-    libc = ctypes.CDLL(None)
-    libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
-    libc.mallopt(_M_TRIM_THRESHOLD, 4 * _LARGE)
-    libc.mallopt(_M_ARENA_MAX, 1)
 
 
 def _tell_systemd(state: str) -> None:

@@ -73,6 +73,8 @@ def connected(client: End, server: End, kind: int) -> Iterator[Connection]:
         accepted = listening
         if kind == socket.SOCK_STREAM:
             accepted = stack.enter_context(listening.accept()[0])
+            for one in (began, accepted):  # or it waits for the acknowledgement of what was sent before
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         else:
             accepted.connect(began.getsockname())
         found = Connection(began, accepted, (here, there), (ours, theirs))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from slash80 import ipc
+from slash80.agent.serve import heap
 from slash80.cni.document import INPUT_BYTES
 
 Reply = Callable[[int, bytes], None]
@@ -146,12 +147,16 @@ class Server:
         connection.settimeout(_SECONDS)
         descriptors: list[int] = []
         try:
-            self._answer(connection, descriptors)
+            was_large = self._answer(connection, descriptors)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
+        if was_large:  # here, where the call's own text is free as well
+            heap.trim()
 
-    def _answer(self, connection: socket.socket, descriptors: list[int]) -> None:
+    def _answer(self, connection: socket.socket, descriptors: list[int]) -> bool:
+        """Answer a call; return whether it may have taken much memory."""
+
         def reply(code: int, text: bytes) -> None:
             connection.sendall(ipc.answer(code, text))
             connection.shutdown(socket.SHUT_WR)
@@ -162,8 +167,9 @@ class Server:
             _log.warning("a call cannot be read: %s", error)
             document = {"cniVersion": "1.0.0", "code": 4, "msg": f"the agent cannot read the call: {error}"}
             reply(1, json.dumps(document).encode() + b"\n")
-            return
+            return True
         self._handle(environ, io.BytesIO(stdin), reply, sandbox=descriptors[0] if descriptors else None)
+        return len(stdin) > heap.LARGE
 
 
 def _is_shut_down(listener: socket.socket) -> bool:
