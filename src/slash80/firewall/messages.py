@@ -40,7 +40,9 @@ _ANY = _NFGENMSG.pack(0, 0, 0)
 _BATCH = _NFGENMSG.pack(0, 0, NFNL_SUBSYS_NFTABLES)
 _END = message(NFNL_MSG_BATCH_END, 0, _BATCH)
 _NAME = TABLE.encode() + b"\0"
-_POD_SETS = frozenset(name.encode() for name in POD_SETS)
+
+
+NEW_GENERATION = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN
 
 
 def _step(text: str, kind: int, body: bytes, *, flags: int = NLM_F_ACK, values: tuple[object, ...] = ()) -> Step:
@@ -110,7 +112,7 @@ def change(generation: int, add: Iterable[Element], delete: Iterable[Element]) -
 
 def generation_of(kind: int, body: bytes) -> int | None:
     """Return the generation that a message tells of, if it does."""
-    if kind != NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN:
+    if kind != NEW_GENERATION:
         return None
     return int.from_bytes(attributes(body, _NFGENMSG.size)[NFTA_GEN_ID], "big")
 
@@ -126,11 +128,9 @@ def changes_skeleton(kind: int, body: bytes) -> bool:
     """Report whether a notification tells of a change of the table, other than of pods' elements."""
     if kind >> 8 != NFNL_SUBSYS_NFTABLES:
         return False
-    found = attributes(body, _NFGENMSG.size)
-    if found.get(_NAME_OF_TABLE) != _NAME:
+    if kind & 0xFF in {NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM} and body.startswith(_OF_POD_SETS, _NFGENMSG.size):
         return False
-    of_elements = kind & 0xFF in {NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM}
-    return not (of_elements and found.get(NFTA_SET_ELEM_LIST_SET, b"").rstrip(b"\0") in _POD_SETS)
+    return attributes(body, _NFGENMSG.size).get(_NAME_OF_TABLE) == _NAME
 
 
 def table_and_chain_attributes(body: bytes) -> dict[int, bytes]:
@@ -176,6 +176,9 @@ def _set_name(element: Element) -> str:
 @cache
 def _of_set(name: str) -> bytes:
     return attribute(NFTA_SET_ELEM_LIST_TABLE, _NAME) + attribute(NFTA_SET_ELEM_LIST_SET, name.encode() + b"\0")
+
+
+_OF_POD_SETS = tuple(map(_of_set, POD_SETS))  # how a message about their elements begins
 
 
 def _element_list(elements: Iterable[Element]) -> bytes:

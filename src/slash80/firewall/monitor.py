@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Generator
 
 from slash80.firewall import messages
@@ -10,6 +11,7 @@ from slash80.netlink.constants import NETLINK_NETFILTER
 from slash80.netlink.socket import Socket
 
 UNKNOWN = ""
+_TOGETHER = 0.1  # seconds for which notifications are collected: every ADD brings some, and being woken costs 0.1 ms
 
 
 class Monitor:
@@ -45,8 +47,9 @@ class Monitor:
             if not told:
                 yield UNKNOWN
             for part in told:
-                if messages.generation_of(part.kind, part.body) is None:
-                    changed |= messages.changes_skeleton(part.kind, part.body)
+                if part.kind != messages.NEW_GENERATION:
+                    changed = changed or messages.changes_skeleton(part.kind, part.body)
                 elif changed:
                     changed = False
                     yield messages.author_of(part.body)
+            time.sleep(_TOGETHER)

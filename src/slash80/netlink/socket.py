@@ -126,23 +126,27 @@ class Socket:
         raise TimeoutError(errno.ETIMEDOUT, "the kernel did not tell that an address can be used")
 
     def notifications(self) -> list[Message]:
-        """Return the notifications that come next, on a socket that asks nothing; none when 30 s bring none.
+        """Return the notifications that come next, on a socket that asks nothing, all that are there by then.
 
-        Raise OSError with ENOBUFS when more came than the receive buffer has room for, and were lost.
+        None when 30 s bring none. Raise OSError with ENOBUFS when more came than the receive buffer has room for, and
+        were lost.
         """
-        try:
-            size = self._receive()
-        except TimeoutError:
-            return []
+        found: list[Message] = []
+        with suppress(TimeoutError):
+            found += self._messages(self._receive())
+            for _ in range(_AT_ONCE):  # and no more, should others be faster than we are
+                found += self._messages(self._receive(socket.MSG_DONTWAIT))
+        return found
+
+    def _messages(self, size: int) -> Iterator[Message]:
         # Their numbers are those of the messages that caused them, which other programs have sent.
-        found, offset = [], 0
+        offset = 0
         while offset + HEADER.size <= size:
             length, kind, *_ = HEADER.unpack_from(self._buffer, offset)
             if length < HEADER.size:
-                break
-            found.append(Message(kind, bytes(self._buffer[offset + HEADER.size : offset + length])))
+                return
+            yield Message(kind, bytes(self._buffer[offset + HEADER.size : offset + length]))
             offset += length + 3 & ~3
-        return found
 
     def ask(self, step: Step) -> list[Message]:
         """Send one request and return the messages of its response; raise NetlinkError when it is refused."""
@@ -175,11 +179,11 @@ class Socket:
             raise NetlinkError(step, answer)
         return answer.messages
 
-    def _receive(self) -> int:
+    def _receive(self, flags: int = 0) -> int:
         """Receive once and return the size; into the same buffer each time, since allocating one costs 10 us."""
         try:
             # With MSG_TRUNC it is the message's own size, also where that is more than the buffer has (recv(2)).
-            size = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC)
+            size = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC | flags)
         except BlockingIOError as error:
             raise TimeoutError(errno.ETIMEDOUT, "the kernel did not answer a netlink message") from error
         if size > _BUFFER:
