@@ -36,10 +36,14 @@ def ensure(cache: Path) -> Path:
     new = cache / "image.new"
     new.unlink(missing_ok=True)
     builder.podman("save", "--format", "docker-archive", "-o", new, NAME)
-    builder.podman("image", "prune", "-f")
     for old in cache.glob("image-*.tar"):
         old.unlink()
-    return new.replace(path)
+    new.replace(path)
+    try:
+        builder.podman("image", "prune", "-f")
+    except programs.ProgramFailed as error:  # as after a build that was killed, which leaves half an image
+        print(f"{error}; this image is complete, and without {cache / 'builder'} the next one is built from nothing")
+    return path
 
 
 def _key() -> str:
