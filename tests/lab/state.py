@@ -36,11 +36,11 @@ def forget(state_dir: Path, *host_ifnames: str) -> None:
 
 
 def _count(state_dir: Path, words: str) -> int:
-    """Count rows; a store that an agent is only just making has no table yet, and so none."""
+    """Count rows; a store that an agent is only just making has no table yet. What a killed one left is rolled back."""
     path = state_dir / "state.db"
     if not path.exists():
         return 0
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as database:
         if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'attachment'").fetchone():
             return 0
         (count,) = database.execute(f"SELECT count(*) FROM {words}").fetchone()

@@ -67,6 +67,7 @@ def test_a_pod_has_its_elements_from_add_to_del(rig: Rig) -> None:
     wait_until(lambda: not elements(rig.host), seconds=20)
 
 
+@pytest.mark.parametrize("shape", ["inprocess", "resident"])  # an agent puts back what is changed here
 def test_a_pods_packets_pass_by_its_elements(rig: Rig) -> None:
     """So no route has to be looked up for them; a pod whose elements are missing passes by the route."""
     pod = rig.attach()

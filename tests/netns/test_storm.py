@@ -34,6 +34,7 @@ CYCLES = {
 def test_many_pods_at_once(rig: Rig, shape: str) -> None:
     """Many concurrent ADDs all succeed, with distinct addresses, names and MACs; as many DELs leave nothing."""
     count = PODS[shape]
+    rig = rig.having(lockTimeout=50)  # a hundred threads share Python's lock, also the one that holds the firewall's
     rig.cycle()
     before = snapshot.take(rig.host)
     pods = [rig.site.pod() for _ in range(count)]
