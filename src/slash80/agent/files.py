@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from slash80.cni import document as documents
 from slash80.cni import versions
 from slash80.errors import BelongsToAnother, CniError, IoFailure
+from slash80.store.files import replace
 
 CONFLIST = "05-slash80.conflist"
 REPORT = "agent.json"
@@ -76,19 +76,9 @@ def text(document: dict[str, Any]) -> str:
 
 
 def write(path: Path, content: str, *, mode: int = 0o600) -> None:
-    """Write a file so that a reader sees all of it or what was there before; raise IoFailure when that fails.
-
-    Beside its final place: a runtime does not notice what is renamed in from another directory.
-    """
-    new = path.parent / f".{path.name}.tmp"
+    """Write a file as `replace` does; raise IoFailure when that fails."""
     try:
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            os.fchmod(handle, mode)
-            file.write(content)
-            file.flush()
-            os.fsync(handle)
-        new.replace(path)
+        replace(path, content, mode=mode)
     except OSError as error:
         raise IoFailure(f"{path} cannot be written: {error.strerror}; look at the space and the mounts") from error
 

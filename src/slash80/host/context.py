@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Protocol
@@ -71,13 +72,11 @@ class Host:
             if attachment:  # under the lock, since a removal takes the elements of both away
                 new = elements.brought_by(attachment, [] if alone else self.store.attachments(attachment.key))
             installed = self.table.ensure(ruleset, network, self.pods, facts=self.node_facts, new=new)
+            remember = partial(kept_firewall.remember, self.locks.state_dir, ruleset, network)
             if installed:
-                kept_firewall.remember(self.locks.state_dir, ruleset, network)
+                remember()
             else:  # a version that kept nothing may have put it in place
-                self.cache.get(
-                    ("kept", ruleset.fingerprint, network),
-                    lambda: kept_firewall.remember(self.locks.state_dir, ruleset, network),
-                )
+                self.cache.get(("kept", ruleset.fingerprint, network), remember)
             return installed
 
     def pods(self) -> NodePods:

@@ -7,12 +7,12 @@ so what a call has just replaced is never put back.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from slash80.firewall.records import Chain, Ruleset
+from slash80.store import files
 from slash80.store.locks import private, unusable
 
 NAME = "firewall.json"
@@ -75,10 +75,7 @@ def write(state_dir: Path, kept: KeptFirewall) -> None:
         "lastRepair": kept.last_repair,
     }
     path = private(state_dir) / NAME
-    new = path.with_name(f".{NAME}.tmp")
     try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
-            json.dump(document, file)
-        new.replace(path)
+        files.replace(path, json.dumps(document))
     except OSError as error:
         raise unusable(path, error) from error
