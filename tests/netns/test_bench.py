@@ -44,8 +44,8 @@ def test_round_trip_is_timed_between_two_pinned_ends(pod: Namespace, program: Pa
 @pytest.mark.parametrize("reads", ["block", "poll"])
 def test_measurement_prints_round_trips_and_cpu_time(pod: Namespace, program: Path, reads: str) -> None:
     """It prints as many round trips as requested, then the CPU time of both ends, which both used some."""
-    addresses_ready = sorted(os.sched_getaffinity(0))
-    cpus = [str(addresses_ready[0]), str(addresses_ready[-1])]
+    usable = sorted(os.sched_getaffinity(0))
+    cpus = [str(usable[0]), str(usable[-1])]
     printed = pod.command(str(program), "rr", str(pod.path), "::1", "4242", "50", reads, *cpus).split()
 
     assert 51 == len(printed)

@@ -23,7 +23,7 @@ class Mac:
             msg = f"'{text}' is not a MAC address of six pairs of hexadecimal digits"
             raise ValueError(msg)
         mac = cls(int(re.sub("[:-]", "", text), 16))
-        if not mac.addresses_ready:
+        if not mac.is_usable:
             msg = f"MAC address '{text}' is multicast or all zeros; an interface needs a unicast one"
             raise ValueError(msg)
         return mac
@@ -44,7 +44,7 @@ class Mac:
         return self.value.to_bytes(6, "big")
 
     @property
-    def addresses_ready(self) -> bool:
+    def is_usable(self) -> bool:
         """Report whether an interface may have it: unicast and not all zeros."""
         return 0 < self.value < 1 << 48 and not self.value & _MULTICAST
 

@@ -201,7 +201,7 @@ def test_requested_ipv6_does_not_change_the_mac(mode: Suffix) -> None:
     wish = ip_address("2001:db8:0:1:1::77")
     found = Node(mode=mode, mac=MAC if mode is Suffix.MAC else None).attach(requested={IPV6: wish}).assignment
 
-    assert (wish, True) == (found.ipv6, found.mac is not None and found.mac.addresses_ready)
+    assert (wish, True) == (found.ipv6, found.mac is not None and found.mac.is_usable)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_local_mac_is_unicast_and_locally_administered(bits: int) -> None:
     """Any bits become a local unicast MAC, of which only two bits are changed."""
     mac = Mac.local(bits)
 
-    assert (True, 0x02) == (mac.addresses_ready, mac.value >> 40 & 0x03)
+    assert (True, 0x02) == (mac.is_usable, mac.value >> 40 & 0x03)
     assert bits & ~(3 << 40) == mac.value & ~(3 << 40)
 
 

@@ -76,4 +76,4 @@ def test_hashed_suffix_depends_on_secret_and_ipv4() -> None:
 @pytest.mark.parametrize("ifname", ["eth0", "\udcff" * 15])
 def test_interface_name_that_is_not_utf8_can_be_hashed(ifname: str) -> None:
     """An environment may hold bytes that are not UTF-8, and the suffix is still computed."""
-    assert suffix.unique(SECRET, Key("c0ffee", ifname), boottime_ns=1, attempt=0).addresses_ready
+    assert suffix.unique(SECRET, Key("c0ffee", ifname), boottime_ns=1, attempt=0).is_usable
