@@ -11,7 +11,6 @@ from slash80.cluster.objects.node import NodeSeen
 from slash80.desired.alone import is_usable
 from slash80.desired.observed import Observed
 from slash80.desired.prefixes import Chosen
-from slash80.settings.network import Firewall
 
 T = TypeVar("T")
 _MOST = 16_000  # prefixes, and addresses, of other nodes: with as many of both the file is as long as its readers take
@@ -56,20 +55,13 @@ def document(
     found["mtu"] = settings.mtu
     mine = [address for address in own.addresses if is_usable(address)] if own else []
     hosts = [f"{address}/{address.max_prefixlen}" for address in (*mine, *addresses)]
-    found["firewall"] = _firewall(settings.firewall) | {
+    found["firewall"] = settings.firewall.given() | {
         "clusterPrefixes": _texts(settings.firewall.cluster_prefixes or others),
         "nodePrefixes": _texts(settings.all_node_prefixes or hosts),
         "serviceCIDRs": _texts(settings.firewall.service_cidrs or services),
     }
-    found["options"] = {
-        key: options.model_dump(by_alias=True, exclude_unset=True, mode="json")
-        for key, options in (("ipv6", settings.ipv6), ("ipv4", settings.ipv4))
-    }
+    found["options"] = {"ipv6": settings.ipv6.given(), "ipv4": settings.ipv4.given()}
     return found
-
-
-def _firewall(given: Firewall) -> dict[str, Any]:
-    return given.model_dump(by_alias=True, exclude_unset=True, mode="json")
 
 
 def _texts(prefixes: Iterable[object]) -> list[str]:

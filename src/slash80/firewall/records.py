@@ -12,6 +12,8 @@ from slash80.addressing.family import Address, Family, Prefix, family_of
 TABLE = "slash80"
 # Pods are matched by the host end's name and not by its group, which anybody may change.
 PODS, TERMINATING = f'"{HOST_PREFIX}*"', f'"{DYING_PREFIX}*"'
+# By number: nft looks names of protocols up in /etc/protocols, which a bare system has not.
+IPPROTO_TCP, IPPROTO_ICMPV6 = 6, 58
 _WORDS = {4: "ip", 6: "ip6"}
 _IFNAMSIZ = 16
 

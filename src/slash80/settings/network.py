@@ -49,6 +49,10 @@ class Model(BaseModel):
         names = {alias.lower(): alias for alias in (field.alias for field in cls.model_fields.values()) if alias}
         return {names.get(key.lower(), key): value for key, value in data.items() if value is not None}
 
+    def given(self) -> dict[str, Any]:
+        """Return the keys that were given, as a JSON document."""
+        return self.model_dump(by_alias=True, exclude_unset=True, mode="json")
+
 
 class Ipv6(Model):
     """Pods' IPv6 addresses; the family is off without prefixes."""

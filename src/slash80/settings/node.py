@@ -136,11 +136,11 @@ def complete(conf: NetConf, node: NodeFile) -> NetConf:
         known = ", ".join(map(str, node.draining)) or "none at all"
         msg = f"{NAME} has no active prefix ({known}), so no address can be handed out"
         raise TryAgain(f"{msg}; see why the agent has found none: slash80 status")
-    whole: dict[str, Any] = conf.model_dump(by_alias=True, exclude_unset=True, mode="json")
+    whole: dict[str, Any] = conf.given()
     for key, options in (("ipv6", node.options.ipv6), ("ipv4", node.options.ipv4)):
-        of_node = options.model_dump(by_alias=True, exclude_unset=True, mode="json")
+        of_node = options.given()
         whole[key] = of_node | whole.get(key, {}) | {"prefixes": prefixes[key]}
-    whole["firewall"] = node.firewall.model_dump(by_alias=True, exclude_unset=True, mode="json")
+    whole["firewall"] = node.firewall.given()
     whole.setdefault("primaryFamily", node.primary_family)
     whole.setdefault("mtu", node.mtu)
     try:

@@ -40,21 +40,26 @@ def monitors(monkeypatch: pytest.MonkeyPatch) -> type[FakeMonitor]:
     return fake
 
 
-def test_each_change_wakes_and_names_the_program(monitors: type[FakeMonitor]) -> None:
-    """One that the kernel does not name leaves the last name as it is."""
-    monitors.told = ("nft (process 7)", UNKNOWN)
-    woken, enough = [], threading.Event()
+def _authors(wakes: int) -> list[str]:
+    """Return whom a monitor named at each of its first wakes, after which it was stopped and its thread has ended."""
+    woken: list[str] = []
 
     def wake() -> None:
         woken.append(monitor.author)
-        if len(woken) == 2:
+        if len(woken) == wakes:
             monitor.stop()
-            enough.set()
 
-    monitor = FirewallMonitor(wake)
+    monitor, others = FirewallMonitor(wake), {*threading.enumerate()}
     monitor.start()
-    assert enough.wait(10)
-    assert ["nft (process 7)"] * 2 == woken
+    for thread in {*threading.enumerate()} - others:
+        thread.join(10)
+    return woken
+
+
+def test_each_change_wakes_and_names_the_program(monitors: type[FakeMonitor]) -> None:
+    """One that the kernel does not name leaves the last name as it is."""
+    monitors.told = ("nft (process 7)", UNKNOWN)
+    assert ["nft (process 7)"] * 2 == _authors(2)
 
 
 def test_a_monitor_that_fails_is_opened_again_until_it_is_stopped(
@@ -62,19 +67,6 @@ def test_a_monitor_that_fails_is_opened_again_until_it_is_stopped(
 ) -> None:
     """After the end none is left open; the log says that only the regular look is left meanwhile."""
     monitors.told = ("nft (process 7)", OSError(5, "Input/output error"))
-    woken, enough = [], threading.Event()
-
-    def wake() -> None:
-        woken.append("")
-        if len(woken) == 3:
-            monitor.stop()
-            enough.set()
-
-    monitor = FirewallMonitor(wake)
-    monitor.start()
-    assert enough.wait(10)
-    for thread in threading.enumerate():
-        if thread.name == "firewall-monitor":
-            thread.join(10)
+    assert 3 == len(_authors(3))
     assert 0 == monitors.open
     assert "Input/output error; it is looked at every 10 s" in caplog.text

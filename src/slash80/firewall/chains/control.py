@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slash80.firewall.records import Chain
+from slash80.firewall.records import IPPROTO_TCP, Chain
 
-_IPPROTO_TCP = 6  # by number, as in chain `source`
 _DHCP_CLIENTS = (68, 546)  # RFC 2131, 4.1, and RFC 8415, 7.2: a client takes an answer from any port
 
 
@@ -18,7 +17,7 @@ def jumps() -> Iterator[str]:
     asked further.
     """
     yield "ip daddr 127.0.0.0/8 counter drop"
-    yield f"meta l4proto != {_IPPROTO_TCP} jump control"
+    yield f"meta l4proto != {IPPROTO_TCP} jump control"
 
 
 def chain() -> Chain:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slash80.firewall.chains import trusted
-from slash80.firewall.records import PODS, Chain, NamedSet, Settings
+from slash80.firewall.records import IPPROTO_TCP, PODS, Chain, NamedSet, Settings
 
-_IPPROTO_TCP = 6  # by number: nft looks names of protocols up in /etc/protocols, which a bare system has not
 # Longer than a pod's TCP keeps a connection whose packets are dropped: what it sends it repeats for 15 minutes
 # (tcp_retries2), an idle connection it probes after 2 hours and gives up 11 minutes later (tcp_keepalive_*).
 _FOR = "3h"
@@ -20,7 +19,7 @@ _FOR = "3h"
 def sets(settings: Settings) -> Iterator[NamedSet]:
     """Return the set that has TCP in it for some time after the table was put in place; the kernel takes it out."""
     if settings.closed:
-        yield NamedSet("pickup_refused", "inet_proto", "flags timeout;", (f"{_IPPROTO_TCP} timeout {_FOR}",))
+        yield NamedSet("pickup_refused", "inet_proto", "flags timeout;", (f"{IPPROTO_TCP} timeout {_FOR}",))
 
 
 def begun() -> Iterator[str]:

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from slash80.addressing.family import FAMILIES, Family
 from slash80.firewall.chains import control, neighbours
 from slash80.firewall.elements import pod_set
-from slash80.firewall.records import PODS, TERMINATING, Chain, NamedSet, word
+from slash80.firewall.records import IPPROTO_ICMPV6, PODS, TERMINATING, Chain, NamedSet, word
 
 # In prerouting and not in forward, or a pod could still forge packets to its own node. Priority raw (-300) is before
 # connection tracking (-200), whose state a forged RST would change, and after its defragmentation (-400).
 _HOOK = "type filter hook prerouting priority raw; policy accept;"
-_IPPROTO_ICMPV6 = 58  # by number: nft looks names of protocols up in /etc/protocols, which a bare system has not
 
 
 def sets(family: Family) -> Iterator[NamedSet]:
@@ -35,7 +34,7 @@ def _rules() -> Iterator[str]:
     # `nft flush set`: then the route says the same.
     yield from (f"iifname . {word(family)} saddr @{pod_set(family)} accept" for family in FAMILIES)
     # Neighbour discovery begins without an address: solicitations for duplicate address detection (RFC 4862, 5.4.2).
-    yield f"ip6 saddr :: meta l4proto {_IPPROTO_ICMPV6} accept"
+    yield f"ip6 saddr :: meta l4proto {IPPROTO_ICMPV6} accept"
     yield from neighbours.jumps()
     # Is there a route back to the source by the interface that it came in by? rp_filter asks the same, but for IPv4
     # only, as a sysctl that others set as well (the stricter of a link's and of `all` counts), and without a counter.
