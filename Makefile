@@ -13,7 +13,10 @@ DESTDIR ?=
 # Debian's Python, never a pyenv or container one: its library is what gets frozen.
 PYTHON := /usr/bin/python3
 LOCKS := requirements.txt tests/tools/python.txt
-TOOL_SETS := tests/tools/build.sh tests/tools/go.txt $(wildcard tests/tools/*/go.* tests/tools/*/build.env)
+CONFORMANCE_SETS := tests/tools/build.sh tests/tools/go.txt $(wildcard tests/tools/conformance/*/*)
+CONFORMANCE_TOOLS = $(CACHE)/conformance-$(shell cat $(CONFORMANCE_SETS) 2> /dev/null | sha256sum | cut -c 1-12)
+TOOL_SETS := tests/tools/build.sh tests/tools/go.txt \
+	$(filter-out tests/tools/conformance/%,$(wildcard tests/tools/*/go.* tests/tools/*/build.env))
 # Looked up when used, not when read: on a fresh machine apt has brought the interpreter by then.
 VENV = $(CACHE)/venv-$(shell { $(PYTHON) -VV; cat $(LOCKS); } 2>&1 | sha256sum | cut -c 1-12)
 TOOLS = $(CACHE)/tools-$(shell cat $(TOOL_SETS) 2> /dev/null | sha256sum | cut -c 1-12)
@@ -27,6 +30,7 @@ FUZZ_SECONDS ?= 60
 PYTHON_FILES := import sysconfig as s; print(s.get_path('include'), s.get_config_var('LIBPL') + '/' + s.get_config_var('LIBRARY'))
 ENGINE := build/dist/.slash80/engine
 LAUNCHER := build/launcher
+UNITS := $(addprefix cni/slash80,.service -firewall.service -firewall.timer)
 # No libc of the node is needed: musl is linked in, and half as large as glibc would be.
 CFLAGS := -std=c11 -Wall -Wextra -Werror -Wno-format-nonliteral -Ibuild
 LAUNCHER_FLAGS := -Os -static -s -ffunction-sections -Wl,--gc-sections
@@ -42,6 +46,7 @@ export SLASH80_ROOT := $(ROOT)
 export SLASH80_TOOLS = $(TOOLS)
 export SLASH80_FUZZ = $(FUZZ)/bin/python
 export SLASH80_CLUSTER_TOOLS = $(CLUSTER_TOOLS)
+export SLASH80_CONFORMANCE_TOOLS = $(CONFORMANCE_TOOLS)
 export SLASH80_CACHE = $(CACHE)
 # How much is tried: `ci`, the same every time, or `nightly`, every shape, more often and other examples.
 PROFILE ?= ci
@@ -49,8 +54,8 @@ export SLASH80_PROFILE = $(PROFILE)
 
 # What is built here has steps in common, and takes all processors by itself. `test` has its own way to do two things at once.
 .NOTPARALLEL:
-.PHONY: help fresh demo test ready unit launcher netns roots runtime cluster kernels kind kind-down image fuzz fuzz-launcher soak mutants check lint types rooms size links words format docs bench build install uninstall \
-	root tools cluster-tools venv fuzz-venv lock clean distclean apt-python apt-freeze apt-launcher apt-net apt-tests \
+.PHONY: help fresh demo test ready unit launcher netns roots runtime cluster conformance kernels kind kind-down image fuzz fuzz-launcher soak mutants check lint types rooms size links words format docs bench build install uninstall \
+	root tools cluster-tools conformance-tools venv fuzz-venv lock clean distclean apt-python apt-freeze apt-launcher apt-net apt-tests \
 	apt-tools apt-fresh apt-roots apt-runtime apt-cluster apt-fuzz apt-kernels
 
 help: ## list the targets
@@ -83,7 +88,7 @@ launcher: root build/launcher-sanitized build/launcher-fuzz ## test the launcher
 	@$(PY) -m pytest $(ARGS) $(or $(TESTS),tests/launcher)
 
 netns: root fuzz-venv apt-tests ## test source and frozen plugin in network namespaces; needs root
-	@$(PY) -m pytest $(ARGS) $(or $(TESTS),tests/netns)
+	@$(PY) -m $(if $(TESTS),pytest,again) $(ARGS) $(or $(TESTS),tests/netns)
 
 roots: root apt-tests apt-roots ## test the frozen plugin in the roots of other systems; needs root
 	@$(PY) -m pytest $(ARGS) $(or $(TESTS),tests/roots)
@@ -93,6 +98,9 @@ runtime: root tools apt-tests apt-runtime ## test the frozen plugin under contai
 
 cluster: root image tools cluster-tools apt-tests apt-cluster ## test on real Kubernetes clusters, made by kind; needs root
 	@$(PY) -m pytest -p no:randomly $(ARGS) $(or $(TESTS),tests/cluster)
+
+conformance: root image tools cluster-tools conformance-tools apt-net apt-cluster ## run Kubernetes' own conformance tests of networking on a cluster of kind; needs root
+	@$(PY) -m conformance $(ARGS)
 
 kernels: root apt-tests apt-kernels ## test on the kernels of Debian 11, 12 and 13 in QEMU, a quarter of an hour each; needs root
 	@nice $(PY) -m pytest -p no:randomly $(ARGS) tests/kernels
@@ -208,11 +216,11 @@ $(ENGINE): $(shell find src -name __pycache__ -prune -o \( -name '*.py' -o -type
 install: $(ENGINE) $(LAUNCHER) ## lay out the plugin under DESTDIR (default /)
 	@umask 022
 	$< install --bin-dir $(DESTDIR)/opt/cni/bin --launcher $(LAUNCHER)
-	install -D -m 644 cni/05-slash80.conflist cni/slash80.service -t $(DESTDIR)/usr/share/slash80
+	install -D -m 644 cni/05-slash80.conflist $(UNITS) -t $(DESTDIR)/usr/share/slash80
 
 uninstall: ## remove what install laid out under DESTDIR
 	@rm -rf $(DESTDIR)/opt/cni/bin/slash80 $(DESTDIR)/opt/cni/bin/.slash80
-	rm -f $(DESTDIR)/usr/share/slash80/05-slash80.conflist $(DESTDIR)/usr/share/slash80/slash80.service
+	rm -f $(patsubst cni/%,$(DESTDIR)/usr/share/slash80/%,cni/05-slash80.conflist $(UNITS))
 	rmdir --ignore-fail-on-non-empty $(DESTDIR)/usr/share/slash80 2> /dev/null || true
 
 # Two tiers that run side by side both ask for it.
@@ -259,6 +267,12 @@ cluster-tools: venv apt-tools ## build Kubernetes, etcd, CoreDNS and kind: 20 mi
 	if [[ -d $(CLUSTER_TOOLS) ]]; then exit; fi
 	tests/tools/cluster/build.sh $(CLUSTER_TOOLS) $(CACHE) $(PY)
 
+conformance-tools: venv apt-tools ## build the end-to-end tests of Kubernetes: a quarter of an hour the first time
+	@if [[ -d $(CONFORMANCE_TOOLS) ]]; then exit; fi
+	exec 9> $(CACHE)/lock && flock 9
+	if [[ -d $(CONFORMANCE_TOOLS) ]]; then exit; fi
+	tests/tools/conformance/build.sh $(CONFORMANCE_TOOLS) $(CACHE) $(PY)
+
 lock: apt-python ## pin the newest Python packages that pyproject.toml allows
 	@$(PYTHON) -m venv $(CACHE)/venv-lock
 	export PIP_DISABLE_PIP_VERSION_CHECK=1 CUSTOM_COMPILE_COMMAND='make lock'
@@ -276,7 +290,7 @@ clean: ## remove what was built or cached in this tree
 
 distclean: clean ## remove the packages and tools kept in CACHE too
 	@rm -rf $(CACHE)/venv-* $(CACHE)/fuzz-* $(CACHE)/tools-* $(CACHE)/set-* $(CACHE)/go-* $(CACHE)/lock
-	rm -rf $(CACHE)/cluster-* $(CACHE)/node-* $(CACHE)/image-* $(CACHE)/kernel-* $(CACHE)/root-* $(CACHE)/builder $(CACHE)/mutants
+	rm -rf $(CACHE)/cluster-* $(CACHE)/conformance-* $(CACHE)/node-* $(CACHE)/image-* $(CACHE)/kernel-* $(CACHE)/root-* $(CACHE)/builder $(CACHE)/mutants
 
 # Install those of the Debian packages $(1) that are missing; the archive is asked only then. podman's own conflist stays
 # out: a containerd of this machine would take it for its network.

@@ -33,15 +33,19 @@ def agents(extent: Extent, folder: Path, _: Results) -> Iterator[str]:
         alone, controlled = site.nodes
         conf = configuration(alone, folder / "alone", ipv4={"prefixes": [RANGE4]})
         with Agent(alone.namespace, root, folder / "alone") as agent:
-            rows.append(["agent alone", *_figures(site, _caller(alone, agent, conf), extent.callers)])
+            rows.append(["agent alone", *_figures(site, caller_of(alone, agent, conf), extent.callers)])
         with node_agent(controlled, root, folder / "node", prefix4=RANGE4) as agent:
             rows.append(
-                ["agent with its controller", *_figures(site, _caller(controlled, agent, agent.conf()), extent.callers)]
+                [
+                    "agent with its controller",
+                    *_figures(site, caller_of(controlled, agent, agent.conf()), extent.callers),
+                ]
             )
     yield from table(["", "MiB, no pod", f"MiB, {_PODS} pods", "first ADD", "slowest", "fifth ADD"], rows)
 
 
-def _caller(node: Node, agent: Agent, conf: Mapping[str, object]) -> Contender:
+def caller_of(node: Node, agent: Agent, conf: Mapping[str, object]) -> Contender:
+    """Return what calls the plugin on an agent's node."""
     path = agent.state_dir.with_suffix(".json")
     path.write_text(json.dumps(dict(conf)))
     return Contender("agent", agent.program, node, path, Path("build/bench/caller"), agent)

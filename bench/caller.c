@@ -1,8 +1,9 @@
 /*
  * Calls a CNI plugin as a runtime does, and says what each call took: caller CALLERS PROGRAM VERB CONFIGURATION < pods
  *
- * Each line of standard input is a container ID and the path of its network namespace. CALLERS processes take them in
- * turn. Python's subprocess costs 2 ms a call, which is more than what is measured; vfork and exec cost 0.3 ms.
+ * Each line of standard input is a container ID, the path of its network namespace, and CNI_ARGS if there are any.
+ * CALLERS processes take them in turn. Python's subprocess costs 2 ms a call, which is more than what is measured; vfork
+ * and exec cost 0.3 ms.
  * A line comes out for each call, in order: nanoseconds, and microseconds of CPU of the process and its children; then
  * one with the nanoseconds from the first call's start to the last one's end. A call that fails ends it all.
  */
@@ -26,7 +27,7 @@ static struct {
     long long took[MOST], cpu[MOST], started[MOST], ended[MOST];
 } *shared;
 
-static char *containers[MOST], *namespaces[MOST];
+static char *containers[MOST], *namespaces[MOST], *cni_args[MOST];
 static int count;
 
 static long long now(void)
@@ -38,23 +39,26 @@ static long long now(void)
 
 static void read_pods(void)
 {
-    char line[4096], container[1024], path[1024];
+    char line[4096], container[1024], path[1024], words[1024];
     while (count < MOST && fgets(line, sizeof line, stdin)) {
-        if (sscanf(line, "%1023s %1023s", container, path) != 2)
+        words[0] = 0;
+        if (sscanf(line, "%1023s %1023s %1023s", container, path, words) < 2)
             exit(2);
+        cni_args[count] = strdup(words);
         containers[count] = strdup(container), namespaces[count++] = strdup(path);
     }
 }
 
 static void call(int number, char **program, const char *verb, const char *configuration)
 {
-    char container[2048], path[2048], command[64];
+    char container[2048], path[2048], command[64], words[2048];
     snprintf(container, sizeof container, "CNI_CONTAINERID=%s", containers[number]);
     snprintf(path, sizeof path, "CNI_NETNS=%s", namespaces[number]);
     snprintf(command, sizeof command, "CNI_COMMAND=%s", verb);
+    snprintf(words, sizeof words, "CNI_ARGS=%s", cni_args[number]);
     char folder[2048];
     snprintf(folder, sizeof folder, "CNI_PATH=%.*s", (int)(strrchr(program[0], '/') - program[0]), program[0]);
-    char *environment[] = {command, container, path, folder, "CNI_IFNAME=eth0", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", 0};
+    char *environment[] = {command, container, path, words, folder, "CNI_IFNAME=eth0", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", 0};
     int in = open(configuration, O_RDONLY | O_CLOEXEC), out = memfd_create("answer", MFD_CLOEXEC), status;
     struct rusage usage;
     shared->started[number] = now();

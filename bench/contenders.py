@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.figures import Sample
 from lab.agent import Agent
@@ -39,6 +40,14 @@ def programs(folder: Path) -> Path:
     return folder
 
 
+class Container(NamedTuple):
+    """What a plugin is called for."""
+
+    id: str
+    pod: Namespace
+    arguments: str = ""
+
+
 @dataclass
 class Contender:
     """A plugin on its node: the program and its configuration."""
@@ -51,28 +60,29 @@ class Contender:
     agent: Agent | None = None
     serial: Iterator[int] = field(default_factory=lambda: iter(range(10**9)))
 
-    def containers(self, pods: Sequence[Namespace]) -> list[tuple[str, Namespace]]:
-        """Return each pod a container ID that was never used before."""
-        return [(f"{next(self.serial):064x}", pod) for pod in pods]
+    def containers(self, pods: Sequence[Namespace], arguments: Sequence[str] = ()) -> list[Container]:
+        """Return each pod a container ID that was never used before; `arguments` are their CNI_ARGS."""
+        given = arguments or [""] * len(pods)
+        return [Container(f"{next(self.serial):064x}", *both) for both in zip(pods, given, strict=True)]
 
-    def call(self, verb: str, pods: Sequence[tuple[str, Namespace]], *, callers: int = 1) -> Sample:
+    def call(self, verb: str, pods: Sequence[Container], *, callers: int = 1) -> Sample:
         """Call the plugin for each pod, so many at once; every call must succeed. The agent's own CPU is shared out."""
-        before = self._agent_cpu()
-        lines = "".join(f"{container} {pod.path}\n" for container, pod in pods)
+        before = self.agent_cpu()
+        lines = "".join(f"{one.id} {one.pod.path} {one.arguments}\n" for one in pods)
         words: list[str | Path] = [self.caller, str(callers), self.program, verb, self.conf]
         said = self.node.namespace.run(run, words, stdin=lines)
         sample = Sample.parse(said.splitlines())
-        share = (self._agent_cpu() - before) // len(pods)
+        share = (self.agent_cpu() - before) // len(pods)
         return Sample(sample.took, tuple(cpu + share for cpu in sample.cpu), sample.span)
 
     def memory(self) -> int:
         """Return the agent's memory in KiB, 0 without one."""
         return self.agent.memory() if self.agent else 0
 
-    def _agent_cpu(self) -> int:
-        """Return the microseconds of CPU that the agent has used."""
+    def agent_cpu(self) -> int:
+        """Return the microseconds of CPU that the agent has used, and programs that it has run."""
         fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self._pids()]
-        return sum(int(field[11]) + int(field[12]) for field in fields) * 1_000_000 // _TICK
+        return sum(int(one) for field in fields for one in field[11:15]) * 1_000_000 // _TICK
 
     def _pids(self) -> list[int]:
         return self.agent.pids if self.agent else []

@@ -50,7 +50,7 @@ def _alone(extent: Extent, site: Site, rivals: list[Contender], results: Results
             pods = rival.containers([site.pod() for _ in range(min(_TURN, extent.rounds - start))])
             for verb in _VERBS:
                 taken[rival.name][verb].append(rival.call(verb, pods))
-    results.alone = {name: {verb: _joined(found) for verb, found in verbs.items()} for name, verbs in taken.items()}
+    results.alone = {name: {verb: joined(found) for verb, found in verbs.items()} for name, verbs in taken.items()}
     results.alone["kernel alone"] = floor(site.nodes[-1], [site.pod() for _ in range(extent.rounds)], "one")
     yield f"## One call at a time\n\n{extent.rounds} pods, {_TURN} by each plugin in turn, dual-stack, milliseconds.\n"
     head = ["", *(f"{verb} {what}" for verb in _VERBS for what in ("p50", "p90", "p99", "CPU"))]
@@ -65,7 +65,8 @@ def _alone(extent: Extent, site: Site, rivals: list[Contender], results: Results
     yield from table(head, rows)
 
 
-def _joined(samples: Sequence[Sample]) -> Sample:
+def joined(samples: Sequence[Sample]) -> Sample:
+    """Return samples of one kind as one, as if they had followed each other."""
     took = tuple(value for sample in samples for value in sample.took)
     return Sample(took, tuple(value for sample in samples for value in sample.cpu), sum(took))
 
@@ -143,7 +144,7 @@ def _cycles(site: Site, rival: Contender, count: int) -> dict[str, Sample]:
         pod = rival.containers([site.pod()])
         for verb in _VERBS:
             taken[verb].append(rival.call(verb, pod))
-    return {verb: _joined(found) for verb, found in taken.items()}
+    return {verb: joined(found) for verb, found in taken.items()}
 
 
 def moments(extent: Extent, folder: Path, results: Results) -> Iterator[str]:

@@ -1,12 +1,17 @@
 /*
- * Traffic between pods, over IPv6. NETNS is the path of the network namespace of the other end, whose ADDRESS it is:
+ * Traffic between pods, over IPv6 (`open` over either). NETNS is the path of the network namespace of the other end, whose ADDRESS it is:
  *
- *   traffic rr NETNS ADDRESS PORT COUNT block|poll CPU OTHER
- *       nanoseconds of each of COUNT round trips of a UDP packet, then of the CPU time of both ends for all of them
+ *   traffic rr NETNS ADDRESS PORT COUNT block|poll|tcp CPU OTHER
+ *       nanoseconds of each of COUNT round trips of a UDP packet, with `tcp` of a byte each way over one TCP connection
+ *       with blocking reads, then of the CPU time of both ends for all of them
  *   traffic stream NETNS ADDRESS PORT SECONDS CPU OTHER
  *       bytes a second over one TCP connection, then nanoseconds of CPU time of both ends for a gigabyte
+ *   traffic connect NETNS ADDRESS PORT COUNT CPU OTHER
+ *       nanoseconds of each of COUNT TCP connections: one that is opened, asked a byte, answered, and closed by who answers
  *   traffic serve ADDRESS PORT
  *       answer UDP until killed
+ *   traffic open ADDRESS FIRST COUNT CPU
+ *       nanoseconds of CPU time of each of COUNT new connections by UDP, the FIRST and those after it, on all of their way
  *   traffic first ADDRESS PORT PROGRAM CONFIGURATION CONTAINER NETNS
  *       an ADD, then nanoseconds until the pod has the first answer
  *
@@ -19,6 +24,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -87,8 +94,28 @@ static _Noreturn void serve(char **where)
     answer(udp, 0);
 }
 
-static _Noreturn void swallow(int tcp)
+static void without_delay(int tcp)
 {
+    int on = 1;
+    if (setsockopt(tcp, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on))
+        fail("TCP_NODELAY");
+}
+
+static _Noreturn void echo(int tcp, int flags)
+{
+    int stream = accept(tcp, 0, 0);
+    ssize_t size;
+    without_delay(stream);
+    while ((size = recv(stream, buffer, sizeof buffer, flags)) > 0)
+        if (send(stream, buffer, (size_t)size, 0) != size)
+            fail("send");
+    pause();
+    _exit(0);
+}
+
+static _Noreturn void swallow(int tcp, int flags)
+{
+    (void)flags;
     int stream = accept(tcp, 0, 0);
     while (read(stream, buffer, sizeof buffer) > 0)
         continue;
@@ -96,10 +123,22 @@ static _Noreturn void swallow(int tcp)
     _exit(0);
 }
 
+/* Who closes first keeps the connection in TIME_WAIT; if that is this end, the other one's port can be used again. */
+static _Noreturn void answer_once(int tcp, int flags)
+{
+    for (;;) {
+        int stream = accept(tcp, 0, 0);
+        ssize_t size = recv(stream, buffer, sizeof buffer, flags);
+        if (size > 0 && send(stream, buffer, (size_t)size, 0) != size)
+            fail("send");
+        close(stream);
+    }
+}
+
 static pid_t other;
 
 /* Starts the other end in its namespace, pinned to its CPU, and returns when it listens. */
-static void start_other(char **where, int kind, int flags, const char *cpu)
+static void start_other(char **where, int kind, void (*work)(int, int), int flags, const char *cpu)
 {
     int ready[2], netns = open(where[0], O_RDONLY | O_CLOEXEC);
     if (netns < 0 || pipe(ready))
@@ -112,7 +151,7 @@ static void start_other(char **where, int kind, int flags, const char *cpu)
         int bound = opened(kind, where + 1, 1);
         if ((kind == SOCK_STREAM && listen(bound, 1)) || write(ready[1], "", 1) != 1)
             fail("listen");
-        kind == SOCK_STREAM ? swallow(bound) : answer(bound, flags);
+        work(bound, flags);
     }
     close(ready[1]);
     if (other < 0 || read(ready[0], buffer, 1) != 1)
@@ -138,7 +177,7 @@ static long long cpu_time(void)
 
 static int stream(char **where, double seconds, char **cpus)
 {
-    start_other(where, SOCK_STREAM, 0, cpus[1]);
+    start_other(where, SOCK_STREAM, swallow, 0, cpus[1]);
     pin(cpus[0]);
     int tcp = opened(SOCK_STREAM, where + 1, 0);
     long long cpu = cpu_time(), started = now(), sent = 0, end = started + (long long)(seconds * 1e9);
@@ -167,25 +206,27 @@ static long long asked(int udp, long long started, int patience)
     }
 }
 
-static int rr(char **where, int count, int polling, char **cpus)
+static int rr(char **where, int count, const char *how, char **cpus)
 {
-    int flags = polling ? MSG_DONTWAIT : 0;
-    start_other(where, SOCK_DGRAM, flags, cpus[1]);
+    int flags = strcmp(how, "poll") ? 0 : MSG_DONTWAIT, tcp = !strcmp(how, "tcp"), kind = tcp ? SOCK_STREAM : SOCK_DGRAM;
+    start_other(where, kind, tcp ? echo : answer, flags, cpus[1]);
     pin(cpus[0]);
-    int udp = opened(SOCK_DGRAM, where + 1, 0);
+    int end = opened(kind, where + 1, 0);
     struct timeval patience = {.tv_sec = 10};
-    setsockopt(udp, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (tcp)
+        without_delay(end);
+    setsockopt(end, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     long long *took = calloc((size_t)count, sizeof *took);
     if (!took)
         fail("memory");
     for (int warm = 0; warm < 100; warm++)
-        asked(udp, now(), 1000);
+        asked(end, now(), 1000);
     long long cpu = cpu_time();
     for (int number = 0; number < count; number++) {
         long long started = now();
-        if (send(udp, "?", 1, 0) < 0)
+        if (send(end, "?", 1, 0) < 0)
             fail("send");
-        while (recv(udp, buffer, sizeof buffer, flags) < 0)
+        while (recv(end, buffer, sizeof buffer, flags) < 0)
             if (errno != EAGAIN || now() - started > 10000000000LL)
                 fail("no answer");
         took[number] = now() - started;
@@ -195,6 +236,28 @@ static int rr(char **where, int count, int polling, char **cpus)
     for (int number = 0; number < count; number++)
         printf("%lld\n", took[number]);
     return printf("%lld\n", cpu) < 0;
+}
+
+static int connections(char **where, int count, char **cpus)
+{
+    start_other(where, SOCK_STREAM, answer_once, 0, cpus[1]);
+    pin(cpus[0]);
+    long long *took = calloc((size_t)count, sizeof *took);
+    if (!took)
+        fail("memory");
+    for (int number = -100; number < count; number++) {
+        long long started = now();
+        int tcp = opened(SOCK_STREAM, where + 1, 0);
+        if (send(tcp, "?", 1, 0) != 1 || recv(tcp, buffer, sizeof buffer, 0) != 1 || recv(tcp, buffer, sizeof buffer, 0))
+            fail("no answer");
+        close(tcp);
+        if (number >= 0)
+            took[number] = now() - started;
+    }
+    end_other();
+    for (int number = 0; number < count; number++)
+        printf("%lld\n", took[number]);
+    return 0;
 }
 
 static int first(char **where, char **call)
@@ -221,14 +284,43 @@ static int first(char **where, char **call)
     return printf("%lld\n", asked(opened(SOCK_DGRAM, where, 0), started, 1)) < 0;
 }
 
+/* Flows of one host differ by their ports: 60000 of ours and a hundred of theirs. A raw socket needs no bind for each. */
+static int open_flows(char **where, int first, int count, const char *cpu)
+{
+    int ipv4 = !strchr(where[0], ':'), checksum_at = 6;
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+    struct sockaddr_in four = {.sin_family = AF_INET};
+    int raw = socket(ipv4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_UDP);
+    if (raw < 0 || (!ipv4 && setsockopt(raw, SOL_RAW, IPV6_CHECKSUM, &checksum_at, sizeof checksum_at)) ||
+        inet_pton(ipv4 ? AF_INET : AF_INET6, where[0], ipv4 ? (void *)&four.sin_addr : &six.sin6_addr) != 1)
+        fail(where[0]);
+    const struct sockaddr *to = ipv4 ? (const struct sockaddr *)&four : (const struct sockaddr *)&six;
+    struct timespec before, after;
+    pin(cpu);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    for (int flow = first; flow < first + count; flow++) {
+        unsigned short theirs = (unsigned short)(5000 + flow % 100 + flow / 60000 * 100);
+        unsigned short head[] = {htons((unsigned short)(1024 + flow % 60000)), htons(theirs), htons(8), 0};
+        if (sendto(raw, head, sizeof head, 0, to, ipv4 ? sizeof four : sizeof six) < 0 && errno != ENOBUFS)
+            fail("sendto");
+    }
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    long long took = (after.tv_sec - before.tv_sec) * 1000000000LL + after.tv_nsec - before.tv_nsec;
+    return printf("%lld\n", took / count) < 0;
+}
+
 int main(int count, char **argument)
 {
     if (count == 9 && !strcmp(argument[1], "rr"))
-        return rr(argument + 2, atoi(argument[5]), !strcmp(argument[6], "poll"), argument + 7);
+        return rr(argument + 2, atoi(argument[5]), argument[6], argument + 7);
     if (count == 8 && !strcmp(argument[1], "stream"))
         return stream(argument + 2, atof(argument[5]), argument + 6);
+    if (count == 8 && !strcmp(argument[1], "connect"))
+        return connections(argument + 2, atoi(argument[5]), argument + 6);
     if (count == 4 && !strcmp(argument[1], "serve"))
         serve(argument + 2);
+    if (count == 6 && !strcmp(argument[1], "open"))
+        return open_flows(argument + 2, atoi(argument[3]), atoi(argument[4]), argument[5]);
     if (count == 8 && !strcmp(argument[1], "first"))
         return first(argument + 2, argument + 4);
     return 2;

@@ -35,9 +35,9 @@ _TEXT = """
 IPv6 from pod to pod, both ends pinned; each figure is the median of {turns} measurements, all pairs in turn (load
 {load:.1f} at the start). `first` is the time from ADD's return to the first answer, p50 of 10. `one CPU` is the
 round trip of a UDP packet with both ends on one CPU and blocking reads, `CPU` what it costs both ends and the kernel
-between them, `two CPUs` the round trip between ends that poll. `Gbit/s` and `CPU s/GB` are of one TCP connection
-between two CPUs. Connection tracking is loaded for both plugins. The loopback of one pod shows what is left without
-any link.
+between them, `TCP` the same of a byte over a TCP connection, `two CPUs` the round trip of UDP between ends that poll.
+`Gbit/s` and `CPU s/GB` are of one TCP connection between two CPUs. Connection tracking is loaded for both plugins. The
+loopback of one pod shows what is left without any link.
 """
 
 
@@ -72,7 +72,7 @@ def traffic(extent: Extent, folder: Path, _: Results) -> Iterator[str]:
             pairs.append(_Pair("loopback", pairs[0].asks, pairs[0].asks, "::1"))
         measured = _measured(pairs)
     rows = [[name, first.get(name, ""), *(figure or "" for figure in figures)] for name, figures in measured.items()]
-    yield from table(["", "first ms", "one CPU us", "CPU us", "two CPUs us", "Gbit/s", "CPU s/GB"], rows)
+    yield from table(["", "first ms", "one CPU us", "CPU us", "TCP us", "two CPUs us", "Gbit/s", "CPU s/GB"], rows)
 
 
 def _pairs(site: Site, here: Contender, there: Contender) -> list[_Pair]:
@@ -95,12 +95,14 @@ def _measured(pairs: Sequence[_Pair]) -> dict[str, list[float]]:
     return {name: list(map(statistics.median, zip(*figures, strict=True))) for name, figures in taken.items()}
 
 
-def _round_trip(pair: _Pair) -> tuple[float, float, float]:
-    """Return microseconds: of a round trip on one CPU, of CPU time, and of a round trip between two CPUs."""
+def _round_trip(pair: _Pair) -> tuple[float, float, float, float]:
+    """Return microseconds: of a round trip on one CPU, of CPU time, and of round trips by TCP and between two CPUs."""
     one, other = _cpus()
     *blocking, cpu = _printed(pair, "rr", str(_ROUND_TRIPS), "block", one, one)
+    *turns, _ = _printed(pair, "rr", str(_ROUND_TRIPS), "tcp", one, one)
     polling = [0] if one == other else _printed(pair, "rr", str(_ROUND_TRIPS), "poll", other, one)[:-1]
-    return percentile(blocking, 0.5) / 1e3, cpu / len(blocking) / 1e3, percentile(polling, 0.5) / 1e3
+    middle = [percentile(took, 0.5) / 1e3 for took in (blocking, turns, polling)]
+    return middle[0], cpu / len(blocking) / 1e3, middle[1], middle[2]
 
 
 def _stream(pair: _Pair) -> tuple[float, float]:
@@ -138,7 +140,7 @@ def _served(pair: _Pair) -> Iterator[list[str]]:
 
 def _first(site: Site, contender: Contender, where: list[str]) -> float:
     """Return the nanoseconds from the end of an ADD to the new pod's first answer."""
-    ((container, pod),) = contender.containers([site.pod()])
+    ((container, pod, _),) = contender.containers([site.pod()])
     words: list[str | Path] = [_PROGRAM, "first", *where, contender.program, contender.conf, container, pod.path]
     return float(contender.node.namespace.run(programs.run, words))
 

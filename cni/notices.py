@@ -80,7 +80,7 @@ def _python_packages(engine: Path) -> Iterator[tuple[str, list[Path]]]:
         modules = {
             file.parts[0].partition(".")[0] for file in distribution.files or () if file.suffix in {".py", ".so"}
         }
-        if any((engine / name).is_dir() or (engine / f"{name}.pyc").exists() for name in modules):
+        if any((engine / name).is_dir() or [*engine.glob(f"{name}.*")] for name in modules):
             yield distribution.name, [file for file in files if re.match(r"(?i)licen[sc]e|copying|authors", file.name)]
 
 

@@ -15,7 +15,7 @@ import pytest
 # Seconds for each test with its fixtures, many times what it takes on a busy machine; a tier that is not named here has
 # the limit of pyproject.toml. The first test of the cluster tier makes an image of a node, and clusters; the first ones
 # of `roots` make small Debians, and some of `netns` call the frozen plugin hundreds of times.
-_LIMITS = {"netns": 900, "roots": 900, "runtime": 300, "cluster": 1200, "kernels": 6000}
+_LIMITS = {"netns": 900, "roots": 900, "runtime": 900, "cluster": 1200, "kernels": 6000}
 _STDERR = pytest.StashKey[int]()
 _LIMIT = pytest.StashKey[float]()
 

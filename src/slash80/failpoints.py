@@ -1,4 +1,4 @@
-"""Failpoints of ADD, DEL and GC, at which a test can have the process killed or stopped (compare etcd's gofail).
+"""Failpoints of ADD, DEL, GC and controller, at which a test can have the process killed or stopped (etcd has gofail).
 
 SLASH80_FAILPOINT names one and a signal, as `linked:KILL` or `linked:STOP`: the process sends itself that signal when
 it gets there. A runtime never sets it, and anyone who can set a runtime's environment has easier ways to do harm.
@@ -21,6 +21,7 @@ class Failpoint(StrEnum):
     LOCKED = "locked"
     RESERVING = "reserving"
     RESERVED = "reserved"
+    DISPATCHED = "dispatched"
     CLOSED = "closed"
     FORWARDED = "forwarded"
     LINKED = "linked"
@@ -33,6 +34,15 @@ class Failpoint(StrEnum):
     REAPED = "reaped"
     DETACHED = "detached"
     RELEASED = "released"
+    # of the controller's parts `policies` and `revocation`; each is hit where something changes only
+    POLICIES_TOLD = "policies-told"
+    POLICIES_BEGUN = "policies-begun"
+    POLICIES_CHANGING = "policies-changing"
+    POLICIES_CHANGED = "policies-changed"
+    POLICIES_ENDING = "policies-ending"
+    POLICIES_REMOVED = "policies-removed"
+    CONNECTIONS_JUDGED = "connections-judged"
+    CONNECTIONS_ENDED = "connections-ended"
 
 
 _watch: Callable[[Failpoint], None] | None = None

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from slash80.settings.cluster import ClusterSettings
+from slash80.settings.cluster import ClusterSettings, PolicySettings
 from slash80.settings.network import Firewall, Ipv4, Ipv6, NetConf, Route
 from slash80.settings.node import NodeFile, NodePrefix4, NodePrefix6
 
@@ -19,7 +19,8 @@ regard to case, `null` means absent. A value that cannot be used is refused with
 does not exist with code 2; both name the key and the value. Unknown keys at the top are left to other plugins, except
 `ipam`, which is refused with code 2: slash80 hands out addresses itself.
 
-A complete example is `/usr/share/slash80/05-slash80.conflist`. Changed firewall settings take effect with the next ADD.
+A complete example is `/usr/share/slash80/05-slash80.conflist`. Changed firewall settings take effect with the
+next ADD, on Kubernetes within two minutes of a change of the ConfigMap.
 
 This page is made from the models in `src/slash80/settings/network.py` by `make docs`. It documents three files:
 
@@ -60,9 +61,10 @@ TAIL = """
 | `ips` | at most one address of each family, inside the prefixes; refused when it is in use, never replaced by another |
 | `mac` | the interface's MAC; with `ipv6.suffix` `mac` the IPv6 address too |
 | `dns` | handed on in the result instead of the key `dns` |
-| `io.kubernetes.cri.pod-annotations` | pod annotation `slash80.io/ipv4: "false"`: this pod gets no IPv4 |
+| `io.kubernetes.cri.pod-annotations` | pod annotation `slash80.io/ipv4: "false"`: this pod gets no IPv4; `slash80.io/expose: "tcp/443, udp/8000-8100"`: these ports of this pod are open to everybody, if `firewall.exposeFrom` lets it; at most 64 entries of tcp, udp or sctp |
 | CNI_ARGS `IP=`, `MAC=`; `args.cni.ips`, `args.cni.mac` | the same requests; runtimeConfig beats `args.cni`, which beats CNI_ARGS |
-| `portMappings`, `bandwidth`, `ipRanges` | refused with code 2; put the plugins `portmap` and `bandwidth` after this one |
+| `portMappings` | [host ports](operations.md#host-ports): `hostPort`, `containerPort`, `protocol` (tcp, udp, sctp), `hostIP`; at most 1000 |
+| `bandwidth`, `ipRanges` | refused with code 2; put the plugin `bandwidth` after this one |
 """
 
 
@@ -79,7 +81,8 @@ def reference() -> str:
         ("ipv6[]", "ipv6[].", NodePrefix6),
         ("ipv4[]", "ipv4[].", NodePrefix4),
     ]
-    parts = [HEAD, _tables(sections), TAIL, NODE, _tables(node), CLUSTER, _tables([("", "", ClusterSettings)])]
+    cluster: list[tuple[str, str, type[BaseModel]]] = [("", "", ClusterSettings), ("policy", "policy.", PolicySettings)]
+    parts = [HEAD, _tables(sections), TAIL, NODE, _tables(node), CLUSTER, _tables(cluster)]
     return "".join(parts)
 
 
@@ -111,7 +114,7 @@ def _values(schema: dict[str, Any], field: FieldInfo) -> str:
     if "enum" in schema:
         return ", ".join(f"`{json.dumps(value).strip(chr(34))}`" for value in schema["enum"])
     if schema.get("type") == "array":
-        return "list"
+        return f"`{field.default}`, list" if isinstance(field.default, str) else "list"
     low, high = (schema.get(key, schema.get(other)) for key, other in _BOUNDS)
     if low is not None and high is not None:
         return f"{low:g} to {high}"

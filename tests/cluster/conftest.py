@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +11,10 @@ from cluster.outside import Outside
 from cluster.pods import Pods
 from cluster.traces import traces
 from kind import __main__ as kind
-from kind import nodeimage, ourimage
-from kind.cluster import Cluster, settle
+from kind.cluster import Cluster
 from kind.sandbox import Sandbox
+from kind.temporary import install, made, sandboxed
 
-MANIFESTS = kind.ROOT / "manifests"
-OVERLAY = MANIFESTS / "overlays/default"  # what a user of a real cluster applies
 _BEFORE: dict[str, dict[str, set[str]]] = {}
 
 
@@ -31,39 +25,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """Provide a place where podman and kind may work, with the node image; SIGTERM ends it like ctrl-C."""
+    """Provide a place where podman and kind may work, with the node image."""
     if request.config.getoption("--running"):
         yield Sandbox(kind.FOLDER, "kind")
         return
-    found = Sandbox(kind.ROOT / "build/cluster", "test")
-    image = nodeimage.ensure(kind.TOOLS, kind.CLUSTER_TOOLS, kind.CACHE)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        found.up()
-        nodeimage.load(image, found.entering([]))
+    with sandboxed(kind.ROOT / "build/cluster", "test") as found:
         yield found
-    finally:
-        found.down()
-
-
-@contextmanager
-def made(sandbox: Sandbox, config: str, name: str = "lab") -> Iterator[Cluster]:
-    """Make a cluster without a network for its pods, but with our image loaded; delete it afterwards."""
-    found = Cluster(sandbox, kind.CLUSTER_TOOLS, name)
-    try:
-        found.create(MANIFESTS / "kind" / f"cluster-{config}.yaml")
-        found.load(ourimage.ensure(kind.CACHE))
-        yield found
-    finally:
-        found.delete()
-
-
-def install(cluster: Cluster, overlay: Path) -> float:
-    """Apply an overlay as a user would; give the seconds until every node was ready."""
-    begun = time.monotonic()
-    cluster.kubectl("apply", "-k", overlay)
-    settle(cluster)
-    return time.monotonic() - begun
 
 
 @pytest.fixture(scope="session", params=["dual", "dual-v6"])
@@ -76,7 +43,7 @@ def cluster(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Cluste
         return
     with made(sandbox, request.param) as found:
         _BEFORE[request.param] = traces(found)
-        seconds = install(found, OVERLAY)
+        seconds = install(found)
         captured: Any = request.config.pluginmanager.get_plugin("capturemanager")
         with captured.global_and_fixture_disabled():
             print(f"\n{request.param}: every node was ready {seconds:.1f} s after kubectl apply")

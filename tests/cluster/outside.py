@@ -62,10 +62,10 @@ class Outside:
         """Run a command out here."""
         return self._cluster.sandbox.run(command, check=check)
 
-    def ask(self, page: str) -> str:
-        """Fetch a page; empty without an answer."""
+    def ask(self, page: str, *, seconds: int = 20) -> str:
+        """Fetch a page; empty without an answer within so many seconds."""
         bound = ["--interface", ADDRESS[6 if "[" in page else 4]] if "127.0.0.1" not in page else []
-        return self.run("curl", "-sgm", "3", *bound, page, check=False)
+        return self.run("curl", "-sgm", str(seconds), *bound, page, check=False)
 
     def client_seen_at(self, address: str, port: int) -> str:
         """Ask a web server who it thinks asks, and give that; empty when it does not answer."""
@@ -74,4 +74,4 @@ class Outside:
     def refused(self, page: str) -> bool:
         """Report whether there is no answer, now and a moment later."""
         time.sleep(0.1)
-        return not self.ask(page) and not self.ask(page)
+        return not self.ask(page, seconds=3) and not self.ask(page, seconds=3)

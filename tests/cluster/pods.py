@@ -12,6 +12,15 @@ from kind.cluster import Cluster
 from kind.images import AGNHOST
 
 PORT = 8080
+
+
+def web_server(udp_port: int = PORT, more: str = "") -> str:
+    """Return a container with the server, in YAML's flow style, and with `more` keys."""
+    return f"""{{name: web, image: {AGNHOST},
+        args: [netexec, --http-port={PORT}, --udp-port={udp_port}], {more}
+        readinessProbe: {{httpGet: {{path: /hostname, port: {PORT}}}, periodSeconds: 1}}}}"""
+
+
 WEB = f"""
 apiVersion: apps/v1
 kind: DaemonSet
@@ -23,11 +32,7 @@ spec:
     spec:
       terminationGracePeriodSeconds: 0
       tolerations: [{{operator: Exists}}]
-      containers:
-      - name: web
-        image: {AGNHOST}
-        args: [netexec, --http-port={PORT}, --udp-port={PORT}]
-        readinessProbe: {{httpGet: {{path: /hostname, port: {PORT}}}, periodSeconds: 1}}
+      containers: [{web_server()}]
 """
 
 
@@ -63,7 +68,7 @@ class Pod:
 
     def ask(self, url: str, *, check: bool = True) -> str:
         """Fetch a page from it; empty when that fails and need not succeed."""
-        return self.run("curl", "-sgm", "5", url, check=check)
+        return self.run("curl", "-sgm", "20", url, check=check)
 
 
 class Pods:
@@ -76,7 +81,7 @@ class Pods:
     def start(self) -> None:
         """Start them, and wait until they answer."""
         self._cluster.apply(WEB)
-        self._cluster.kubectl("rollout", "status", "ds/web", "--timeout=120s")
+        self._cluster.kubectl("rollout", "status", "ds/web", "--timeout=300s")
 
     def stop(self) -> None:
         """Delete them."""

@@ -136,7 +136,7 @@ def test_agent(podman: Podman) -> None:
     options = [_STATE, "--cap-add=NET_ADMIN,SYS_ADMIN", "--security-opt=no-new-privileges"]
     with podman.running("agent", "--cni-only", options=options) as name:
         asking = ("exec", name, "slash80", "status", "-o", "json")
-        wait_until(lambda: podman.call(*asking).returncode == 0, seconds=20)
+        wait_until(lambda: podman.call(*asking).returncode == 0)
         assert json.loads(podman.run(*asking))["agent"]
         podman.run("stop", "--time=20", name)
         assert "0" == podman.run("inspect", name, "--format", "{{.State.ExitCode}}")

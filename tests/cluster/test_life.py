@@ -100,7 +100,7 @@ def _churning(cluster: Cluster, node: str) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        cluster.kubectl("rollout", "status", "deploy/churn", "--timeout=120s")
+        cluster.kubectl("rollout", "status", "deploy/churn", "--timeout=300s")
         cluster.kubectl("delete", "deploy", "churn")
 
 
@@ -113,7 +113,7 @@ def worker(cluster: Cluster) -> str:
 def test_probes_of_every_kind(cluster: Cluster) -> None:
     """The kubelet reaches the pod by its primary address, from the node's own."""
     cluster.apply(PROBED)
-    cluster.kubectl("wait", "--for=condition=Ready", "pod/probed", "--timeout=120s")
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/probed", "--timeout=300s")
     cluster.kubectl("delete", "pod", "probed")
 
 
@@ -136,7 +136,7 @@ def test_an_update_of_the_agent_is_not_noticed(cluster: Cluster, worker: str) ->
     before = len(_failed_sandboxes(cluster))
     with _churning(cluster, worker):
         cluster.kubectl(*NAMESPACE, "rollout", "restart", "ds/slash80")
-        cluster.kubectl(*NAMESPACE, "rollout", "status", "ds/slash80", "--timeout=180s")
+        cluster.kubectl(*NAMESPACE, "rollout", "status", "ds/slash80", "--timeout=300s")
 
     assert _failed_sandboxes(cluster)[before:] == []
     _settle(cluster, worker)
@@ -149,14 +149,14 @@ def test_without_an_agent_pods_come_and_go(cluster: Cluster, worker: str, pods: 
     cluster.kubectl(*NAMESPACE, "patch", "ds", "slash80", "-p", nowhere)
     cluster.eventually(lambda: not cluster.items("pods", *NAMESPACE), what="ending the agents")
     cluster.apply(_many("lone", 2, worker))
-    cluster.kubectl("rollout", "status", "deploy/lone", "--timeout=120s")
+    cluster.kubectl("rollout", "status", "deploy/lone", "--timeout=300s")
     assert here.ask(url("127.0.0.1", "hostname")) == here.name
     cluster.kubectl("delete", "deploy", "lone")
     _settle(cluster, worker)
 
     everywhere = '{"spec":{"template":{"spec":{"nodeSelector":null}}}}'
     cluster.kubectl(*NAMESPACE, "patch", "ds", "slash80", "-p", everywhere)
-    cluster.kubectl(*NAMESPACE, "rollout", "status", "ds/slash80", "--timeout=120s")
+    cluster.kubectl(*NAMESPACE, "rollout", "status", "ds/slash80", "--timeout=300s")
 
 
 def test_a_killed_agent_comes_back(cluster: Cluster, worker: str) -> None:
@@ -179,13 +179,13 @@ def test_while_the_api_is_away_a_node_looks_after_itself(cluster: Cluster, worke
         cluster.on(worker, "nft", "delete", "table", "inet", "slash80")
         cluster.eventually(lambda: "chain edge" in cluster.on(worker, "nft", "list", "ruleset"), what="the firewall")
         for version in (4, 6):
-            assert here.name == cluster.on(worker, "curl", "-sgm", "5", url(here.address(version), "hostname"))
+            assert here.name == cluster.on(worker, "curl", "-sgm", "20", url(here.address(version), "hostname"))
         status = json.loads(cluster.on(worker, "/opt/cni/bin/slash80", "status", "-o", "json", check=False))
         assert status["ready"]
     finally:
         cluster.podman("unpause", control)
     cluster.eventually(lambda: cluster.kubectl("get", "--raw=/readyz"), what="the API server")
-    cluster.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=120s")
+    cluster.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=300s")
 
 
 def test_a_node_that_reboots_while_the_api_is_away(
@@ -201,7 +201,7 @@ def test_a_node_that_reboots_while_the_api_is_away(
         cluster.podman("unpause", control)
     cluster.eventually(lambda: cluster.kubectl("get", "--raw=/readyz"), what="the API server")
 
-    cluster.eventually(partial(_talk, pods), what="pods of both nodes talking again", patience=240)
+    cluster.eventually(partial(_talk, pods), what="pods of both nodes talking again")
     _settle(cluster, worker)
     outside.learn()
     assert all(outside.refused(url(pod.address(v), "hostname")) for pod in pods.two() for v in (4, 6))
@@ -231,7 +231,7 @@ def test_a_node_that_is_deleted_and_comes_back(cluster: Cluster, worker: str, po
         return all(f"{prefix} via" in routes() for prefix in prefixes)
 
     cluster.eventually(back, what="routes to the node that came back")
-    cluster.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=120s")
+    cluster.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=300s")
 
     def draining() -> bool:
         conditions = {one["type"]: one["status"] for one in cluster.get("node", worker)["status"]["conditions"]}
@@ -244,7 +244,7 @@ def test_a_node_that_is_deleted_and_comes_back(cluster: Cluster, worker: str, po
         cluster.eventually(draining, what="a condition of the Node")
     for words in (("ds/web",), ("-n", "kube-system", "deploy/coredns")):
         cluster.kubectl("rollout", "restart", *words)
-        cluster.kubectl("rollout", "status", *words, "--timeout=180s")
+        cluster.kubectl("rollout", "status", *words, "--timeout=300s")
     cluster.eventually(lambda: not draining(), what="the end of the drain")
 
     cluster.eventually(partial(_talk, pods), what="pods of both nodes talking again")

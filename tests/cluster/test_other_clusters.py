@@ -4,10 +4,10 @@ import json
 from functools import partial
 from ipaddress import ip_address
 
-from cluster.conftest import OVERLAY, install, made
 from cluster.pods import Pods, dial, url
 from kind.cluster import Cluster
 from kind.sandbox import Sandbox
+from kind.temporary import install, made
 
 
 def _versions(pods: Pods) -> list[list[int]]:
@@ -27,14 +27,14 @@ def _talk(pods: Pods, version: int) -> None:
 def _anew(cluster: Cluster, pods: Pods) -> None:
     """Recreate the pods."""
     cluster.kubectl("rollout", "restart", "ds/web")
-    cluster.kubectl("rollout", "status", "ds/web", "--timeout=180s")
+    cluster.kubectl("rollout", "status", "ds/web", "--timeout=300s")
     assert len(pods.all()) == 2
 
 
 def test_an_ipv6_only_cluster(sandbox: Sandbox) -> None:
     """Pods, Services and names work by IPv6 alone, with kube-proxy on nftables."""
     with made(sandbox, "ipv6", "six") as cluster:
-        install(cluster, OVERLAY)
+        install(cluster)
         pods = Pods(cluster)
         pods.start()
         assert [[6], [6]] == _versions(pods)
@@ -51,7 +51,7 @@ def test_an_ipv6_only_cluster(sandbox: Sandbox) -> None:
 def test_ipv6_for_a_cluster_that_runs_on_ipv4(sandbox: Sandbox) -> None:
     """The nodes' annotation is enough: pods that are made from then on have both, those of before stay as they are."""
     with made(sandbox, "ipv4", "four") as cluster:
-        install(cluster, OVERLAY)
+        install(cluster)
         pods = Pods(cluster)
         pods.start()
         assert [[4], [4]] == _versions(pods)

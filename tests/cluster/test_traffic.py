@@ -28,4 +28,4 @@ def test_a_node_reaches_its_own_pods_and_others(cluster: Cluster, pods: Pods) ->
     for pod in pods.all():
         for node in cluster.nodes():
             for version in (4, 6):
-                assert pod.name == cluster.on(node, "curl", "-sgm", "5", url(pod.address(version), "hostname"))
+                assert pod.name == cluster.on(node, "curl", "-sgm", "20", url(pod.address(version), "hostname"))

@@ -1,13 +1,13 @@
 """What is left of slash80 after it was uninstalled: nothing."""
 
-from cluster.conftest import MANIFESTS, OVERLAY, install
 from cluster.traces import traces
 from kind.cluster import Cluster
+from kind.temporary import MANIFESTS, OVERLAY, install
 
 
 def test_uninstalling_leaves_every_node_as_it_was(cluster: Cluster, before: dict[str, set[str]]) -> None:
     """With pods nothing is removed; without, links, routes, rules, settings and files are as before the install."""
-    cluster.kubectl("delete", "-k", OVERLAY, "--timeout=120s")
+    cluster.kubectl("delete", "-k", OVERLAY, "--timeout=300s")
     cluster.kubectl("apply", "-k", MANIFESTS / "uninstall")
     status = ("-n", "kube-system", "get", "pods", "-l", "app.kubernetes.io/name=slash80-uninstall", "-o", "name")
     names = cluster.eventually(lambda: cluster.kubectl(*status).split(), what="the uninstaller")
@@ -21,10 +21,10 @@ def test_uninstalling_leaves_every_node_as_it_was(cluster: Cluster, before: dict
 
     cluster.kubectl("-n", "kube-system", "scale", "deploy", "coredns", "--replicas=0")
     cluster.kubectl("delete", "ds", "web", "--ignore-not-found")
-    cluster.kubectl("-n", "kube-system", "rollout", "status", "ds/slash80-uninstall", "--timeout=240s")
+    cluster.kubectl("-n", "kube-system", "rollout", "status", "ds/slash80-uninstall", "--timeout=300s")
     cluster.kubectl("delete", "-k", MANIFESTS / "uninstall")
     assert before == traces(cluster)
 
-    install(cluster, OVERLAY)
+    install(cluster)
     cluster.kubectl("-n", "kube-system", "scale", "deploy", "coredns", "--replicas=2")
-    cluster.kubectl("-n", "kube-system", "rollout", "status", "deploy", "coredns", "--timeout=120s")
+    cluster.kubectl("-n", "kube-system", "rollout", "status", "deploy", "coredns", "--timeout=300s")

@@ -35,7 +35,7 @@ def main() -> int:
     cluster = Cluster(sandbox, CLUSTER_TOOLS)
     try:
         if chosen.command == "run":
-            os.execvp("sh", sandbox.entering(chosen.words, {"PATH": f"{CLUSTER_TOOLS}:{os.environ['PATH']}"}))
+            os.execvp("sh", cluster.entering(chosen.words))
         if chosen.command == "down":
             sandbox.down()
             return 0
@@ -48,7 +48,7 @@ def main() -> int:
         sandbox.up()
         nodeimage.load(image, sandbox.entering([]))
         cluster.create(chosen.config)
-        _write_entry(sandbox)
+        _write_entry(cluster)
         cluster.load(ours)
         cluster.kubectl("apply", "-k", ROOT / "manifests/overlays/default")
         settle(cluster)
@@ -59,10 +59,10 @@ def main() -> int:
     return 0
 
 
-def _write_entry(sandbox: Sandbox) -> None:
+def _write_entry(cluster: Cluster) -> None:
     """Leave a program that runs a command where kubectl and podman are."""
     path = FOLDER / "in"
-    words = shlex.join(sandbox.entering([], {"PATH": f"{CLUSTER_TOOLS}:{os.environ['PATH']}"}))
+    words = shlex.join(cluster.entering([]))
     path.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
     path.chmod(0o755)
 

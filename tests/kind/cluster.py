@@ -14,7 +14,7 @@ from kind.sandbox import Sandbox
 from lab.programs import ProgramFailed
 
 T = TypeVar("T")
-_PATIENCE = 120.0
+_PATIENCE = 300.0  # seconds, of a busy machine
 
 
 class Cluster:
@@ -75,6 +75,10 @@ class Cluster:
         """Run podman, which has the nodes as its containers."""
         return self.sandbox.run(["podman", *words], environ=self._environ)
 
+    def entering(self, command: Sequence[str | Path]) -> list[str]:
+        """Return the command line that runs a command where kubectl and podman are."""
+        return self.sandbox.entering(command, self._environ)
+
     def eventually(self, question: Callable[[], T], *, what: str, patience: float = _PATIENCE) -> T:
         """Ask until the answer is true, and give it; raise TimeoutError with the last answer when it never is."""
         end = time.monotonic() + patience
@@ -98,4 +102,4 @@ class Cluster:
 def settle(cluster: Cluster, *, kinds: Sequence[str] = ("nodes",)) -> None:
     """Wait until all objects of these kinds are ready."""
     for kind in kinds:
-        cluster.kubectl("wait", "--for=condition=Ready", kind, "--all", "--timeout=120s")
+        cluster.kubectl("wait", "--for=condition=Ready", kind, "--all", "--timeout=300s")

@@ -19,13 +19,14 @@ from lab.cgroups import Cgroups, hierarchies, joining
 from lab.programs import ProgramFailed
 
 _CGROUPS = Path("/sys/fs/cgroup")
-# The kubelets set these, and they are the whole machine's.
-_SETTINGS = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops")
+# The kubelets set these, and they are the whole machine's; so is the last one, of which each node takes some fifty.
+_INSTANCES, _ENOUGH = "fs/inotify/max_user_instances", 1024
+_SETTINGS = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops", _INSTANCES)
 _REMEMBERED = Path("/run/slash80-sandboxes.json")  # what they were before the first sandbox, until the last one is gone
 PREFIX = "slash80-sandbox-"
 _PROC_SYS = Path("/proc/sys")
 _NAMESPACES = ("--cgroup", "--net", "--mount", "--pid", "--uts", "--ipc")
-_UP_SECONDS, _DOWN_SECONDS = 20.0, 20.0
+_UP_SECONDS, _DOWN_SECONDS = 60.0, 60.0
 _STORAGE = """[storage]
 driver = "overlay"
 graphroot = "{folder}/storage"
@@ -94,6 +95,7 @@ class Sandbox:
         (self.folder / "storage.conf").write_text(_STORAGE.format(folder=self.folder))
         (self.folder / "containers.conf").write_text(_CONTAINERS.format(folder=self.folder))
         remember_settings()
+        raise_settings()
         self._cgroups.create()
         unshare = ["unshare", *_NAMESPACES, "--fork", "--kill-child", "--propagation", "private"]
         with (self.folder / "log").open("wb") as log:
@@ -175,12 +177,19 @@ class Sandbox:
 
 
 def remember_settings() -> None:
-    """Keep the machine's settings, unless another sandbox has changed them already."""
-    if _REMEMBERED.exists():
-        return
-    new = _REMEMBERED.with_suffix(".new")
-    new.write_text(json.dumps({key: (_PROC_SYS / key).read_text() for key in _SETTINGS}))
-    new.replace(_REMEMBERED)
+    """Keep the machine's settings, but those that another sandbox has changed already."""
+    known = json.loads(_REMEMBERED.read_text()) if _REMEMBERED.exists() else {}
+    if missing := {key: (_PROC_SYS / key).read_text() for key in _SETTINGS if key not in known}:
+        new = _REMEMBERED.with_suffix(".new")
+        new.write_text(json.dumps({**known, **missing}))
+        new.replace(_REMEMBERED)
+
+
+def raise_settings() -> None:
+    """Let a few clusters run side by side: with the kernel's default of 128 a fourth kubelet does not start."""
+    path = _PROC_SYS / _INSTANCES
+    if int(path.read_text()) < _ENOUGH:
+        path.write_text(f"{_ENOUGH}\n")
 
 
 def restore_settings() -> None:

@@ -55,14 +55,18 @@ class Sniffer:
         for sniffing in self._sockets:
             sniffing.close()
 
-    def packets(self, *, quiet: float = 0.2) -> list[Packet]:
-        """Return what has arrived, until nothing comes for `quiet` seconds, 3 seconds at most."""
+    def packets(self, *, most: float = 60) -> list[Packet]:
+        """Return what is read of the packets that have arrived, in `most` seconds where they do not end."""
+        return list(map(_parse, self.received(most=most)))
+
+    def received(self, *, quiet: float = 0.2, most: float = 60) -> list[bytes]:
+        """Return what has arrived, until nothing comes for `quiet` seconds, `most` seconds at most."""
         found = []
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + most
         while time.monotonic() < deadline and (ready := select.select(self._sockets, [], [], quiet)[0]):
             for sniffing in ready:
                 with contextlib.suppress(BlockingIOError):
-                    found.append(_parse(sniffing.recv(65536)))
+                    found.append(sniffing.recv(65536))
         return found
 
 
@@ -109,7 +113,7 @@ class Attacker:
     def answers(self, *targets: str) -> list[Packet]:
         """Return every TCP or UDP packet that came from these addresses, or any, since the last time."""
         wanted = {str(ipaddress.ip_address(target)) for target in targets}
-        came = [p for p in self._sniffer.packets() if p.protocol in (socket.IPPROTO_TCP, socket.IPPROTO_UDP)]
+        came = [p for p in self._sniffer.packets(most=3) if p.protocol in (socket.IPPROTO_TCP, socket.IPPROTO_UDP)]
         return [packet for packet in came if not wanted or packet.source in wanted]
 
     @contextlib.contextmanager

@@ -107,8 +107,17 @@ class Cgroups:
         for pid in self.pids():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        self._thaw()
 
-    def remove(self, *, kill: bool = False, seconds: float = 10) -> None:
+    def _thaw(self) -> None:
+        """Let frozen ones go on, as of a runtime that died while it changed a container: in v1 none dies frozen."""
+        for hierarchy in self.hierarchies:
+            for name, thawed in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+                for state in (hierarchy.mountpoint / self.name).glob(f"**/{name}"):
+                    with suppress(OSError):
+                        state.write_text(thawed)
+
+    def remove(self, *, kill: bool = False, seconds: float = 60) -> None:
         """Remove the cgroups with all below; the kernel needs a moment after the last process, which it may `kill`."""
         deadline = time.monotonic() + seconds
         bases = [hierarchy.mountpoint / self.name for hierarchy in self.hierarchies]

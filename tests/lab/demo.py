@@ -1,4 +1,7 @@
-"""The demonstration of `make demo`: a site of network namespaces, two pods by the frozen plugin, who reaches whom."""
+"""The demonstration of `make demo`: a site of network namespaces, two pods by the frozen plugin, who reaches whom.
+
+The second act, three clusters, is in `demo_clusters`.
+"""
 
 import json
 import os
@@ -9,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from lab import snapshot
+from lab import demo_clusters, snapshot
 from lab.namespaces import Namespace
 from lab.plugin import Frozen
 from lab.probes import Server, ask, source_seen
@@ -82,7 +85,7 @@ def show(rig: Rig) -> bool:
     with Server(one.pod), Server(two.pod), Server(rig.site.internet):
         found = list(probes(rig, one, two))
     for text, right in found:
-        print(f"  {'ok  ' if right else 'BAD '} {text}")
+        print(f"  {_mark(right=right)} {text}")
     first, *later = (round(seconds * 1000) for seconds in times)
     print(
         f"\nADD took {first} ms for the node's first pod, firewall included, then {' and '.join(map(str, later))} ms."
@@ -95,6 +98,25 @@ def show(rig: Rig) -> bool:
     return all(right for _, right in found) and not left
 
 
+def show_clusters(site: Site, root: Path, folder: Path) -> bool:
+    """Run the second act; return whether all of it went as it should."""
+    all_right = True
+    for said in demo_clusters.show(site, root, folder):
+        if isinstance(said, str):
+            print(said)
+        else:
+            text, right = said
+            all_right &= right
+            print(f"  {_mark(right=right)} {text}")
+    return all_right
+
+
+def _mark(*, right: bool) -> str:
+    """Return how a line begins that says what came out, in green or red on a terminal."""
+    word, colour = ("ok  ", 32) if right else ("BAD ", 31)
+    return f"\033[{colour}m{word}\033[0m" if sys.stdout.isatty() else word
+
+
 def interrupted(number: int, _frame: object) -> NoReturn:
     """Leave through all the context managers that remove what was made."""
     sys.exit(128 + number)
@@ -104,9 +126,11 @@ def main() -> int:
     """Build the site, tell the story, remove everything."""
     signal.signal(signal.SIGTERM, interrupted)
     print("slash80: public IPv6 and IPv4 for every pod, closed by default. All of this happens in network namespaces.")
-    with tempfile.TemporaryDirectory(prefix="slash80-demo-") as folder, Site(route_ipv4_pods=True) as site:
-        plugin = Frozen(site.node.namespace, root=Path(os.environ["SLASH80_ROOT"]))
+    with tempfile.TemporaryDirectory(prefix="slash80-demo-") as folder, Site(nodes=3, route_ipv4_pods=True) as site:
+        root = Path(os.environ["SLASH80_ROOT"])
+        plugin = Frozen(site.node.namespace, root=root)
         right = show(Rig(site, site.node, plugin, configuration(site.node, Path(folder) / "state")))
+        right &= show_clusters(site, root, Path(folder))
     print("The namespaces and the state directory of this demonstration are removed.")
     return 0 if right else 1
 

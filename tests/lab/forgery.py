@@ -8,6 +8,7 @@ from lab.namespaces import Namespace
 from lab.probes import family_of
 
 _ICMP = {socket.AF_INET: socket.IPPROTO_ICMP, socket.AF_INET6: socket.IPPROTO_ICMPV6}
+TH_SYN, TH_ACK = 0x02, 0x10
 _PORT_UNREACHABLE = {socket.AF_INET: (3, 3), socket.AF_INET6: (1, 4)}
 Endpoint = tuple[str, int]
 
@@ -20,8 +21,46 @@ def datagram(source: Endpoint, target: Endpoint, payload: bytes = b"") -> bytes:
 
 def syn(source: Endpoint, target: Endpoint) -> bytes:
     """Return a packet that opens a TCP connection, with its IP header."""
-    head = struct.pack("!HHIIBBHHH", source[1], target[1], 1, 0, 5 << 4, 2, 65535, 0, 0)
+    return segment(source, target, flags=TH_SYN, sequence=1)
+
+
+def segment(source: Endpoint, target: Endpoint, *, flags: int, sequence: int, acknowledged: int = 0) -> bytes:
+    """Return a TCP packet without data, with its IP header."""
+    head = struct.pack("!HHIIBBHHH", source[1], target[1], sequence, acknowledged, 5 << 4, flags, 65535, 0, 0)
     return _packet(socket.IPPROTO_TCP, source[0], target[0], head, checksum_at=16)
+
+
+def sctp_init(source: Endpoint, target: Endpoint) -> bytes:
+    """Return a packet that opens an SCTP association (RFC 9260, 3.3.2), with its IP header."""
+    return chunk(source, target, kind=1, tag=0, payload=struct.pack("!IIHHI", 1, 65535, 1, 1, 1))
+
+
+def chunk(source: Endpoint, target: Endpoint, *, kind: int, tag: int, payload: bytes) -> bytes:
+    """Return an SCTP packet with one chunk and a CRC-32c (RFC 9260, 6.8), with its IP header."""
+    head = struct.pack("!HHI", source[1], target[1], tag)
+    body = struct.pack("!BBH", kind, 3, 4 + len(payload)) + payload
+    sum_ = struct.pack("<I", _crc32c(head + bytes(4) + body))
+    return packet(socket.IPPROTO_SCTP, source[0], target[0], head + sum_ + body)
+
+
+def _crc32c(data: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def echo(source: str, target: str, *, number: int, reply: bool = False, payload: bytes = b"") -> bytes:
+    """Return an echo request of either family, or a reply, with its IP header; connection tracking knows the number."""
+    kinds = (0, 8) if family_of(source) == socket.AF_INET else (129, 128)
+    return icmp(source, target, struct.pack("!BBHHH", kinds[not reply], 0, 0, number, 1) + payload)
+
+
+def packet(protocol: int, source: str, target: str, body: bytes) -> bytes:
+    """Return a packet of any protocol, with its IP header and no checksum in its body."""
+    return _packet(protocol, source, target, body)
 
 
 def icmp(source: str, target: str, body: bytes, *, hops: int = 255) -> bytes:
@@ -54,13 +93,16 @@ def send_on(namespace: Namespace, link: str, packet: bytes, *, mac: str) -> None
         raw.sendto(packet, (link, kind, 0, 0, bytes.fromhex(mac.replace(":", ""))))
 
 
-def _packet(protocol: int, source: str, target: str, body: bytes, *, checksum_at: int, hops: int = 64) -> bytes:
+def _packet(
+    protocol: int, source: str, target: str, body: bytes, *, checksum_at: int | None = None, hops: int = 64
+) -> bytes:
     from_, to = ipaddress.ip_address(source).packed, ipaddress.ip_address(target).packed
     ipv4 = family_of(source) == socket.AF_INET
     # ICMP has no pseudo-header in IPv4
     pseudo = b"" if protocol == socket.IPPROTO_ICMP else from_ + to + struct.pack("!II", len(body), protocol)
-    sum_ = struct.pack("!H", internet_checksum(pseudo + body))
-    body = body[:checksum_at] + sum_ + body[checksum_at + 2 :]
+    if checksum_at is not None:
+        sum_ = struct.pack("!H", internet_checksum(pseudo + body))
+        body = body[:checksum_at] + sum_ + body[checksum_at + 2 :]
     if ipv4:
         head = struct.pack("!BBHHHBB", 0x45, 0, 20 + len(body), 0, 0, hops, protocol)
         sum_ = struct.pack("!H", internet_checksum(head + b"\0\0" + from_ + to))

@@ -5,10 +5,12 @@ Leaves to others what is inside them. No namespace but those made here is ever e
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import secrets
 import socket
+import struct
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWNET = 0x40000000
 MS_BIND, MS_REC, MS_PRIVATE, MS_SHARED = 4096, 16384, 1 << 18, 1 << 20
 MNT_DETACH = 2
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -132,6 +135,15 @@ class Namespace:
         if check and done.returncode:
             programs.fail(done)
         return done.stdout
+
+    def raise_loopback(self) -> None:
+        """Raise `lo`, without a program: every namespace of every test begins with that."""
+
+        def ioctl() -> None:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+                fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP))  # netdevice(7)
+
+        self.run(ioctl)
 
     def ip(self, *lines: str) -> None:
         """Run lines of `ip` commands (without the word `ip`) in one go."""

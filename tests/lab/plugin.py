@@ -207,7 +207,7 @@ class Frozen(Plugin):
     """The executable below `root`, as `make install DESTDIR=root` lays it out; killed when it takes long."""
 
     root: Path
-    kill_after: float = field(default=60 * PATIENCE, kw_only=True)
+    kill_after: float = field(default=300 * PATIENCE, kw_only=True)
 
     def execute(self, environ: Mapping[str, str], stdin: bytes) -> Outcome:
         """Run /opt/cni/bin/slash80."""

@@ -1,5 +1,6 @@
 """A rig: one site, the plugin on a node of it, and a configuration that fits; what most tests start from."""
 
+import secrets
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -7,7 +8,6 @@ from pathlib import Path
 from lab.namespaces import Namespace
 from lab.plugin import InProcess, Json, Plugin
 from lab.topology import Node, Site
-from lab.waiting import PATIENCE
 
 
 def configuration(node: Node, state_dir: Path, **changes: object) -> Json:
@@ -20,9 +20,8 @@ def configuration(node: Node, state_dir: Path, **changes: object) -> Json:
         "socket": str(state_dir / "cni.sock"),
         "ipv6": {"prefixes": [node.prefix6]},
         "ipv4": {"prefixes": [node.prefix4]},
+        "lockTimeout": 50,  # the most: on a busy machine an agent, or a hundred threads, hold a lock for long
     }
-    if PATIENCE > 1:
-        conf["lockTimeout"] = 5 * PATIENCE
     return changed(conf, **changes)
 
 
@@ -104,6 +103,14 @@ class Rig:
     def state_dir(self) -> Path:
         """Where the plugin keeps its state."""
         return Path(self.conf["stateDir"])
+
+    def lose_state(self) -> None:
+        """Lose the state directory, at once: it gets another name, under which nothing looks for it.
+
+        Removed file by file it would not stay lost, and often not be removed at all: an agent that serves writes into
+        it meanwhile, and what it has open it keeps open either way.
+        """
+        self.state_dir.rename(self.state_dir.with_name(f"{self.state_dir.name}-lost-{secrets.token_hex(3)}"))
 
     def attach(self, pod: Namespace | None = None, conf: Json | None = None, **more: str) -> Attachment:
         """ADD for a new pod, or for `pod`; must succeed."""

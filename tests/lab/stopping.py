@@ -32,11 +32,11 @@ def stopped(rig: Rig, verb: str, pod: Namespace, moment: Failpoint) -> Iterator[
         start = partial(subprocess.Popen, [program], env=environ, stdin=stdin, stdout=subprocess.DEVNULL)
         process = rig.host.run(start)
     status = Path(f"/proc/{process.pid}/stat")
-    wait_until(lambda: status.read_text().rpartition(")")[2].split()[0] == "T", seconds=20)
+    wait_until(lambda: status.read_text().rpartition(")")[2].split()[0] == "T")
 
     def resume() -> int:
         process.send_signal(signal.SIGCONT)
-        return process.wait(timeout=30 * PATIENCE)
+        return process.wait(timeout=300 * PATIENCE)
 
     try:
         yield resume

@@ -82,7 +82,7 @@ class Site:
     ) -> None:
         self._prefix = unique_name()
         self._namespaces: list[Namespace] = []
-        self._pods = 0
+        self._pods, self._routes_ipv4_pods = 0, route_ipv4_pods
         try:
             self.router = self._namespace("router")
             for key, value in {
@@ -91,14 +91,17 @@ class Site:
                 "ipv6/conf/default/accept_dad": 0,
             }.items():
                 self.router.sysctl(key, value)
-            self.internet = self._host("internet", (INTERNET6, "2001:db8:ffff::1"), (INTERNET4, "198.51.100.1"))
-            self.attacker = self._host("attacker", (ATTACKER6, "2001:db8:bad::1"), (ATTACKER4, "203.0.113.1"))
-            self.nodes = [
-                self._node(number, uplink_mtu, static_default6=static_default6) for number in range(1, nodes + 1)
-            ]
-            self._settle()
+            self.internet, self.attacker = self._namespace("internet"), self._namespace("attacker")
+            self.nodes = [Node(self._namespace(f"node{number}"), number) for number in range(1, nodes + 1)]
+            self._lay(
+                _host_cable(self.internet, "internet", (INTERNET6, "2001:db8:ffff::1"), (INTERNET4, "198.51.100.1")),
+                _host_cable(self.attacker, "attacker", (ATTACKER6, "2001:db8:bad::1"), (ATTACKER4, "203.0.113.1")),
+                *(_node_cable(node, uplink_mtu, static_default6=static_default6) for node in self.nodes),
+            )
+            routes = [f"route add {node.prefix6} via {node.ipv6}" for node in self.nodes]
             if route_ipv4_pods:
-                self.router.ip(*(f"route add {node.prefix4} via {node.ipv4}" for node in self.nodes))
+                routes += [f"route add {node.prefix4} via {node.ipv4}" for node in self.nodes]
+            self.router.ip(*routes)
         except BaseException:
             self.close()
             raise
@@ -132,57 +135,66 @@ class Site:
         lines += [f"route change {node.prefix6} via {node.ipv6} mtu {mtu}" for node in self.nodes]
         # IPv4 forwarding looks at a route's MTU only when it is locked.
         lines.append(f"route change 198.51.100.0/24 dev internet proto kernel src 198.51.100.1 mtu lock {mtu}")
+        lines += [f"route add {node.ipv4} dev node{node.number} mtu lock {mtu}" for node in self.nodes]
+        if self._routes_ipv4_pods:
+            lines += [f"route change {node.prefix4} via {node.ipv4} mtu lock {mtu}" for node in self.nodes]
         self.router.ip(*lines)
 
-    def _settle(self) -> None:
-        """See every cable work: a link just raised drops packets until the kernel's link watch has run."""
-        for namespace in (
-            self.router,
-            self.internet,
-            self.attacker,
-            *(node.namespace for node in self.nodes),
-        ):
+    def _lay(self, *cables: "_Cable") -> None:
+        """Lay cables from the router, and see each work: until the kernel's link watch has run they drop packets.
+
+        Neither end has duplicate address detection: it works at once. The router's links inherit that.
+        """
+        self.router.ip(*(line for number, one in enumerate(cables, 1001) for line in one.lines(number)))
+        for one in cables:
+            one.end.sysctl(f"ipv6/conf/{UPLINK}/accept_dad", 0)
+            defaults = (f"route add default via {gateway}" for gateway in one.gateways)
+            one.end.ip(*_addressed(UPLINK, *one.addresses), *defaults)
+        for namespace in (self.router, *(one.end for one in cables)):
             wait_until(partial(_cables_up, namespace))
 
     def _namespace(self, role: str) -> Namespace:
         name = f"{self._prefix}-{role}"
         self._namespaces.append(Namespace(name))  # before it is made: an interrupt may come at any moment
         namespace = Namespace.create(name)
-        namespace.ip("link set lo up")
+        namespace.raise_loopback()
         return namespace
 
-    def _host(self, role: str, ipv6: tuple[str, str], ipv4: tuple[str, str]) -> Namespace:
-        host = self._namespace(role)
-        self._cable(host, role, 1500, f"{ipv6[1]}/64", f"{ipv4[1]}/24")
-        addresses = _addressed(UPLINK, f"{ipv6[0]}/64", f"{ipv4[0]}/24")
-        host.ip(*addresses, f"route add default via {ipv6[1]}", f"route add default via {ipv4[1]}")
-        return host
 
-    def _node(self, number: int, mtu: int, *, static_default6: bool) -> Node:
-        node = Node(self._namespace(f"node{number}"), number)
-        routers = f"{node.router6}/64", f"{node.router4}/28", f"{ROUTER_LINK_LOCAL}/64"
-        self._cable(node.namespace, f"node{number}", mtu, *routers)
-        gateways = [node.router4, *([node.router6] if static_default6 else [])]
-        node.namespace.ip(
-            *_addressed(UPLINK, f"{node.ipv6}/64", f"{node.ipv4}/28"),
-            *(f"route add default via {gateway}" for gateway in gateways),
-        )
-        self.router.ip(f"route add {node.prefix6} via {node.ipv6}")
-        return node
+@dataclass(frozen=True)
+class _Cable:
+    """A link between the router, where it has a name, and the uplink of another namespace, with what both ends get."""
 
-    def _cable(self, end: Namespace, name: str, mtu: int, *addresses: str) -> None:
-        """Lay a cable from the router to `end`, and raise the router's end.
+    name: str
+    mtu: int
+    routers: tuple[str, ...]
+    end: Namespace
+    addresses: tuple[str, ...]
+    gateways: tuple[str, ...]
 
-        Neither end has duplicate address detection: it works at once. The router's links inherit that.
+    def lines(self, index: int) -> list[str]:
+        """Return the lines with which the router makes the cable, and raises its end.
+
+        Two ends with one index in their two namespaces are slow: for the kernel's link watch their event is then not
+        urgent, and IPv6 waits up to a second for it.
         """
-        # Two ends with one index in their two namespaces are slow: for the kernel's link watch their event is
-        # then not urgent, and IPv6 waits up to a second for it.
-        index = 1000 + len(self._namespaces)
-        self.router.ip(
-            f"link add {name} index {index} mtu {mtu} type veth peer name {UPLINK} mtu {mtu} netns {end.name}",
-            *_addressed(name, *addresses),
-        )
-        end.sysctl(f"ipv6/conf/{UPLINK}/accept_dad", 0)
+        peer = f"peer name {UPLINK} mtu {self.mtu} netns {self.end.name}"
+        made = f"link add {self.name} index {index} mtu {self.mtu} type veth {peer}"
+        return [made, *_addressed(self.name, *self.routers)]
+
+
+def _host_cable(host: Namespace, name: str, ipv6: tuple[str, str], ipv4: tuple[str, str]) -> _Cable:
+    """Return the cable of a host; each pair has its own address and the router's."""
+    (own6, router6), (own4, router4) = ipv6, ipv4
+    routers, addresses = (f"{router6}/64", f"{router4}/24"), (f"{own6}/64", f"{own4}/24")
+    return _Cable(name, 1500, routers, host, addresses, (router6, router4))
+
+
+def _node_cable(node: Node, mtu: int, *, static_default6: bool) -> _Cable:
+    routers = f"{node.router6}/64", f"{node.router4}/28", f"{ROUTER_LINK_LOCAL}/64"
+    addresses = f"{node.ipv6}/64", f"{node.ipv4}/28"
+    gateways = (node.router4, *([node.router6] if static_default6 else []))
+    return _Cable(f"node{node.number}", mtu, routers, node.namespace, addresses, gateways)
 
 
 def _cables_up(namespace: Namespace) -> bool:

@@ -75,7 +75,7 @@ def test_nobody_waits_for_input_that_cannot_matter(launcher: Launcher, missing: 
     reading, writing = os.pipe()
     try:
         done = subprocess.run(
-            [launcher.program], env=environ, stdin=reading, capture_output=True, check=False, timeout=60
+            [launcher.program], env=environ, stdin=reading, capture_output=True, check=False, timeout=300
         )
     finally:
         os.close(reading)
@@ -159,7 +159,7 @@ def test_input_that_never_ends_is_given_up(launcher: Launcher) -> None:
     reading, writing = os.pipe()
     try:
         done = subprocess.run(
-            [launcher.program], env=ENVIRON, stdin=reading, capture_output=True, check=False, timeout=60
+            [launcher.program], env=ENVIRON, stdin=reading, capture_output=True, check=False, timeout=300
         )
     finally:
         os.close(reading)

@@ -28,6 +28,7 @@ from netns.conftest import MakeRig, root
 from slash80 import ipc
 from slash80.addressing.attachment import Key
 from slash80.failpoints import Failpoint
+from slash80.store.locks import FileLock
 
 ADDING = [Failpoint.LOCKED, Failpoint.RESERVED, Failpoint.LINKED, Failpoint.HOST_WIRED, Failpoint.KEPT]
 REMOVING = [Failpoint.LOCKED, Failpoint.DEFERRED, Failpoint.TERMINATING]
@@ -142,7 +143,7 @@ def test_launcher_killed_in_a_call(
         assert process.stdin
         process.stdin.write(json.dumps(node.conf).encode())
         process.stdin.close()
-        wait_until(agent.is_stopped, seconds=20)
+        wait_until(agent.is_stopped)
         process.kill()
         process.wait()
         if both:
@@ -167,7 +168,7 @@ def test_agent_killed_with_fifty_calls_in_flight(node: Rig, agent: Agent) -> Non
             return rig.plugin.call("ADD", rig.conf, netns=pod)
 
         first = [pool.submit(add, pod) for pod in pods]
-        wait_until(lambda: sum(call.done() for call in first) >= 5, seconds=30)
+        wait_until(lambda: sum(call.done() for call in first) >= 5)
         agent.kill()
         outcomes = [call.result() for call in first]
         agent.start()
@@ -186,9 +187,9 @@ def test_agent_killed_with_fifty_calls_in_flight(node: Rig, agent: Agent) -> Non
 
 def test_calls_succeed_while_agents_stop_and_start(node: Rig, agent: Agent) -> None:
     """Each call is answered by one of the agents or by the engine, and none fails."""
-    pods = [node.site.pod() for _ in range(24)]
+    rig, pods = node, [node.site.pod() for _ in range(24)]
     with agent, ThreadPoolExecutor(12) as pool:
-        calls = [pool.submit(lambda pod=pod: node.detach(node.attach(pod))) for pod in pods]  # type: ignore[misc]
+        calls = [pool.submit(lambda pod=pod: rig.detach(rig.attach(pod))) for pod in pods]  # type: ignore[misc]
         for _ in range(4):
             assert 0 == agent.stop()
             agent.start()
@@ -198,35 +199,47 @@ def test_calls_succeed_while_agents_stop_and_start(node: Rig, agent: Agent) -> N
 
 def test_removed_pod_has_no_interface_until_its_link_is_reaped(node: Rig, agent: Agent) -> None:
     """It has neither interface nor address, its host end is down, and both ends go with the reaper."""
-    with agent:
+    agent.start(SLASH80_FAILPOINT=f"{Failpoint.TERMINATING}:STOP")  # before the reaper learns of the link
+    with agent.running(), ThreadPoolExecutor(1) as pool:
         attachment = node.attach()
-        node.detach(attachment)
-
-        (row,) = listed(node)
-        assert ("dying", attachment.ipv6) == (row["state"], row["ipv6"])
-        assert not node.host.has_link(attachment.host_ifname)
-        assert not attachment.pod.has_link("eth0")
-        dying = attachment.host_ifname.replace("s80", "x80")
-        (link,) = [link for link in node.host.query("link show") if link["ifname"] == dying]
-        assert "UP" not in link["flags"]
-        addresses = [info["local"] for link in attachment.pod.query("addr show") for info in link["addr_info"]]
-        assert not set(attachment.addresses) & set(addresses)
-        wait_until(lambda: not node.host.has_link(dying), seconds=20)
-        wait_until(lambda: listed(node) == [], seconds=20)
+        removing = pool.submit(node.detach, attachment)
+        wait_until(agent.is_stopped)
+        with FileLock(node.state_dir / "lock").held(50):  # which the reaper needs
+            agent.resume()
+            removing.result()
+            assert (1, 0) == (state.attachments(node.state_dir), state.living(node.state_dir))
+            assert not node.host.has_link(attachment.host_ifname)
+            assert not attachment.pod.has_link("eth0")
+            dying = attachment.host_ifname.replace("s80", "x80")
+            (link,) = [link for link in node.host.query("link show") if link["ifname"] == dying]
+            assert "UP" not in link["flags"]
+            addresses = [info["local"] for link in attachment.pod.query("addr show") for info in link["addr_info"]]
+            assert not set(attachment.addresses) & set(addresses)
+        wait_until(lambda: not node.host.has_link(dying))
+        wait_until(lambda: listed(node) == [])
 
 
 @pytest.mark.parametrize("netns", [None, ""])
 def test_repeated_del_leaves_the_deferred_link_to_the_reaper(node: Rig, agent: Agent, netns: str | None) -> None:
     """A runtime repeats DEL when the sandbox is gone: it does not wait for the link, and restores nothing."""
-    with agent:
+
+    def is_left() -> bool:
         attachment = node.attach()
         node.detach(attachment)
-        before = [link["ifindex"] for link in node.host.query("link show") if link["ifname"].startswith("x80")]
+        before = _dying(node)
         node.plugin.delete(netns, node.conf, container=attachment.pod.name)
+        after = _dying(node)
+        wait_until(lambda: listed(node) == [])
+        return (1, 1, 0) == (len(before[0]), *before[1:]) and before == after
 
-        assert ["dying"] == [row["state"] for row in listed(node)]
-        assert before == [link["ifindex"] for link in node.host.query("link show") if link["ifname"].startswith("x80")]
-        wait_until(lambda: listed(node) == [], seconds=20)
+    with agent:
+        wait_until(is_left)  # at the first time, unless the reaper, who waits for three seconds, comes in between
+
+
+def _dying(node: Rig) -> tuple[list[tuple[int, str]], int, int]:
+    """Return the links that wait for the reaper, and how many attachments are recorded, and how many of them live."""
+    links = [one for one in node.host.run(socket.if_nameindex) if one[1].startswith("x80")]
+    return links, state.attachments(node.state_dir), state.living(node.state_dir)
 
 
 def test_del_with_another_namespace_spares_the_pod_in_it(node: Rig, agent: Agent) -> None:
@@ -250,7 +263,7 @@ def test_restarted_agent_reaps_deferred_links(node: Rig, agent: Agent) -> None:
         assert ["dying"] == [row["state"] for row in listed(node)]
         agent.start()
 
-        wait_until(lambda: listed(node) == [], seconds=20)
+        wait_until(lambda: listed(node) == [])
         assert not node.host.has_link(attachment.host_ifname.replace("s80", "x80"))
 
 
@@ -367,7 +380,7 @@ def test_noted_del_is_done_by_the_next_agent(node: Rig, agent: Agent, tmp_path: 
     (notes / "1-1").write_bytes(b"damaged")
 
     with agent:
-        wait_until(lambda: not list(notes.iterdir()), seconds=20)
+        wait_until(lambda: not list(notes.iterdir()))
         assert (since == "after") == node.host.has_link(attachment.host_ifname)
         node.detach(attachment)
     notes.rmdir()
@@ -396,7 +409,7 @@ def test_no_call_leaks_a_descriptor(node: Rig, agent: Agent) -> None:
                     caller.shutdown(socket.SHUT_WR)
                     assert caller.recv(1) == b"\1"
         os.close(folder)
-        wait_until(lambda: agent.descriptors() <= before, seconds=20)
+        wait_until(lambda: agent.descriptors() <= before)
         assert agent.memory() < 64 << 10
 
 

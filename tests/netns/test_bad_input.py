@@ -5,6 +5,8 @@ the routes that keep a prefix here) is not counted as left.
 """
 
 import json
+import os
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -74,7 +76,9 @@ class Node:
 
 
 def _follows_the_configuration(line: str) -> bool:
-    return "nft table inet slash80 " in line or ("type=unreachable" in line and "protocol=180" in line)
+    return bool(re.search("nft table (inet|arp) slash80 ", line)) or (
+        "type=unreachable" in line and "protocol=180" in line
+    )
 
 
 @pytest.fixture(scope="module")
@@ -217,6 +221,11 @@ def test_del_needs_no_state_directory(node: Node) -> None:
         assert node.call("DEL", node.conf | {"stateDir": folder}).code == 0
 
 
+def cpu_seconds() -> float:
+    """Return how much CPU time this process and the programs that it ran have used."""
+    return sum(os.times()[:4])
+
+
 MANY: Mapping[str, Json] = {
     "300 routes": {"routes": [{"dst": f"10.9.{n % 256}.{n // 256}/32"} for n in range(300)]},
     "2000 routes": {"routes": [{"dst": f"10.9.{n % 256}.{n // 256}/32"} for n in range(2000)]},
@@ -231,12 +240,14 @@ MANY: Mapping[str, Json] = {
 
 @pytest.mark.parametrize("many", MANY.values(), ids=MANY.keys())
 def test_longest_lists_of_a_document_are_accepted_or_refused(node: Node, many: Json) -> None:
-    """They work or are refused with the key, in half of the time that an ADD may take."""
+    """They work or are refused with the key, in half of the time that an ADD may take if no one else has the CPU."""
     conf = changed(node.conf, **many)
+    before = cpu_seconds()
     outcome = node.call("ADD", conf)
+    took = cpu_seconds() - before
     node.call("DEL", node.conf)
 
-    assert outcome.seconds < 30
+    assert took < 30
     assert outcome.code == 0 or outcome.json["code"] in {6, 7, 100}
     node.assert_empty()
 

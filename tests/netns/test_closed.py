@@ -1,7 +1,6 @@
 """Pods are closed to the outside: an attacker gets no TCP or UDP answer, whenever it strikes."""
 
 import json
-import shutil
 import time
 from collections.abc import Callable
 
@@ -94,7 +93,7 @@ def test_next_add_restores_a_damaged_firewall(routed: Rig, attacker: Attacker, b
 def test_first_add_after_a_reboot_closes_the_pod(routed: Rig, attacker: Attacker) -> None:
     """With state, rules and pods gone as after a reboot, the first pod is closed and works."""
     routed.attach().pod.delete()
-    shutil.rmtree(routed.state_dir)
+    routed.lose_state()
     routed.host.nft("flush ruleset")
 
     attachment = routed.attach()
@@ -161,7 +160,7 @@ def test_echo_modes_drop_and_open(routed: Rig, family: str, echo: str, expected:
     """`drop` answers no ping from outside, `open` every one."""
     server = routed.having(firewall={"echo": echo}).attach()
 
-    assert expected == ping(routed.site.internet, getattr(server, family), count=60)
+    assert expected == ping(routed.site.internet, getattr(server, family), count=60, patience=1)
 
 
 @pytest.mark.parametrize("spoofed", [ATTACKER6, ATTACKER4, "node", "pod"])
@@ -172,7 +171,7 @@ def test_pod_cannot_send_from_a_foreign_address(routed: Rig, spoofed: str) -> No
     source = {"node": routed.node.ipv6, "pod": other.ipv6}.get(spoofed, spoofed)
     with Sniffer(routed.site.internet, "eth0") as observer:
         pod.pod.ip(f"addr add {source} dev eth0" + (" nodad" if ":" in source else ""))
-        ping(pod.pod, INTERNET6 if ":" in source else INTERNET4, source=source)
+        ping(pod.pod, INTERNET6 if ":" in source else INTERNET4, source=source, patience=1)
 
         assert source not in {packet.source for packet in observer.packets()}
 

@@ -150,28 +150,29 @@ def locked(rig: Rig) -> Iterator[None]:
         yield
 
 
-def test_store_locked_by_another_program_is_code_11(rig: Rig) -> None:
+def test_store_locked_by_another_program_is_code_11(rig: Rig, shape: str) -> None:
     """The error comes after lockTimeout and names the file; a DEL removes the pod before that."""
-    rig = rig.having(cniVersion="1.1.0", lockTimeout=0.2, **{"cni.dev/valid-attachments": []})
+    rig = rig.having(cniVersion="1.1.0")
     rig.cycle()
     before = snapshot.take(rig.host)
     attachment, pod = rig.attach(), rig.site.pod()
+    # of these calls only: the others have to get the locks, which a busy agent holds for longer
+    hurried = changed(rig.conf, lockTimeout=0.2, **{"cni.dev/valid-attachments": []})
     with locked(rig):
         errors = [
-            rig.plugin.refuses("ADD", rig.conf, netns=pod),
-            rig.plugin.refuses("CHECK", rig.conf | {"prevResult": attachment.result}, netns=attachment.pod),
-            rig.plugin.refuses("GC", rig.conf),
-            rig.plugin.refuses("STATUS", rig.conf),
-            rig.plugin.refuses("DEL", rig.conf, netns=attachment.pod),
+            rig.plugin.refuses("ADD", hurried, netns=pod),
+            rig.plugin.refuses("CHECK", hurried | {"prevResult": attachment.result}, netns=attachment.pod),
+            rig.plugin.refuses("GC", hurried),
+            rig.plugin.refuses("STATUS", hurried),
+            rig.plugin.refuses("DEL", hurried, netns=attachment.pod),
         ]
         gone = [not attachment.pod.has_link("eth0"), not rig.host.has_link(attachment.host_ifname)]
 
     assert [11, 11, 11, 50, 11] == [error["code"] for error in errors]
-    # An agent deletes links in batches, and waits for the store as well: it may be the one that holds our own lock.
-    words = f"another program, such as a backup or sqlite3, has kept {rig.state_dir}"
-    queue = f"another call has held the lock {rig.state_dir}"
-    assert words in errors[0]["msg"]
-    assert [] == [error["msg"] for error in errors if words not in error["msg"] and queue not in error["msg"]]
+    words = [f"another program, such as a backup or sqlite3, has kept {rig.state_dir}"]
+    if shape == "served":  # an agent deletes links some time later, and may hold our own lock while it waits for theirs
+        words.append(f"another call has held the lock {rig.state_dir}")
+    assert [] == [error["msg"] for error in errors if not any(map(error["msg"].__contains__, words))]
     assert [True, True, False] == [*gone, pod.has_link("eth0")]
     rig.detach(attachment)
     assert snapshot.difference(before, snapshot.take(rig.host)) == []
@@ -193,9 +194,7 @@ def test_attachments_of_a_locked_store_are_not_listed(rig: Rig) -> None:
 def test_del_after_a_reboot_succeeds(rig: Rig) -> None:
     """With state, rules, links and namespaces gone, every DEL that the runtime still sends succeeds."""
     attachments = [rig.attach() for _ in range(3)]
-    for path in sorted(rig.state_dir.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    rig.state_dir.rmdir()
+    rig.lose_state()
     rig.host.nft("flush ruleset")
     for attachment in attachments:
         attachment.pod.delete()

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable
 from itertools import product
 
@@ -62,9 +61,9 @@ def test_a_pod_has_its_elements_from_add_to_del(rig: Rig) -> None:
     assert of(one, two) == elements(rig.host)
     rig.detach(one)
 
-    wait_until(lambda: of(two) == elements(rig.host), seconds=20)
+    wait_until(lambda: of(two) == elements(rig.host))
     rig.detach(two)
-    wait_until(lambda: not elements(rig.host), seconds=20)
+    wait_until(lambda: not elements(rig.host))
 
 
 @pytest.mark.parametrize("shape", ["inprocess", "resident"])  # an agent puts back what is changed here
@@ -92,14 +91,14 @@ def test_a_pod_may_answer_by_another_of_its_interfaces(rig: Rig, first_to_go: st
 
     goes, stays = (eth0, net1) if first_to_go == "eth0" else (net1, eth0)
     rig.detach(goes)
-    wait_until(lambda: of(stays) == elements(rig.host), seconds=20)
+    wait_until(lambda: of(stays) == elements(rig.host))
 
 
 def test_a_lost_store_loses_no_interface_of_a_container(rig: Rig) -> None:
     """Read back from the kernel, a container is known by a hash of its ID where that is too long for an alias."""
     rig, container = rig.having(cniVersion="1.1.0"), "c" * 300
     eth0 = rig.attach(container=container)
-    shutil.rmtree(rig.state_dir)
+    rig.lose_state()
     net1 = rig.attach(eth0.pod, ifname="net1", container=container)
     assert of(eth0, net1) == elements(rig.host)
 
@@ -126,7 +125,7 @@ def test_a_changed_setting_keeps_all_pods_elements(rig: Rig) -> None:
     before = rig.attach()
     new = rig.having(firewall={"echo": "drop"}).attach()
 
-    assert "update @echo4" not in rig.host.command("nft", "list", "chain", "inet", "slash80", "pings")
+    assert "meter echo4" not in rig.host.command("nft", "list", "chain", "inet", "slash80", "untrusted_pings")
     assert of(before, new) == elements(rig.host)
     only_elements_count(rig.host)
     assert works(before)
@@ -155,7 +154,7 @@ def test_gc_removes_elements_that_nobody_remembers(rig: Rig) -> None:
     rig = rig.having(cniVersion="1.1.0")
     gone, lives = rig.attach(), rig.attach()
     rig.host.ip(f"link del {gone.host_ifname}")
-    shutil.rmtree(rig.state_dir)
+    rig.lose_state()
     rig.host.nft("flush set inet slash80 pods6")
     listed = [{"containerID": lives.pod.name, "ifname": lives.ifname}]
     rig.plugin.gc(rig.conf | {"cni.dev/valid-attachments": listed})

@@ -30,7 +30,7 @@ def test_make_fresh_passes_signals_on_and_waits(tmp_path: Path, number: signal.S
             assert process.stdout
             assert process.stdout.readline() == b"ready\n"
             process.send_signal(number)
-            code = process.wait(timeout=60)
+            code = process.wait(timeout=300)
             assert (7, "removed") == (code, trace.read_text())
         finally:
             process.kill()

@@ -10,7 +10,7 @@ from lab.agent import Agent
 from lab.attacker import Attacker
 from lab.namespaces import Namespace
 from lab.probes import Server, ask, ping
-from lab.rig import Rig
+from lab.rig import Rig, changed
 from lab.waiting import wait_until
 from netns.conftest import root
 
@@ -29,6 +29,7 @@ BREAKAGES: dict[str, Callable[[Namespace], object]] = {
     "table dormant": lambda host: host.nft("add table inet slash80 { flags dormant; }"),
     "rule replaced": lambda host: replace_last_rule(host, "edge"),
     "prefix trusted": lambda host: host.nft("add element inet slash80 trusted6 { 2000::/4 }"),
+    "ARP table deleted": lambda host: host.nft("delete table arp slash80"),
     "rule added": lambda host: host.nft("insert rule inet slash80 edge accept"),
 }
 
@@ -90,8 +91,9 @@ def test_changed_settings_are_not_undone(routed: Rig, agent: Agent) -> None:
 
 def test_what_happens_by_itself_is_no_repair(routed: Rig, agent: Agent) -> None:
     """Calls change elements or replace the table, packets change counters and limits; none of that counts."""
+    mapped = changed(routed.conf, runtimeConfig={"portMappings": [{"hostPort": 8080, "containerPort": 80}]})
     for _ in range(5):
-        routed.detach(routed.attach())
+        routed.detach(routed.attach(conf=mapped))
     pod = routed.attach()
     assert ping(routed.site.internet, pod.ipv6) == 1
     routed.having(firewall={"echo": "drop"}).attach()

@@ -12,8 +12,8 @@ import pytest
 from lab import snapshot, state
 from lab.namespaces import Namespace
 from lab.plugin import Json
-from lab.probes import family_of
-from lab.rig import Attachment, Rig, requesting
+from lab.probes import ANSWERED, family_of
+from lab.rig import Attachment, Rig, changed, requesting
 from lab.topology import INTERNET4, INTERNET6
 from lab.waiting import wait_until
 from netns.conftest import root
@@ -113,11 +113,12 @@ def test_status_with_an_nft_that_hangs(rig: Rig, tmp_path: Path) -> None:
 
 def test_status_while_the_store_is_locked(rig: Rig) -> None:
     """STATUS does not wait for a store whose lock is never released; ADD is code 11 after `lockTimeout`."""
-    rig = rig.having(cniVersion="1.1.0", lockTimeout=0.2)
+    rig = rig.having(cniVersion="1.1.0")
     rig.cycle()
+    hurried = changed(rig.conf, lockTimeout=0.2)
     with (rig.state_dir / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        codes = [rig.plugin.refuses(verb, rig.conf, netns=rig.site.pod())["code"] for verb in ("STATUS", "ADD")]
+        codes = [rig.plugin.refuses(verb, hurried, netns=rig.site.pod())["code"] for verb in ("STATUS", "ADD")]
 
     assert codes == [50, 11]
 
@@ -175,8 +176,8 @@ def exchange(pod: Attachment, address: str, outside: socket.socket, peer: str) -
     """Have the pod begin a connection, and see that its peer may answer."""
     with pod.pod.socket(family_of(address), socket.SOCK_DGRAM) as inside:
         inside.bind((address, 5000))
-        inside.settimeout(2)
-        outside.settimeout(2)
+        inside.settimeout(ANSWERED)
+        outside.settimeout(ANSWERED)
         inside.sendto(b"hello", (peer, 7))
         outside.sendto(b"answer", outside.recvfrom(100)[1])
         assert inside.recv(100) == b"answer"

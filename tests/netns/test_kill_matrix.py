@@ -224,7 +224,7 @@ def test_gc_spares_an_add_in_progress(node: Rig, moment: Failpoint, *, listed: b
     lock = node.state_dir / "locks/attachments"
     with stopped(node, "ADD", slow, moment) as resume, ThreadPoolExecutor(1) as pool:
         collecting = pool.submit(node.plugin.call, "GC", conf)
-        wait_until(lambda: is_waited_for(lock), seconds=20)
+        wait_until(lambda: is_waited_for(lock))
         assert resume() == 0
         assert collecting.result().code == 0
 

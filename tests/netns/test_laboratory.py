@@ -43,7 +43,10 @@ def test_attacker_counts_answers(site: Site) -> None:
         # Port 7: SYN-ACK and a datagram; port 22: RST (its datagram is answered by ICMP only).
         for target in (INTERNET6, INTERNET4):
             attacker.strike(target)
-            assert sorted(packet.protocol for packet in attacker.answers(target)) == [6, 6, 17]
+            seen: list[int] = []
+            while len(seen) < 3:  # the server's thread may take its time for the datagram
+                seen += [packet.protocol for packet in attacker.answers(target)]
+            assert sorted(seen) == [6, 6, 17]
 
 
 def test_flood_ends_with_its_block(site: Site) -> None:
@@ -62,7 +65,7 @@ def test_narrow_path_is_found_by_a_large_transfer(site: Site, address: str) -> N
     site.narrow_path(1280)
     node = site.node.namespace
     with Server(site.internet):
-        answer = ask(node, address, "tcp", payload=bytes(1_000_000), timeout=10)
+        answer = ask(node, address, "tcp", payload=bytes(1_000_000), timeout=60)
 
     assert answer is not None
     assert answer.size == 1_000_000

@@ -1,7 +1,6 @@
 """The life of attachments: duplicates, second interfaces, and DEL in every shape that runtimes send."""
 
 import json
-import shutil
 from collections.abc import Callable
 
 import pytest
@@ -133,13 +132,13 @@ def repeated(rig: Rig, attachment: Attachment) -> None:
 
 def with_state_gone(rig: Rig, attachment: Attachment) -> None:
     """Delete after the state directory was removed."""
-    shutil.rmtree(rig.state_dir)
+    rig.lose_state()
     rig.plugin.delete(attachment.pod, rig.conf)
 
 
 def with_state_and_namespace_unknown(rig: Rig, attachment: Attachment) -> None:
     """Delete without state and namespace; the host end alone identifies its owner."""
-    shutil.rmtree(rig.state_dir)
+    rig.lose_state()
     rig.plugin.delete("", rig.conf, container=attachment.pod.name)
 
 

@@ -148,7 +148,7 @@ def test_large_transfer_over_a_narrow_path(make_rig: MakeRig, family: str) -> No
     rig.site.narrow_path(1280)
     client = rig.attach()
     with Server(rig.site.internet):
-        answer = ask(client.pod, INTERNET[family], "tcp", payload=bytes(1_000_000), timeout=10)
+        answer = ask(client.pod, INTERNET[family], "tcp", payload=bytes(1_000_000), timeout=60)
 
     assert answer is not None
     assert answer.size == 1_000_000

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -93,8 +94,14 @@ def test_a_rehearsal_that_was_killed_is_begun_again(node: Rig, agent: Agent) -> 
 
 def _opened(pid: int) -> set[str]:
     """Return what a process has open, by the names of files and of netlink's protocols."""
-    files = {path.readlink().name for path in Path(f"/proc/{pid}/fd").iterdir()}
-    return files | set(_netlink(pid))
+    return {Path(link).name for link in _links(pid)} | set(_netlink(pid))
+
+
+def _links(pid: int) -> Iterator[str]:
+    """Yield what its descriptors lead to, but for those that it closes meanwhile, as its reaper does."""
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            yield str(path.readlink())
 
 
 def _netlink(pid: int) -> list[str]:
@@ -102,5 +109,4 @@ def _netlink(pid: int) -> list[str]:
     names = {"0": "NETLINK_ROUTE", "12": "NETLINK_NETFILTER"}
     lines = [line.split() for line in Path(f"/proc/{pid}/net/netlink").read_text().splitlines()[1:]]
     protocols = {f"socket:[{fields[9]}]": names.get(fields[1], fields[1]) for fields in lines}
-    links = (str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir())
-    return sorted(protocols[link] for link in links if link in protocols)
+    return sorted(protocols[link] for link in _links(pid) if link in protocols)

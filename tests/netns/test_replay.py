@@ -1,12 +1,12 @@
 """What others do with a pod's interfaces: replay and move their routes, have such routes too, switch them off."""
 
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
+from lab.descriptors import Descriptors
 from lab.namespaces import Namespace
-from lab.probes import Server, ping, source_seen
+from lab.probes import Server, is_silent, ping, source_seen
 from lab.rig import Rig
 from lab.topology import INTERNET4, INTERNET6
 from lab.waiting import wait_until
@@ -33,7 +33,7 @@ def test_default_route_can_be_replayed_without_flags(rig: Rig, family: str) -> N
     """A route that a meta-plugin adds again by the result's gateway and interface alone leads to the Internet."""
     pod = rig.attach().pod
     do(pod, family, "del default")
-    assert ping(pod, INTERNET[family]) == 0
+    assert is_silent(pod, INTERNET[family])
 
     do(pod, family, f"add default via {GATEWAY[family]} dev eth0")
 
@@ -57,7 +57,7 @@ def test_all_routes_can_be_replayed_as_listed(rig: Rig, family: str) -> None:
     rig.attach(pod, conf, ifname="net1")
     before = routes(pod, family)
     do(pod, family, "flush proto 180")
-    assert ping(pod, INTERNET[family]) == 0
+    assert is_silent(pod, INTERNET[family])
 
     do(pod, family, *(f"add {line}" for line in before if "proto kernel" not in line))
 
@@ -114,11 +114,11 @@ def test_interface_that_goes_down_keeps_its_addresses(rig: Rig) -> None:
 def test_sysctl_of_many_pods_is_written_through_procfs_mounts(rig: Rig) -> None:
     """A process takes a new mount of procfs now and then and keeps none open."""
     with closing(OwnProcfs()) as procfs:
-        before = len(list(Path("/proc/self/fd").iterdir()))
+        before = Descriptors()
         pods = [rig.site.pod() for _ in range(3)]
         for value in range(100):
             for pod in pods:
                 pod.run(procfs.write, "ipv4/conf/lo/medium_id", str(value))
 
         assert ["99"] * 3 == [pod.sysctl("ipv4/conf/lo/medium_id") for pod in pods]
-        assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+        assert len(before.left()) <= 1

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lab.probes import ping
+from lab.probes import is_silent, ping
 from lab.rig import Rig
 from netns.conftest import root
 
@@ -43,7 +43,7 @@ def test_routing_rule_of_nm_cloud_setup_is_named(rig: Rig) -> None:
     """It keeps the node's own packets out of the pods' routes; the service to disable is named."""
     pod = rig.attach()
     rig.host.ip(CLOUD_RULE.format(rig.node.ipv4), CLOUD_ROUTE.format(rig.node.router4))
-    assert ping(rig.host, pod.ipv4, source=rig.node.ipv4) == 0
+    assert is_silent(rig.host, pod.ipv4, source=rig.node.ipv4)
     (problem,) = problems(rig)
 
     assert f"from the node's {rig.node.ipv4} to its pods" in problem
@@ -70,7 +70,7 @@ def test_node_without_ipv4_is_reported(rig: Rig) -> None:
     """Its packets to pods would have no source; an address on the loopback link is enough."""
     pod = rig.attach()
     rig.host.ip("addr flush dev eth0 scope global", "addr add 192.0.2.2/28 dev eth0 scope link")
-    assert ping(rig.host, pod.ipv4) == 0
+    assert is_silent(rig.host, pod.ipv4)
     (problem,) = problems(rig)
     rig.host.ip("addr add 10.255.0.1/32 dev lo")
 

@@ -3,11 +3,11 @@
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from lab import snapshot, state
+from lab.descriptors import Descriptors
 from lab.night import at_night
 from lab.probes import Server, ping, source_seen
 from lab.rig import Rig
@@ -15,11 +15,6 @@ from lab.topology import INTERNET4
 
 # threads, processes and an agent's processes meet in different places
 pytestmark = pytest.mark.every_shape
-
-
-def open_descriptors() -> int:
-    """Count the descriptors of this process."""
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 # Each process of a frozen plugin loads Python, which takes much more than the call.
@@ -34,7 +29,6 @@ CYCLES = {
 def test_many_pods_at_once(rig: Rig, shape: str) -> None:
     """Many concurrent ADDs all succeed, with distinct addresses, names and MACs; as many DELs leave nothing."""
     count = PODS[shape]
-    rig = rig.having(lockTimeout=50)  # a hundred threads share Python's lock, also the one that holds the firewall's
     rig.cycle()
     before = snapshot.take(rig.host)
     pods = [rig.site.pod() for _ in range(count)]
@@ -61,7 +55,7 @@ def test_cycles_of_add_and_del_leave_nothing(rig: Rig, shape: str) -> None:
     pod = rig.site.pod()
     rig.detach(rig.attach(pod))
     before = snapshot.take(rig.host), snapshot.take(pod)
-    descriptors = open_descriptors()
+    descriptors = Descriptors()
     seen = set()
     for number in range(CYCLES[shape]):
         attachment = rig.attach(pod, container=f"c{number}")
@@ -71,7 +65,7 @@ def test_cycles_of_add_and_del_leave_nothing(rig: Rig, shape: str) -> None:
     assert CYCLES[shape] == len(seen)
     assert before == (snapshot.take(rig.host), snapshot.take(pod))
     assert (state.attachments(rig.state_dir), state.held_addresses(rig.state_dir)) == (0, 0)
-    assert descriptors == open_descriptors()
+    assert descriptors.left() == []
 
 
 def test_add_and_del_of_different_pods_at_once(rig: Rig) -> None:

@@ -1,6 +1,5 @@
 """A DEL and an uninstall at the same time: in either order nothing is left of both."""
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +44,7 @@ def test_uninstall_waits_for_a_del(node: Rig, moment: Failpoint) -> None:
     pod = node.attach().pod
     with stopped(node, "DEL", pod, moment) as resume, ThreadPoolExecutor(1) as pool:
         uninstalling = pool.submit(_uninstall, node)
-        wait_until(lambda: is_waited_for(node.state_dir / "locks/attachments"), seconds=20)
+        wait_until(lambda: is_waited_for(node.state_dir / "locks/attachments"))
         assert resume() == 0
         assert uninstalling.result() == 0
 
@@ -56,8 +55,8 @@ def test_del_waits_for_uninstall(rig: Rig) -> None:
     with ThreadPoolExecutor(1) as pool:
         with AttachmentLocks(rig.state_dir, 1).all_held():
             removing = pool.submit(rig.plugin.delete, attachment.pod, rig.conf)
-            wait_until(lambda: is_waited_for(rig.state_dir / "locks/attachments"), seconds=20)
-            shutil.rmtree(rig.state_dir)
+            wait_until(lambda: is_waited_for(rig.state_dir / "locks/attachments"))
+            rig.lose_state()
         removing.result()
     assert not rig.host.has_link(attachment.host_ifname)
     assert not rig.state_dir.exists()

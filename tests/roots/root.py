@@ -75,7 +75,7 @@ class Root:
         def spawn() -> subprocess.CompletedProcess[bytes]:
             environ = {"PATH": os.environ["PATH"], **variables}
             command = [*self.command, *words]
-            return subprocess.run(command, env=environ, input=stdin, capture_output=True, check=False, timeout=60)
+            return subprocess.run(command, env=environ, input=stdin, capture_output=True, check=False, timeout=300)
 
         return host.run(spawn) if host else spawn()
 
@@ -86,18 +86,18 @@ class Root:
         environ = {"PATH": os.environ["PATH"], **variables}
         process = host.run(lambda: subprocess.Popen(command, env=environ, stderr=subprocess.PIPE))
         try:
-            wait_until((self.folder / "run/slash80/cni.sock").exists, seconds=20)
+            wait_until((self.folder / "run/slash80/cni.sock").exists)
             yield process.pid
         finally:
             process.terminate()
-            _, said = process.communicate(timeout=60)
+            _, said = process.communicate(timeout=300)
         assert process.returncode == 0, said.decode()
 
     def install(self, plugin: Path) -> subprocess.CompletedProcess[bytes]:
         """Install what lies at `plugin`, by itself, with one capability."""
         words = [str(self.path), str(self.folder / "image"), str(plugin)]
         command = ["unshare", "--mount", "--propagation=private", "sh", "-euc", _INSTALL, "sh", *words]
-        return subprocess.run(command, capture_output=True, check=False, timeout=60)
+        return subprocess.run(command, capture_output=True, check=False, timeout=300)
 
 
 @dataclass

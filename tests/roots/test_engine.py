@@ -1,6 +1,7 @@
 """The engine's directory: where it may lie, what it does not let in, and what lies in it."""
 
 import importlib.util
+import py_compile
 import shutil
 import subprocess
 from pathlib import Path
@@ -115,6 +116,20 @@ def test_no_variable_of_ours_is_in_the_environment(bare_node: Root) -> None:
     assert {b"A", b"PATH", b""} == {line.partition(b"=")[0] for line in found} - {b"OLDPWD", b"PWD", b"_", b"SHLVL"}
 
 
+def test_a_key_and_its_certificate_are_made(bare_node: Root) -> None:
+    """The engine has all that this takes, and a Secret that holds them can be read again."""
+    (bare_node.folder / "main.py").write_text(
+        "from slash80.clusterset import identity\nmade = identity.create()\nassert identity.load(made.data()) == made\n"
+        "import sys\nsys.stdout.buffer.write(made.der)"
+    )
+    main = _version(bare_node, ENGINE) / "slash80/__main__.pyc"
+    py_compile.compile(str(bare_node.folder / "main.py"), cfile=str(main), doraise=True)
+
+    done = bare_node.run(ENGINE)
+    assert b"" == done.stderr
+    assert b"0\x82" == done.stdout[:2]
+
+
 def test_a_damaged_directory_is_told(bare_node: Root) -> None:
     """In one sentence, with what to do."""
     (_version(bare_node, ENGINE) / "libexec/loader").unlink()
@@ -143,6 +158,8 @@ def test_every_part_has_its_licence(plugin: Path) -> None:
     assert [4] * len(packages) == [len(line) for line in packages]
     assert {line[0] for line in packages} == {path.name for path in (folder / "debian").iterdir()}
     assert {"GPL-2", "LGPL-2.1", "LGPL-3"} <= {path.name for path in (folder / "common-licenses").iterdir()}
-    assert {"pydantic", "pyroute2", "rich", "urllib3"} <= {path.name for path in (folder / "python").iterdir()}
+    assert {"cffi", "cryptography", "pydantic", "pyroute2", "rich", "urllib3"} <= {
+        path.name for path in (folder / "python").iterdir()
+    }
     assert "Offer of source" in (folder / "README").read_text()
     assert "GPL-2.0-only" in (folder / "nft_preload.c").read_text()

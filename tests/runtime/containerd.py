@@ -74,7 +74,7 @@ class Containerd:
         command = ["env", f"PATH={self.release.path}", "containerd", "--config", str(self._config)]
         self._process = self._running.enter_context(self._box.running(command, log=self.log.name))
         # containerd itself answers earlier, but until the CRI plugin has recovered its pods all calls fail.
-        wait_until(self.answers, seconds=30)
+        wait_until(self.answers)
 
     def stop(self) -> None:
         """End the daemon; its shims, and with them the pods, stay."""

@@ -67,7 +67,7 @@ class Cri:
 
     def exec(self, container: str, *command: str) -> str:
         """Run a command in a container; it must succeed."""
-        return self._run("exec", "-s", "--timeout", "20", container, *command)
+        return self._run("exec", "-s", "--timeout", "100", container, *command)
 
     def inspect(self, pod: Pod) -> dict[str, Any]:
         """Return all that the runtime knows of a pod."""

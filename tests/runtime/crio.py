@@ -65,7 +65,7 @@ class Crio:
         """Start the daemon and wait until its network is ready, which takes a STATUS without complaint."""
         command: list[str | Path] = [self._program, "--config", self._config, "--config-dir", self._no_more]
         self._running.enter_context(self._box.running(command, log="crio.log"))
-        wait_until(self._is_ready, seconds=30)
+        wait_until(self._is_ready)
 
     def stop(self) -> None:
         """End the daemon; its pods stay."""

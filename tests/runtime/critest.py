@@ -27,7 +27,7 @@ def critest(box: Sandbox, program: Path, focus: Iterable[str]) -> Report:
         f"-ginkgo.junit-report={junit}",
         f"-ginkgo.focus={'|'.join(focus)}",
     ]
-    done = box.try_run(argv, seconds=300)
+    done = box.try_run(argv, seconds=800)
     assert junit.exists(), f"critest wrote no report:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
     report = _read(junit)
     assert done.returncode == 0 or report.failed, f"critest failed, but none of its specs:\n{done.stdout[-3000:]}"

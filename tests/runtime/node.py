@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from lab import state
-from lab.waiting import wait_until
+from lab.waiting import PATIENCE, wait_until
 from runtime.containerd import Containerd
 from runtime.cri import Cri, Pod
 from runtime.internet import FAR, PORT, source_in
 from runtime.sandbox import Sandbox
+from slash80.store.locks import Absent, FileLock
 
 PREFIX = {4: "10.80.1.0/24", 6: "2001:db8:a:b:1::/80"}
 STATE_DIR = "/run/slash80"
@@ -54,7 +55,7 @@ class Node:
     def use(self, conflist: Mapping[str, Any]) -> None:
         """Put a configuration in place and wait until the runtime has loaded it."""
         self.daemon.write_conflist(conflist)
-        wait_until(lambda: self._loaded() == conflist, seconds=20)
+        wait_until(lambda: self._loaded() == conflist)
 
     def _loaded(self) -> Mapping[str, Any] | None:
         networks = (self.cri.info().get("cniconfig") or {}).get("Networks") or []
@@ -106,12 +107,13 @@ class Node:
         return state.living(self._state())
 
     def _state(self) -> Path:
-        """Copy the store's files: SQLite itself resolves /proc/PID/root to the machine's own root."""
-        copy = self.box.scratch / "state"
+        """Copy the store's files while no call writes them: SQLite resolves /proc/PID/root to the machine's root."""
+        store, copy = self.box.path(STATE_DIR), self.box.scratch / "state"
         shutil.rmtree(copy, ignore_errors=True)
         copy.mkdir()
-        for file in self.box.path(STATE_DIR).glob("state.db*"):
-            shutil.copy2(file, copy)
+        with suppress(Absent), FileLock(store / "lock", make=False).held(20 * PATIENCE):
+            for file in store.glob("state.db*"):
+                shutil.copy2(file, copy)
         return copy
 
     def host_ends(self) -> set[str]:
@@ -125,7 +127,7 @@ class Node:
         An agent's reaper takes some seconds for that; no other process does.
         """
         with suppress(TimeoutError):
-            wait_until(lambda: not self.has_agent() or not self._remains(), seconds=20)
+            wait_until(lambda: not self.has_agent() or not self._remains(), seconds=50)
         return self._remains()
 
     def has_agent(self) -> bool:

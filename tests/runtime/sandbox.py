@@ -53,7 +53,7 @@ class Started:
         wait_until(lambda: self.process.poll() is not None or bool(_children(self.process.pid)))
         for child in _children(self.process.pid):
             os.kill(child, number)
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=120)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def agent(node: Node, root: Path) -> Iterator[Started]:
     log = node.box.scratch / "agent.log"
     before = log.read_text().count(" serves ") if log.exists() else 0
     with node.box.running(words, log=log.name) as started:
-        wait_until(lambda: log.exists() and log.read_text().count(" serves ") > before, seconds=20)
+        wait_until(lambda: log.exists() and log.read_text().count(" serves ") > before)
         yield started
 
 
@@ -66,7 +66,7 @@ def test_agents_come_and_go(node: Node, root: Path, number: signal.Signals) -> N
         making = [pool.submit(run_as_kubelet, node, node.names()) for _ in range(_PODS)]
         for turn in range(1, _TURNS + 1):
             with agent(node, root) as started:
-                wait_until(lambda: sum(made.done() for made in making) >= _PODS // _TURNS * turn, seconds=60)  # noqa: B023
+                wait_until(lambda: sum(made.done() for made in making) >= _PODS // _TURNS * turn)  # noqa: B023
                 started.end(number)
         pods = [made.result() for made in making]
         addresses = [address for pod in pods for address in node.cri.addresses(pod)]

@@ -14,30 +14,50 @@ from runtime.node import Node
 from runtime.release import NEWEST
 
 
+@pytest.fixture(params=["slash80", "portmap"])
+def mapper(request: pytest.FixtureRequest) -> str:
+    """The plugin that makes host ports."""
+    return str(request.param)
+
+
+def mapping(node: Node, mapper: str, **changes: object) -> Mapping[str, Any]:
+    """Return a chain in which this plugin makes host ports."""
+    if mapper == "slash80":
+        return node.conflist(**changes)
+    (plugin,) = node.example["plugins"]
+    others = {name: True for name in plugin["capabilities"] if name != "portMappings"}
+    return node.conflist(chains.PORTMAP, capabilities=others, **changes)
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", *NODE.values()])
-def test_host_port_from_the_node(node: Node, address: str) -> None:
+def test_host_port_from_the_node(node: Node, mapper: str, address: str) -> None:
     """A host port leads the node's own programs to the pod in both families, over IPv4 from its loopback too."""
-    node.use(node.conflist(chains.PORTMAP))
+    node.use(mapping(node, mapper))
     with node.pods(pod_options=chains.HOST_PORT):
         assert connect(node.box, address) == (NODE[6] if ":" in address else NODE[4])
 
     assert chains.leftovers(node.box) == []
 
 
-def test_host_port_from_pods(node: Node) -> None:
+def test_host_port_from_pods(node: Node, mapper: str) -> None:
     """A host port leads other pods of the node to the pod, by their own addresses, and the pod to itself."""
-    node.use(node.conflist(chains.PORTMAP))
+    node.use(mapping(node, mapper))
     with node.pods() as [other], node.pods(pod_options=chains.HOST_PORT) as [pod]:
         for family, address in NODE.items():
             assert node.whoami(other, address) == other.by_family[family]
             assert node.whoami(pod, address) == address
 
 
-def test_host_port_from_outside(node: Node) -> None:
-    """A host port is closed to the outside as the pod itself is, and open to trusted prefixes, unmasqueraded."""
-    trusted = {"trusted": [f"{NEAR[4]}/32", f"{NEAR[6]}/128"]}
-    for firewall, seen in (({}, {4: "", 6: ""}), (trusted, NEAR)):
-        node.use(node.conflist(chains.PORTMAP, firewall=firewall))
+def test_host_port_from_outside(node: Node, mapper: str) -> None:
+    """Ours is open unless a setting says otherwise, portmap's closed as the pod itself; the source is not changed."""
+    trusted = {"trusted": [f"{NEAR[4]}/32", f"{NEAR[6]}/128"], "hostPorts": "trusted"}
+    closed = {4: "", 6: ""}
+    for firewall, seen in (
+        ({}, NEAR if mapper == "slash80" else closed),
+        ({"hostPorts": "trusted"}, closed),
+        (trusted, NEAR),
+    ):
+        node.use(mapping(node, mapper, firewall=firewall))
         with node.pods(pod_options=chains.HOST_PORT):
             assert {family: far_connect(node.box, address) for family, address in NODE.items()} == seen
 

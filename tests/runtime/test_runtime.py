@@ -33,11 +33,11 @@ def test_restart_of_the_runtime(node: Node) -> None:
 def test_ready_when_the_configuration_comes(node: Node) -> None:
     """The runtime's network is not ready without a configuration, and ready soon after one came by rename."""
     node.daemon.remove_conflist()
-    wait_until(lambda: not node.cri.network_condition()["status"], seconds=20)
+    wait_until(lambda: not node.cri.network_condition()["status"])
     with pytest.raises(CriError, match="cni plugin not initialized"):
         node.cri.run_pod(node.names())
     node.daemon.write_conflist(node.conflist())
-    wait_until(lambda: bool(node.cri.network_condition()["status"]), seconds=20)
+    wait_until(lambda: bool(node.cri.network_condition()["status"]))
     with node.pods() as [pod]:
         assert len(pod.addresses) == 2
 

@@ -57,7 +57,7 @@ def test_the_runtime_is_killed(node: Node) -> None:
 def _wait_for_another_link(node: Node) -> None:
     """Wait for the middle of an ADD."""
     before = node.host_ends()
-    wait_until(lambda: bool(node.host_ends() - before), seconds=30)
+    wait_until(lambda: bool(node.host_ends() - before))
 
 
 def run_as_kubelet(node: Node, name: str) -> Pod:
@@ -66,5 +66,5 @@ def run_as_kubelet(node: Node, name: str) -> Pod:
         try:
             return node.cri.run_pod(name, attempt)
         except CriError:
-            wait_until(node.daemon.answers, seconds=30)
+            wait_until(node.daemon.answers)
     raise AssertionError(f"{name} did not come up")

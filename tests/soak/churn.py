@@ -144,7 +144,7 @@ class Churn:
         """Have a DEL, an ADD or a GC clear what was killed half way, as a runtime would; give these calls."""
         renewed = {call.record["pod"] for call in calls if call.verb == "renew"} | set(self._world.mend())
         if renewed:
-            wait_until(lambda: not self._dying(renewed), seconds=20)
+            wait_until(lambda: not self._dying(renewed))
         picture = audit.take(self._world)
         suspects = audit.loose(picture)
         killed = {str(call.record["spot"]) for call in calls if call.end is None and call.record.get("spot")}

@@ -1,13 +1,14 @@
 """What a worker does next: chosen from a seed, over all verbs, in the ways in which runtimes and accidents use them."""
 
 from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from random import Random
 from typing import Any
 
 from slash80.failpoints import Failpoint
 from soak.world import MAIN, PODS, REQUESTABLE, SPOTS, Json, Spot, World
 
-ADDING = [moment for moment in Failpoint if moment not in {Failpoint.DETACHED, Failpoint.RELEASED}]
+ADDING = [*takewhile(lambda moment: moment is not Failpoint.DETACHED, Failpoint)]
 REMOVING = [Failpoint.LOCKED, Failpoint.DETACHED, Failpoint.RELEASED]
 # Verb and manner, how often. Removing a link is slow: 20 ms each, one at a time on the whole machine.
 WEIGHTS = {

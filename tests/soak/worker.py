@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from lab import programs
+from lab.descriptors import Descriptors
+from lab.waiting import wait_until
 from slash80 import engine, failpoints
 from soak.operations import Chooser, Operation
 from soak.world import SPOTS, Json, World
@@ -43,12 +45,11 @@ class Worker:
 
     def work(self, chooser: Chooser, quota: int) -> None:
         """Do so many operations; then see that nothing was left open."""
-        before = _open()
+        descriptors = Descriptors()
         for _ in range(quota):
             self.perform(*chooser.next())
-        _settle()
-        if (after := _open()) != before:
-            self._journal.write("leak", f"{sorted(before)} -> {sorted(after)}")
+        if left := [*_threads(), *descriptors.left()]:
+            self._journal.write("leak", ", ".join(left))
 
     def perform(self, operation: Operation, environ: dict[str, str], conf: Json) -> None:
         """Do one operation, and write down what came of it."""
@@ -76,7 +77,7 @@ class Worker:
         if operation.moment:
             environ = environ | {failpoints.VARIABLE: f"{operation.moment}:KILL"}
         program = [str(Path(str(self._world.root), "opt/cni/bin/slash80"))]
-        timeout = operation.kill_after or 60
+        timeout = operation.kill_after or 300
         try:
             done = subprocess.run(program, env=environ, input=stdin, capture_output=True, timeout=timeout, check=False)
         except subprocess.TimeoutExpired:
@@ -102,17 +103,8 @@ def now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _open() -> set[str]:
-    """Name what is open: descriptors by what they lead to, and threads beyond the first."""
-    found = set()
-    for entry in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):
-            found.add(f"{entry.name} {entry.readlink()}")
-    found = {name for name in found if "/proc/" not in name}
-    return found | {f"thread {number}" for number in range(1, threading.active_count())}
-
-
-def _settle() -> None:
-    deadline = time.monotonic() + 2
-    while threading.active_count() > 1 and time.monotonic() < deadline:
-        time.sleep(0.01)
+def _threads() -> list[str]:
+    """Name the threads beyond the first that do not end."""
+    with suppress(TimeoutError):
+        wait_until(lambda: threading.active_count() == 1)
+    return [thread.name for thread in threading.enumerate()[1:]]

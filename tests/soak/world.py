@@ -117,7 +117,7 @@ class World:
     def conf(self, network: str) -> Json:
         """Return a network's configuration."""
         families = {family: {"prefixes": [prefix]} for family, prefix in PREFIXES[network].items()}
-        changes: Json = {"name": network, "cniVersion": "1.1.0", "lockTimeout": 50, "ipv4": None, "ipv6": None}
+        changes: Json = {"name": network, "cniVersion": "1.1.0", "ipv4": None, "ipv6": None}
         return configuration(self.site.node, self.state_dir, **changes) | families
 
     def remember(self, spot: Spot, operation: str, result: Json) -> None:

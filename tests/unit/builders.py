@@ -10,6 +10,8 @@ from typing import Any, BinaryIO
 from slash80 import engine
 from slash80.addressing.attachment import Assignment, Attachment, Key, Pod
 from slash80.addressing.mac import Mac
+from slash80.addressing.openings import Openings, PortMapping
+from slash80.addressing.ports import SCTP, TCP, PortRange
 from slash80.cni import capabilities, environment, request
 from slash80.cni.capabilities import PodOptions
 from slash80.cni.document import Document
@@ -26,6 +28,11 @@ from unit.host.tables import FakeTable
 PREFIX4, PREFIX6 = "10.80.1.0/24", "2001:db8:0:1:1::/80"
 MAC = Mac.parse("02:00:5e:00:53:01")
 SANDBOX = "/run/netns/pod"
+OPENINGS = Openings(
+    mappings=(PortMapping(TCP, IPv4Address("0.0.0.0"), 8080, 80), PortMapping(SCTP, IPv6Address("2001:db8::1"), 9, 9)),
+    expose=(PortRange("udp", 8000, 8100),),
+    expose_allowed=True,
+)
 HANDED = Path("/proc/self/ns/net")  # a namespace to pass on, where none is entered
 
 

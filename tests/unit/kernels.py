@@ -12,9 +12,12 @@ HEADER = struct.Struct("=IHHII")
 Reply = Callable[[list[int]], list[bytes]]
 
 
+PORT = 77  # of the socket, as the kernel repeats it in each answer
+
+
 def packet(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     """Return one message as the kernel sends it, padded."""
-    return HEADER.pack(HEADER.size + len(body), kind, flags, sequence, 77) + body + bytes(-len(body) % 4)
+    return HEADER.pack(HEADER.size + len(body), kind, flags, sequence, PORT) + body + bytes(-len(body) % 4)
 
 
 def subsystem(step: Step) -> int:
@@ -65,9 +68,8 @@ class Wire:
 def connected(wire: Wire) -> Socket:
     """Return a socket whose other end is the wire."""
     made = object.__new__(Socket)
-    made._buffer = bytearray(1 << 16)
     made._socket, made._sequence, made._only = wire, 0, None  # type: ignore[assignment]
-    made._notifications = []
+    made._notifications, made._port = [], PORT
     return made
 
 

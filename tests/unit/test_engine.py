@@ -13,7 +13,7 @@ from slash80.errors import InvalidConfig
 from slash80.ipc import ANSWER_BYTES
 from unit.builders import call, conf, environ
 
-HEAVY = ("pydantic", "pyroute2", "sqlite3", "asyncio", "netaddr", "subprocess", "slash80.verbs.verbs")
+HEAVY = ("cryptography", "pydantic", "pyroute2", "sqlite3", "asyncio", "netaddr", "subprocess", "slash80.verbs.verbs")
 # In this order: each has all mistakes of those below it, and the topmost is told.
 ORDER: dict[str, tuple[dict[str, str], bytes, int]] = {
     "malformed variable": (environ(IFNAME="a/b", PATH=None), b"{", 4),

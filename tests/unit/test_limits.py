@@ -37,7 +37,7 @@ def _run(folder: Path, body: str, *, leaving: str = "pass", seconds: int = 1) ->
     path = folder / "test_hanging.py"
     path.write_text(HANGING.format(body=body, leaving=leaving, seconds=seconds))
     words = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "conftest", "-c", "/dev/null", str(path)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_hanging_test_fails_with_its_stack(tmp_path: Path) -> None:

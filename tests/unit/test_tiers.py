@@ -84,7 +84,7 @@ def test_first_failed_tier_stops_the_others(command: list[str], tmp_path: Path) 
 def test_signal_interrupts_all_tiers(command: list[str], tmp_path: Path, number: signal.Signals) -> None:
     """Each tier is interrupted once and waited for, no other starts, and the exit code names the signal."""
     with subprocess.Popen([*command, "good", "waiting,good"], stdout=subprocess.PIPE, text=True) as process:
-        wait_until((tmp_path / "waits").exists, seconds=20)
+        wait_until((tmp_path / "waits").exists)
         process.send_signal(number)
         said, _ = process.communicate(timeout=60)
 

@@ -12,8 +12,10 @@ from ipaddress import IPv4Address, IPv6Address
 
 from slash80.addressing.family import Address
 from slash80.addressing.mac import Mac
+from slash80.addressing.openings import NO_OPENINGS, Openings
 
 HOST_PREFIX, DYING_PREFIX = "s80", "x80"
+FIRST_IFNAME = "eth0"  # as runtimes on Kubernetes name it
 # The alphabet of base32 (RFC 4648) as Python counts; of the 60 bits a byte's number has 56.
 _DIGITS, _BEYOND = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv"), 4
 _HASHED = "sha256:"  # a container ID has no colon
@@ -105,6 +107,12 @@ class Attachment:
     pod: Pod = Pod()
     state: State = State.READY
     since: float = 0.0
+    openings: Openings = NO_OPENINGS
+
+    @property
+    def recovered(self) -> bool:
+        """Whether the record was lost and read back from the kernel, which does not know whose pod it is."""
+        return not self.netns and not self.pod.name
 
     @property
     def dying_name(self) -> str:

@@ -10,9 +10,12 @@ Address = IPv4Address | IPv6Address
 Prefix = IPv4Network | IPv6Network
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Family:
-    """IPv4 or IPv6, with its gateway, which is on every host end, and the destination of its default routes."""
+    """IPv4 or IPv6, with its gateway, which is on every host end, and the destination of its default routes.
+
+    There are only the two below, compared by identity: by their fields it takes 6 us, thirty times in an ADD.
+    """
 
     version: int
     bits: int
@@ -20,10 +23,6 @@ class Family:
     gateway: Address
     gateway_length: int
     everything: Prefix
-
-    def __hash__(self) -> int:
-        """Compare by version; comparing all fields takes 6 us, twenty times in an ADD."""
-        return self.version
 
     def __str__(self) -> str:
         """Name the family for people."""
@@ -43,8 +42,9 @@ class Family:
 IPV4 = Family(4, 32, socket.AF_INET, ip_address("169.254.1.1"), 32, ip_network("0.0.0.0/0"))
 IPV6 = Family(6, 128, socket.AF_INET6, ip_address("fe80::1"), 64, ip_network("::/0"))
 FAMILIES = (IPV4, IPV6)
+_OF_IPV4 = (IPv4Address, IPv4Network)
 
 
 def family_of(value: Address | Prefix) -> Family:
     """Return the family of an address or network."""
-    return IPV4 if value.version == 4 else IPV6
+    return IPV4 if isinstance(value, _OF_IPV4) else IPV6

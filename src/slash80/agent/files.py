@@ -18,12 +18,13 @@ NETWORK = "slash80"
 _OLDEST_IN_LIST = "0.3.1"  # an older version has no lists of plugins
 _STATE_DIR = Path("/run/slash80")
 _CAPABILITIES = {"ips": True, "mac": True, "dns": True, "io.kubernetes.cri.pod-annotations": True}
+_ALL_CAPABILITIES = _CAPABILITIES | {"portMappings": True}  # the others alone are what the version before had
 _SUFFIXES = {".conf", ".conflist", ".json"}
 
 
-def conflist(state_dir: Path) -> dict[str, Any]:
+def conflist(state_dir: Path, capabilities: dict[str, bool] = _ALL_CAPABILITIES) -> dict[str, Any]:
     """Return the network configuration list of a node with an agent."""
-    plugin: dict[str, Any] = {"type": "slash80", "source": "node", "capabilities": _CAPABILITIES}
+    plugin: dict[str, Any] = {"type": "slash80", "source": "node", "capabilities": {**capabilities}}
     if state_dir != _STATE_DIR:
         plugin |= {"stateDir": str(state_dir), "socket": str(state_dir / "cni.sock")}
     # an old libcni knows no list of versions and takes the first key; a bare 1.1.0 would break its every ADD
@@ -34,22 +35,25 @@ def conflist(state_dir: Path) -> dict[str, Any]:
 def install_conflist(folder: Path, state_dir: Path) -> bool:
     """Have the conflist in place; return whether it had to be written.
 
-    A conflist that has our plugin in it stays as it is: an operator may have put another plugin after it. Raise
-    BelongsToAnother for anything else under our name, IoFailure when the folder cannot be written.
+    A conflist that has our plugin in it stays as it is, since an operator may have put another plugin after it, unless
+    it is what the version before wrote. Raise BelongsToAnother for anything else under our name, IoFailure when the
+    folder cannot be written.
     """
     path = folder / CONFLIST
     try:
-        ours = is_ours(documents.decode(path.read_bytes()))
+        found = documents.decode(path.read_bytes())
+        ours, outdated = is_ours(found), found == conflist(state_dir, _CAPABILITIES)
     except FileNotFoundError:
-        write(path, text(conflist(state_dir)), mode=0o644)
-        return True
+        ours = outdated = True
     except OSError as error:
         raise IoFailure(f"{path} cannot be read: {error.strerror}; look at the mounts of the agent") from error
     except CniError as error:
         raise BelongsToAnother(f"{path} is not a network configuration list: {error}; delete it") from error
     if not ours:
         raise BelongsToAnother(f"{path} is not slash80's, but has its name; rename or delete it")
-    return False
+    if outdated:
+        write(path, text(conflist(state_dir)), mode=0o644)
+    return outdated
 
 
 def is_ours(found: dict[str, Any]) -> bool:

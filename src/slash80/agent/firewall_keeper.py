@@ -8,55 +8,76 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 
 from slash80.addressing.family import Prefix
-from slash80.agent.reconcilers.runner import Pace, Runner
 from slash80.cluster.clock import SystemClock
+from slash80.cluster.runner import Pace, Runner
 from slash80.errors import CniError
-from slash80.firewall.monitor import UNKNOWN, Monitor
+from slash80.firewall.messages import changes_skeleton
+from slash80.firewall.monitor import TOGETHER, UNKNOWN, Monitor
 from slash80.host import node_facts, pod_elements
 from slash80.host.context import Host
 from slash80.host.repair import Expected, repair
 
 _PACE = Pace(minimum=0.2, maximum=10, retry=1)
 _AGAIN = 10.0  # seconds after which a monitor that failed is begun again; the table is looked at as often
+_READS = 3  # of what the kernel tells; ADDs wait meanwhile
 _END = 5.0
 _log = logging.getLogger("slash80.firewall")
 
 
 class FirewallMonitor:
-    """A thread that calls `wake` when another program has changed the table, and knows which one it was."""
+    """A thread that calls `wake` when another program has changed the table, and knows which one it was.
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    Which table that is `changes` says, by notifications; `seen` is called before with the generation of each change,
+    and says whether to wake for it.
+    """
+
+    def __init__(
+        self,
+        wake: Callable[[], None],
+        *,
+        changes: Callable[[int, bytes], bool] = changes_skeleton,
+        seen: Callable[[int], bool] = lambda _: True,
+    ) -> None:
         """Do nothing until it is started."""
-        self._wake, self._author = wake, UNKNOWN
+        self._wake, self._changes, self._seen, self._author = wake, changes, seen, UNKNOWN
+        self._monitor: Monitor | None = None
         self._stopping = threading.Event()
 
     def start(self) -> None:
         """Follow the table of the calling thread's network namespace from now on; the thread ends with the process."""
-        threading.Thread(target=self._work, args=[self._opened()], name="firewall-monitor", daemon=True).start()
+        self._monitor = self._opened()
+        threading.Thread(target=self._work, name="firewall-monitor", daemon=True).start()
 
     def stop(self) -> None:
         """Call `wake` no more."""
         self._stopping.set()
 
-    @property
-    def author(self) -> str:
-        """The program that changed the table last, as far as the kernel told."""
+    def author(self, generation: int) -> str:
+        """Return the program that changed the table last up to a generation, as far as the kernel told.
+
+        It may have told already what was not read yet, which is waited for, or the program before would be blamed.
+        """
+        for _ in range(_READS):
+            if self._monitor is None or self._monitor.generation >= generation:
+                break
+            self._stopping.wait(TOGETHER)
         return self._author
 
     def _opened(self) -> Monitor | None:
         try:
-            return Monitor()
+            return Monitor(self._changes)
         except OSError as error:
             _log.warning("changes of the firewall cannot be followed: %s; it is looked at every 10 s", error)
             return None
 
-    def _work(self, monitor: Monitor | None) -> None:
+    def _work(self) -> None:
         while True:
-            if monitor:
-                self._follow(monitor)
+            if self._monitor:
+                self._follow(self._monitor)
+            self._monitor = None
             if self._stopping.wait(_AGAIN):
                 return
-            monitor = self._opened()
+            self._monitor = self._opened()
 
     def _follow(self, monitor: Monitor) -> None:
         try:
@@ -64,7 +85,8 @@ class FirewallMonitor:
                 if self._stopping.is_set():
                     return
                 self._author = author or self._author
-                self._wake()
+                if not monitor.changed_at or self._seen(monitor.changed_at):
+                    self._wake()
         except OSError as error:
             _log.warning("the kernel tells no more of changes of the firewall: %s; it is looked at every 10 s", error)
         finally:
@@ -103,7 +125,7 @@ class FirewallKeeper:
         return True
 
 
-def put_back(host: Host, expected: Expected, author: str) -> None:
+def put_back(host: Host, expected: Expected, author: Callable[[int], str]) -> None:
     """Put the table back if it is not what it was, and say in the log what was found; raise what `repair` raises."""
     if found := repair(host, expected, author):
         _log.warning("pods were open until the firewall was put back: %s; have that program leave it alone", found)

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
@@ -24,14 +25,14 @@ from slash80.addressing.attachment import Attachment
 from slash80.agent.files import LOCK
 from slash80.agent.firewall_keeper import FirewallKeeper
 from slash80.agent.serve import heap
-from slash80.agent.serve.call_log import CallLog
+from slash80.agent.serve.call_log import FORMAT, CallLog, Lines
 from slash80.agent.serve.reaper import Reaper
 from slash80.agent.serve.rehearsal import rehearse
 from slash80.agent.serve.resources import HostPool
 from slash80.agent.serve.server import Reply, Server
 from slash80.agent.serve.spool import Spool
 from slash80.errors import CniError, TryAgain
-from slash80.host import removal
+from slash80.host import kept_firewall, removal
 from slash80.host.context import CallContext, Host
 from slash80.settings import network as configuration
 from slash80.settings.network import RemovalConf
@@ -72,10 +73,14 @@ class Agent:
         self._server = Server(state_dir, self._handle, prepare=self._prepare)
         self._notes = Spool(state_dir, handle=self._handle, known=self._known)
         self._patience = 0.0
+        self._lines = Lines(sys.stderr.fileno() if sys.stderr else -1)  # which is None where it is closed
         self._ready = -1  # in a process that answers calls: what it closes when it can
 
     def serve(self) -> int:
         """Have calls answered until SIGTERM or SIGINT, then have those finished that came; give the exit code.
+
+        It ends by itself, with 1, when its socket was removed, perhaps with the state directory: no call would come any
+        more, and the next agent makes it again.
 
         Two processes answer, since Python keeps one core of each busy at most; they share most of their memory. If one
         dies all do: the next agent finds the node as after any kill. A second signal ends all at once.
@@ -89,13 +94,19 @@ class Agent:
         controller.start()
         _log.info("slash80 %s serves %s", __version__, self._conf.state_dir)
         _tell_systemd("READY=1")
-        while not self._told_to_end():
+        lost = False
+        while not lost and not self._told_to_end():
             self._notes.work_off()
             # by their numbers: the controller has children too, which it waits for itself
             for died, status in (os.waitpid(worker, os.WNOHANG) for worker in workers):
                 if died:
                     _log.error("a process that answers calls has died with status %d; the agent ends with it", status)
                     return 1
+            lost = not self._server.is_published()
+        if lost:
+            _log.error(
+                "the socket in %s was removed; the agent ends, so that it is started again", self._conf.state_dir
+            )
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         _tell_systemd("STOPPING=1")
         self._server.close()
@@ -105,7 +116,7 @@ class Agent:
         if not controller.stop():
             _log.warning("a part of the controller is still at work; it ends with this process")
         _log.info("stopped, and every call was finished")
-        return 0
+        return int(lost)
 
     def _start_workers(self, count: int) -> list[int]:
         """Start the processes that answer calls, and return their numbers when each has all open that a call needs."""
@@ -162,6 +173,9 @@ class Agent:
             with self._pool.opened(self._conf) as host:
                 host.store.attachments()
                 host.table.open()
+                if kept := kept_firewall.current(self._conf.state_dir):  # or the first call reads all chains: 3 ms
+                    host.table.is_whole(kept.ruleset)
+                    host.table.own()
         except (CniError, OSError) as error:
             _log.warning("%s", error)
         finally:
@@ -170,14 +184,14 @@ class Agent:
                 os.close(ready)
 
     def _handle(self, environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, sandbox: int | None) -> None:
-        call = CallLog(environ)
+        call = CallLog(environ, self._lines)
 
         def answered(code: int, text: bytes) -> None:
             call.answered(code, text)
             reply(code, text)
 
         try:
-            engine.answer(environ, stdin, answered, context=CallContext(self._pool.opened, sandbox))
+            engine.answer(environ, stdin, answered, context=CallContext(self._pool.opened, sandbox, self._server.aside))
         except OSError as error:
             call.write(error)
             raise
@@ -198,7 +212,7 @@ class Agent:
 
 def run(state_dir: Path, controller: MakeController | None = None) -> int:
     """Run the agent to its end and give the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format=FORMAT)
     os.umask(0o077)
     try:
         private(state_dir).chmod(0o700)  # the program that mounted it may have created it, readable for all

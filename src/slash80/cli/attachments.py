@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from slash80.addressing.attachment import Attachment, State
+from slash80.addressing.openings import Openings, PortMapping
 from slash80.cli import tables
 from slash80.errors import CniError
 
-_COLUMNS = ("POD", "IFNAME", "IPV4", "IPV6", "STATE", "SINCE", "HOST END", "NETWORK", "CONTAINER")
+_COLUMNS = ("POD", "IFNAME", "IPV4", "IPV6", "STATE", "SINCE", "HOST END", "NETWORK", "CONTAINER", "EXPOSE")
 _SHORT_ID = 13  # characters of a container's ID, as crictl shows them
 
 
@@ -58,9 +59,21 @@ def document(attachment: Attachment) -> dict[str, Any]:
         "mac": str(given.mac or ""),
         "ipv4": str(given.ipv4 or ""),
         "ipv6": str(given.ipv6 or ""),
+        "expose": {"ports": list(map(str, attachment.openings.expose)), "allowed": attachment.openings.expose_allowed},
         "pod": {"namespace": pod.namespace, "name": pod.name, "uid": pod.uid},
+        "portMappings": [_mapping(one) for one in attachment.openings.mappings],
         "state": attachment.state.value,
         "since": attachment.since,
+    }
+
+
+def _mapping(mapping: PortMapping) -> dict[str, Any]:
+    """Return a mapping as CNI has it; the unspecified address is every one of the node's of its family."""
+    return {
+        "hostIP": str(mapping.host_ip),
+        "hostPort": mapping.host_port,
+        "containerPort": mapping.container_port,
+        "protocol": str(mapping.protocol),
     }
 
 
@@ -76,4 +89,11 @@ def _row(attachment: Attachment, now: float) -> tuple[str, ...]:
         attachment.host_ifname,
         attachment.network,
         attachment.key.container_id[:_SHORT_ID],
+        _exposed(attachment.openings),
     )
+
+
+def _exposed(openings: Openings) -> str:
+    """Return the ports that a pod asks to be open to everybody, and whether it may not."""
+    listed = ",".join(map(str, openings.expose))
+    return f"{listed}{'' if openings.expose_allowed else ' (closed)'}" if listed else "-"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from slash80 import __version__
 from slash80.cli import attachments
+from slash80.cli.clusterset.arguments import of_clusterset
 from slash80.cni import versions
 
 STATE_DIR = Path("/run/slash80")
@@ -42,7 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     _path(shown, "--conf-dir", "/etc/cni/net.d", text="where the network configurations are")
     _output(shown)
     _output(_command(commands, "prefixes", "list the prefixes of this node and where they are from", run=_prefixes))
+    _of_firewall(commands)
+    _of_policies(commands)
     _of_install(commands)
+    of_clusterset(commands)
     _command(commands, "pause", "do nothing until stopped: for a container that only has to be there", run=_pause)
     _output(_command(commands, "version", "say which version this is", run=_version))
     return parser
@@ -78,6 +82,43 @@ def _of_agent(agent: argparse.ArgumentParser) -> None:
     of_cluster.add_argument("--prefix-file", type=Path, metavar="FILE", help="a file with a prefix on each line")
     _settings(of_cluster)
     of_cluster.add_argument("--health", default="127.0.0.1:9180", help="where probes are answered (127.0.0.1:9180)")
+
+
+def _of_firewall(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "show the firewall that is in force on this node, or put it back"
+    firewall = commands.add_parser("firewall", help=text, description=text[0].upper() + text[1:] + ".")
+    parts = firewall.add_subparsers(required=True, metavar="COMMAND")
+    _output(_command(parts, "show", "say which rules are in force, and what they have dropped", run=_firewall))
+    _command(parts, "repair", "put it back where another program has changed it, as an agent does", run=_repair)
+
+
+def _of_policies(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    asked = _command(
+        commands, "why", "say whether a connection is let in, by which rule, and what would change it", run=_why
+    )
+    named = "namespace/name of a pod, node/NAME, {}an address"
+    asked.add_argument("source", metavar="SRC", help=f"who begins it: {named.format('')}")
+    asked.add_argument("destination", metavar="DST", help=f"where to: {named.format('service/NAME, ')}")
+    asked.add_argument("port", metavar="PROTO/PORT", nargs="?", help="tcp/80, udp/53, sctp/9, or icmp for a ping")
+    for version in (4, 6):
+        text = f"ask about IPv{version} only"
+        asked.add_argument(f"-{version}", dest="family", action="store_const", const=version, default=0, help=text)
+    _of_api(asked)
+    text = "show the NetworkPolicies that apply to a pod"
+    policy = commands.add_parser("policy", help=text, description=text[0].upper() + text[1:] + ".")
+    parts = policy.add_subparsers(required=True, metavar="COMMAND")
+    shown = _command(parts, "show", "say what a pod may receive and send, and which policies say so", run=_policy)
+    shown.add_argument("pod", metavar="POD", help="namespace/name")
+    _of_api(shown)
+
+
+def _of_api(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-n", "--namespace", default="default", help="that of names without one (default)")
+    command.add_argument(
+        "--kubeconfig", type=Path, metavar="FILE", help="which kubeconfig ($KUBECONFIG, ~/.kube/config)"
+    )
+    command.add_argument("--context", default="", help="which context of it (the current one)")
+    _output(command)
 
 
 def _of_install(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -150,6 +191,30 @@ def _prefixes(chosen: argparse.Namespace) -> int:
     from slash80.cli.status import prefixes  # noqa: PLC0415 -- the same
 
     return prefixes(chosen)
+
+
+def _firewall(chosen: argparse.Namespace) -> int:
+    from slash80.cli.firewall import show  # noqa: PLC0415 -- the firewall's rooms, which few commands need
+
+    return show(chosen)
+
+
+def _repair(chosen: argparse.Namespace) -> int:
+    from slash80.cli.firewall_repair import repair  # noqa: PLC0415 -- as above
+
+    return repair(chosen)
+
+
+def _why(chosen: argparse.Namespace) -> int:
+    from slash80.cli.why import why  # noqa: PLC0415 -- YAML, HTTP and the firewall, which few commands need
+
+    return why(chosen)
+
+
+def _policy(chosen: argparse.Namespace) -> int:
+    from slash80.cli.policy import show  # noqa: PLC0415 -- the same
+
+    return show(chosen)
 
 
 def _install(chosen: argparse.Namespace) -> int:

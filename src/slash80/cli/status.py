@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from ipaddress import ip_network
@@ -36,6 +36,7 @@ _TRUSTED = {
     "clusterPrefixes": "prefixes",
     "nodePrefixes": "addresses",
 }  # what follows from Nodes where a key is missing
+_NAMED = 8  # members
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ def _node(chosen: argparse.Namespace) -> int:
         "prefixes": [asdict(line) for line in _lines(state_dir)],
         "routes": report.get("routes", []),
         "kubeletsTrusted": report.get("kubeletsTrusted", []),
+        "policies": report.get("policies", {}),
+        "clusterset": report.get("clusterset", {}),
         "problems": report.get("problems", []) + sentences(problems),
         "problemDetails": report.get("problemDetails", []) + documents(problems),
     }
@@ -128,6 +131,10 @@ def _show_node(document: dict[str, Any], kept: KeptFirewall | None, *, of_kubern
         words = " and ".join(_TRUSTED[key] for key in missing if key in _TRUSTED)
         print(f"trust      every kubelet's word on its node's {words}: {' and '.join(missing)} not set")
     print(f"pods       {counted}")
+    if (policies := document["policies"]) and policies["policies"]:
+        print(f"policies   {_counted(policies)}")
+    if clusterset := document["clusterset"]:
+        print(f"clusterset {_of_members(clusterset)}")
     if kept and kept.repairs:
         print(f"firewall   put back {kept.repairs} times since the boot, the last time since {kept.last_repair}")
     for pool in document["pools"]:
@@ -139,6 +146,28 @@ def _show_node(document: dict[str, Any], kept: KeptFirewall | None, *, of_kubern
     if document["prefixes"]:
         print()
         _show_prefixes([PrefixLine(**line) for line in document["prefixes"]])
+
+
+def _counted(policies: Mapping[str, Any]) -> str:
+    """Return what came of NetworkPolicies, in words."""
+    waited = f"{policies['answered']} pods waited for theirs at their start, {policies['unanswered']} too long"
+    return f"{policies['policies']} in the cluster isolate {policies['isolated']} interfaces here; {waited}"
+
+
+def _of_members(clusterset: Mapping[str, Any]) -> str:
+    """Return in words who is trusted; of a member that is not, the reason is the problem's."""
+    trusted = [one["id"] for one in clusterset["members"] if one["trusted"]]
+    refused = [one["id"] for one in clusterset["members"] if not one["trusted"]]
+    here = f"this cluster is {clusterset['here']}" if clusterset["here"] else "this cluster is not a member"
+    return f"{clusterset['name']}: {here}; trusted: {_listed(trusted)}" + (
+        f"; not: {_listed(refused)}" if refused else ""
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names in words: many of them are counted."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED]) or 'none'}{more}"
 
 
 def _show_prefixes(lines: Sequence[PrefixLine]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from slash80.addressing.family import Address, Prefix
 from slash80.desired.problems import Problem, Reason
+from slash80.firewall.elements import address_of
 from slash80.firewall.installed import InstalledTable
 from slash80.firewall.records import Element
 
@@ -27,9 +28,10 @@ def _problems(
 ) -> Iterator[Problem]:
     examples: dict[tuple[str, Prefix], Address] = {}
     for one in found:
-        if prefix := next((prefix for prefix in (*own, *trusted) if one.address in prefix), None):
+        address = address_of(one)
+        if prefix := next((prefix for prefix in (*own, *trusted) if address in prefix), None):
             key = one.ifname, prefix
-            examples[key] = min(one.address, examples.get(key, one.address))
+            examples[key] = min(address, examples.get(key, address))
     for (link, prefix), address in sorted(examples.items(), key=str):
         if prefix in own:
             words = f"packets from {address} came in by {link}, but {prefix} is this node's own: they are forged"

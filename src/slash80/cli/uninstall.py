@@ -14,6 +14,8 @@ from slash80.agent.files import LOCK
 from slash80.cli.install import HOME
 from slash80.errors import CniError, Failure
 from slash80.firewall import apply
+from slash80.firewall.policies.table import PolicyTable
+from slash80.firewall.records import POLICY_TABLE
 from slash80.host import removal
 from slash80.host.context import STANDALONE, Host
 from slash80.host.forwarding import SYSCTLS
@@ -51,8 +53,11 @@ def _remove(chosen: argparse.Namespace) -> list[str]:
         done += node_routes.reconcile(host.netlink, ()).done
         with veth.translated():
             done += discard_routes.delete(host.netlink, discard_routes.present(host.netlink))
+        if host.table.has_policies():
+            PolicyTable().remove()
+            done.append(f"table inet {POLICY_TABLE}")
         apply.remove()
-        done.append("table inet slash80")
+        done += ["table inet slash80", "table arp slash80"]
         done += sysctl.restore(_remembered(chosen.state_dir))
         host.store.remove()  # before the locks, by which a DEL that has waited sees that nothing is kept any more
         shutil.rmtree(chosen.state_dir)

@@ -1,4 +1,4 @@
-"""The Kubernetes API as far as an agent needs it: get, list, watch and patch, each with a bounded wait.
+"""The Kubernetes API as far as we need it: get, list, watch, patch, apply, create, delete, each with a bounded wait.
 
 urllib3 and not a Kubernetes client: lightkube 1.0 brings twelve packages, and its watch waits without limit for a
 server that has fallen silent.
@@ -24,6 +24,7 @@ from slash80.cluster.stream import Event, Garbled
 
 _PAGE = 250  # objects: a page of Pods is some 2 MB, of which Python makes ten times as much while it is read
 _PAGES = 4000
+_NOT_FOUND = 404
 _MOST = 64 << 20  # bytes of an answer
 _CHUNK = 64 << 10
 _WAIT = Timeout(connect=5, read=20)
@@ -98,10 +99,34 @@ class Api:
 
     def patch(self, path: str, body: object, *, kind: str, **query: str) -> Document:
         """Change an object; `kind` is `merge`, `strategic-merge` or `json`."""
-        headers = {"Content-Type": f"application/{kind}-patch+json"}
-        return self._document(
-            self._request("PATCH", path, body=json.dumps(body).encode(), headers=headers, query=query)
-        )
+        return self._sent("PATCH", path, body, kind=f"application/{kind}-patch+json", query=query)
+
+    def create(self, path: str, body: Document, **query: str) -> Document:
+        """Add an object to a list, and return it as the server keeps it; Refused (409) where there is one already."""
+        return self._sent("POST", path, body, kind="application/json", query=query)
+
+    def apply(self, path: str, body: Document, *, manager: str, force: bool) -> Document:
+        """Have the fields of `body`, and no others, set by `manager`, and return the object: a server-side apply.
+
+        An object that does not exist is created. With `force` fields of other managers are taken over; without it one
+        that has another value there is Refused (409). A `path` that ends in `/status` is that subresource.
+        https://kubernetes.io/docs/reference/using-api/server-side-apply/
+        """
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
+        return self._sent("PATCH", path, body, kind="application/apply-patch+yaml", query=query)  # JSON is YAML
+
+    def delete(self, path: str, *, uid: str) -> None:
+        """Delete an object unless it is another one by now; one that does not exist any more is deleted already."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        try:
+            self._sent("DELETE", path, options, kind="application/json", query={})
+        except Refused as refused:
+            if refused.status != _NOT_FOUND:
+                raise
+
+    def _sent(self, method: str, path: str, body: object, *, kind: str, query: Mapping[str, str]) -> Document:
+        headers = {"Content-Type": kind}
+        return self._document(self._request(method, path, body=json.dumps(body).encode(), headers=headers, query=query))
 
     def _page(self, document: Document) -> tuple[Page, str]:
         metadata, items = document.get("metadata"), document.get("items")

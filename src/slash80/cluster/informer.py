@@ -50,7 +50,8 @@ class Informer(Generic[T]):
     ) -> None:
         """Begin when started; `selector` is a field selector, `indexes` give the values by which records are found."""
         self._api, self._path = api.separate(), resource.path
-        self._query = {"fieldSelector": selector} if selector else {}
+        selectors = {"fieldSelector": selector, "labelSelector": resource.labels}
+        self._query = {key: value for key, value in selectors.items() if value}
         self._cache = Cache(resource.read, indexes)
         self._clock, self._pace = clock or SystemClock(), Pace()
         self._wakes, self._subscriptions = [changed] if changed else [], list[Subscription[T]]()

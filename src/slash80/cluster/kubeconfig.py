@@ -22,7 +22,7 @@ from slash80.cluster.exec_plugin import ExecPlugin
 from slash80.cluster.objects.reading import Unreadable, mapping, mappings, text
 from slash80.errors import InvalidConfig, shown
 
-_DEFAULT = Path("~/.kube/config")
+DEFAULT = Path("~/.kube/config")
 _LONGEST = 4 << 20  # characters of a certificate or of a bundle of them
 _UNSUPPORTED = {
     "auth-provider": "Kubernetes has removed it; sign in by an exec plugin: the cloud's tool or kubelogin writes that",
@@ -61,20 +61,22 @@ class _Section:
         return held.add(key, _decoded(f"{self.what}: {key}-data", data))
 
 
-def load(environ: Mapping[str, str], held: MemoryFiles) -> ClientConfig:
-    """Return the configuration of the current context, as long as `held` is open: that keeps what its files hold.
+def load(environ: Mapping[str, str], held: MemoryFiles, *, context: str = "") -> ClientConfig:
+    """Return the configuration of a context, as long as `held` is open: that keeps what its files hold.
+
+    It is the current one where none is named.
 
     Raise InvalidConfig, which names the file or the key, when there is no usable one.
     """
     files = [*_files(_paths(environ))]
     where = f"kubeconfig {os.pathsep.join(str(file.path) for file in files)}"
     try:
-        name = next(filter(None, (text(file.document, "current-context") for file in files)), "")
+        name = context or next(filter(None, (text(file.document, "current-context") for file in files)), "")
         if not name:
             raise InvalidConfig(f"{where} has no current context; choose one by kubectl config use-context NAME")
-        context = _section(files, "context", name)
-        user_name = context.text("user")
-        cluster = _section(files, "cluster", context.text("cluster"))
+        chosen = _section(files, "context", name)
+        user_name = chosen.text("user")
+        cluster = _section(files, "cluster", chosen.text("cluster"))
         user = _section(files, "user", user_name) if user_name else _Section("no user", {})
         return _config(cluster, user, environ=environ, held=held)
     except Unreadable as error:
@@ -83,7 +85,7 @@ def load(environ: Mapping[str, str], held: MemoryFiles) -> ClientConfig:
 
 def _paths(environ: Mapping[str, str]) -> list[Path]:
     given = [path for path in environ.get("KUBECONFIG", "").split(os.pathsep) if path]
-    return [Path(path).expanduser() for path in given or [str(_DEFAULT)]]
+    return [Path(path).expanduser() for path in given or [str(DEFAULT)]]
 
 
 def _files(paths: Sequence[Path]) -> Iterator[_File]:

@@ -1,4 +1,4 @@
-"""Capability arguments: addresses, MAC and DNS that a runtime requests for a pod, and the pod's name.
+"""Capability arguments: addresses, MAC, DNS and host ports that a runtime requests for a pod, and the pod's name.
 
 A request is fulfilled or rejected, never ignored: the pod would run with less than its owner asked for.
 """
@@ -10,29 +10,36 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from slash80.cni import addresses, document, environment
+from slash80.addressing.openings import EXPOSE, PortRequest
+from slash80.addressing.ports import PortRange, merged
+from slash80.cni import addresses, document, environment, port_mappings
 from slash80.cni.document import Document
 from slash80.cni.request import Request
 from slash80.errors import InvalidConfig, Undecodable, UnsupportedField, shown
 
 ANNOTATIONS = "io.kubernetes.cri.pod-annotations"
 _REFUSED = {
-    "portMappings": "publish the pod by a Service, or put the portmap plugin after this one",
     "bandwidth": "put the bandwidth plugin after this one",
     "ipRanges": "give the ranges as ipv4.prefixes and ipv6.prefixes",
 }
 _OUR_ANNOTATION = "slash80.io/"
 _NO_IPV4 = "slash80.io/ipv4"
+_MOST_EXPOSED = 64  # entries of the annotation
 
 
 @dataclass(frozen=True, slots=True)
 class PodOptions:
-    """Requests for one attachment; `ips` has at most one address of each family, `mac` is text as it was given."""
+    """Requests for one attachment; `ips` has at most one address of each family, `mac` is text as it was given.
+
+    `expose` are ports of the pod that everybody may reach, if the pod may have that.
+    """
 
     ips: tuple[IPv4Address | IPv6Address, ...]
     mac: str
     dns: Document
+    ports: tuple[PortRequest, ...]
     no_ipv4: bool
+    expose: tuple[PortRange, ...]
     pod_namespace: str
     pod_name: str
     pod_uid: str
@@ -57,15 +64,23 @@ def read(request: Request) -> PodOptions:
     if not isinstance(mac, str):
         msg = f"the requested mac is {shown(mac)}, but must be a string such as '02:00:5e:00:53:01'"
         raise Undecodable(msg)
+    annotations = _annotations(runtime)
     return PodOptions(
         ips=_addresses(ips),
         mac=mac,
         dns=_dns(document.section(runtime, "dns")),
-        no_ipv4=_no_ipv4(document.section(runtime, ANNOTATIONS)),
+        ports=ports(request),
+        no_ipv4=_no_ipv4(annotations),
+        expose=_exposed(annotations),
         pod_namespace=arguments.get("K8S_POD_NAMESPACE", ""),
         pod_name=arguments.get("K8S_POD_NAME", ""),
         pod_uid=arguments.get("K8S_POD_UID", ""),
     )
+
+
+def ports(request: Request) -> tuple[PortRequest, ...]:
+    """Read the host ports of a call; raise InvalidConfig or Undecodable."""
+    return port_mappings.read(document.get(document.section(request.conf, "runtimeConfig"), "portMappings"))
 
 
 def refuse_ipam(conf: Document) -> None:
@@ -133,14 +148,39 @@ def _strings(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
 
 
+def _annotations(runtime: Document) -> Document:
+    """Return the pod's annotations; one of ours that is unknown asks for what this version cannot do: it is refused."""
+    annotations = document.section(runtime, ANNOTATIONS)
+    _refuse_unknown(key for key in annotations if key.startswith(_OUR_ANNOTATION) and key not in {_NO_IPV4, EXPOSE})
+    return annotations
+
+
 def _no_ipv4(annotations: Document) -> bool:
-    """Read the annotations that are ours; an unknown one requests what this version cannot do, so it is rejected."""
-    _refuse_unknown(key for key in annotations if key.startswith(_OUR_ANNOTATION) and key != _NO_IPV4)
     value = annotations.get(_NO_IPV4, "true")
     if value not in ("true", "false"):
         msg = f'pod annotation {_NO_IPV4} is {shown(value)}, but must be "true" or "false"'
         raise InvalidConfig(msg)
     return bool(value == "false")
+
+
+def _exposed(annotations: Document) -> tuple[PortRange, ...]:
+    value = annotations.get(EXPOSE, "")
+    if not isinstance(value, str):
+        raise InvalidConfig(
+            f"pod annotation {EXPOSE} is {shown(value)}, but must be a string such as 'tcp/443, udp/53'"
+        )
+    listed = value.split(",") if value.strip() else []
+    if len(listed) > _MOST_EXPOSED:
+        msg = f"pod annotation {EXPOSE} has {len(listed)} entries, but may have {_MOST_EXPOSED}"
+        raise InvalidConfig(f"{msg}; join ports as in 'tcp/8000-8100'")
+    return merged(map(_exposed_entry, listed))
+
+
+def _exposed_entry(text: str) -> PortRange:
+    try:
+        return PortRange.parse(text.strip())
+    except ValueError as error:
+        raise InvalidConfig(f"pod annotation {EXPOSE} has the entry {shown(text.strip())}: {error}") from error
 
 
 def _refuse_unknown(keys: Iterable[str]) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slash80.addressing.family import Family, Prefix
 from slash80.cluster.objects.node import NodeSeen
-from slash80.desired import node_file
+from slash80.desired import members, node_file
 from slash80.desired import prefixes as choice
 from slash80.desired.alone import Bounds, Own, is_usable, unread
+from slash80.desired.members import NO_TRUST, Decision, Ours, Trust
 from slash80.desired.observed import Observed
 from slash80.desired.prefixes import Chosen
 from slash80.desired.problems import Problem, Reason
@@ -18,13 +19,17 @@ from slash80.desired.trust import Accepted, Judge
 from slash80.settings.cluster import ClusterSettings
 from slash80.wiring.plan import NodeRoute
 
+if TYPE_CHECKING:
+    from slash80.settings.clusterset import Clusterset
+
 
 @dataclass(frozen=True, slots=True)
 class Desired:
     """What should be so: `node.json`, routes to other nodes, and problems with what could not be followed.
 
     `sources` says of each active prefix where it is from, `others` are the accepted prefixes of other nodes, `believed`
-    the settings that are missing, in whose place every kubelet is believed.
+    the settings that are missing, in whose place every kubelet is believed. `trust` are the members of `clusterset`,
+    the one that was used.
     """
 
     node_file: dict[str, Any]
@@ -33,6 +38,8 @@ class Desired:
     others: tuple[Prefix, ...]
     problems: tuple[Problem, ...]
     believed: tuple[str, ...] = ()
+    trust: Trust = NO_TRUST
+    clusterset: Clusterset | None = None
 
     @property
     def prefixes(self) -> tuple[str, ...]:
@@ -68,9 +75,12 @@ def desired(observed: Observed, judge: Judge | None = None) -> Desired | None:
             "by --node-cidr-mask-size-ipv6=80 of kube-controller-manager"
         )
         problems.append(Problem(Reason.NO_PREFIX, observed.own.name if observed.own else "", message))
+    decision = _of_members(observed, chosen, services)
+    problems += decision.problems
     ranked = sorted(observed.others, key=lambda node: node.seniority)
-    prefixes = node_file.shared([accepted.prefixes[node.name] for node in ranked])
-    addresses = node_file.shared([accepted.addresses[node.name] for node in ranked])
+    beside = len(decision.trust.prefixes)
+    prefixes = node_file.shared([accepted.prefixes[node.name] for node in ranked], beside=beside)
+    addresses = node_file.shared([accepted.addresses[node.name] for node in ranked], beside=beside)
     if left_out := prefixes.left_out + addresses.left_out:
         message = (
             f"node.json has no room for {left_out} prefixes and addresses of nodes; set clusterPrefixes, nodePrefixes"
@@ -78,14 +88,29 @@ def desired(observed: Observed, judge: Judge | None = None) -> Desired | None:
         problems.append(Problem(Reason.NODE_OBJECT_INVALID, "node.json", message))
     return Desired(
         node_file=node_file.document(
-            observed, chosen, others=prefixes.kept, addresses=addresses.kept, services=services
+            observed,
+            chosen,
+            others=prefixes.kept,
+            addresses=addresses.kept,
+            services=services,
+            members=decision.trust.prefixes,
         ),
         sources={str(prefix): one.source for one in chosen.values() for prefix in one.prefixes},
         routes=tuple(_routes(observed.others, accepted)) if settings.node_routes == "auto" else (),
         others=prefixes.kept,
         problems=tuple(problems),
         believed=_believed(settings),
+        trust=decision.trust,
+        clusterset=decision.clusterset,
     )
+
+
+def _of_members(observed: Observed, chosen: dict[Family, Chosen], services: tuple[Prefix, ...]) -> Decision:
+    """Return which members of the clusterset are trusted."""
+    settings = observed.settings
+    active = [prefix for one in chosen.values() for prefix in one.prefixes]
+    pods = (*settings.firewall.cluster_prefixes, *active, *node_file.draining(observed, active))
+    return members.decide(observed.clustersets, Ours(pods, services, (*observed.links, *settings.all_node_prefixes)))
 
 
 def _believed(settings: ClusterSettings) -> tuple[str, ...]:

@@ -40,10 +40,23 @@ class Reason(StrEnum):
     STATUS_FAILED = "StatusFailed"
     RIGHTS_UNRESTRICTED = "RightsUnrestricted"
     REPORT_FAILED = "ReportFailed"
+    EXPOSE_FAILED = "ExposeFailed"
+    POLICIES_FAILED = "PoliciesFailed"
     INTERNAL_ERROR = "InternalError"
     # the API server
     WATCH_FAILED = "WatchFailed"
     SERVICES_UNKNOWN = "ServicesUnknown"
+    NAMESPACES_UNKNOWN = "NamespacesUnknown"
+    POLICIES_UNKNOWN = "PoliciesUnknown"
+    POLICY_INVALID = "PolicyInvalid"
+    POLICY_REFUSED = "PolicyRefused"
+    # other clusters
+    CLUSTERSET_UNKNOWN = "ClustersetUnknown"
+    CLUSTERSET_INVALID = "ClustersetInvalid"
+    CLUSTERSET_NOT_KEPT = "ClustersetNotKept"
+    CLUSTER_NOT_LISTED = "ClusterNotListed"
+    MEMBER_REFUSED = "MemberRefused"
+    CONNECTIONS_NOT_ENDED = "ConnectionsNotEnded"
     # what only `slash80 status` looks for
     CONFIGURATION_UNUSABLE = "ConfigurationUnusable"
     SOURCE_ADDRESS = "SourceAddress"

@@ -10,19 +10,24 @@ from itertools import groupby
 from pathlib import Path
 
 from slash80.errors import FirewallUnusable
-from slash80.firewall import node_facts
+from slash80.firewall import arp, node_facts
 from slash80.firewall.node_facts import NodeFacts
 from slash80.firewall.records import TABLE, Element, Ruleset
 
 FOLDERS = ("/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 _SECONDS = 10.0
+_SECONDS_A_BYTE = 5e-6
 _NO_FACTS = NodeFacts()
+
+
+class Refused(FirewallUnusable):
+    """The kernel refuses what it was given, or nft does, and nothing has changed."""
 
 
 def replace(ruleset: Ruleset, comment: str, elements: Iterable[Element] = (), *, facts: NodeFacts = _NO_FACTS) -> None:
     """Replace the table, skeleton, elements and facts, in one transaction; raise FirewallUnusable with nft's words."""
-    script = (_script(ruleset, comment), *_additions(elements), *facts.additions())
-    _run(["-f", "-"], "".join(script), _SECONDS)
+    script = "".join((_script(ruleset, comment), *_additions(elements), *facts.additions()))
+    _load_with_arp(script, arp.REMOVAL + arp.TEXT)
 
 
 def update(facts: NodeFacts) -> None:
@@ -31,9 +36,30 @@ def update(facts: NodeFacts) -> None:
 
 
 def remove() -> None:
-    """Delete the table, if it is there; raise FirewallUnusable with nft's words."""
+    """Delete the tables, if they are there; raise FirewallUnusable with nft's words."""
     table = f"table inet {TABLE}"
-    _run(["-f", "-"], f"{table}\ndelete {table}\n", _SECONDS)
+    _load_with_arp(f"{table}\ndelete {table}\n", arp.REMOVAL)
+
+
+def _load_with_arp(script: str, of_arp: str) -> None:
+    """Load both in one transaction, or without the second where the kernel has no tables for ARP."""
+    try:
+        _run(["-f", "-"], script + of_arp, _SECONDS)
+    except Refused:
+        # A kernel may be built without (CONFIG_NF_TABLES_ARP). Pods are as closed then; if that was not the reason, it
+        # is refused again.
+        _run(["-f", "-"], script, _SECONDS)
+
+
+def load(script: str, what: str) -> None:
+    """Have nft load a script for a table other than the base one; raise FirewallUnusable with nft's words."""
+    # The peers of a cluster of 100,000 pods are 15 MB, for which nft takes some seconds, on a busy machine a minute.
+    _run(["-f", "-"], script, _SECONDS + len(script) * _SECONDS_A_BYTE, what=what)
+
+
+def would_load(script: str, what: str) -> None:
+    """Have nft and the kernel check such a script without changing anything; raise FirewallUnusable."""
+    _run(["--check", "-f", "-"], script, _SECONDS + len(script) * _SECONDS_A_BYTE, what=what)
 
 
 def check(ruleset: Ruleset, seconds: float) -> None:
@@ -51,7 +77,7 @@ def _additions(elements: Iterable[Element]) -> Iterator[str]:
         yield f"add element inet {TABLE} {name} {{ {', '.join(map(str, members))} }}\n"
 
 
-def _run(arguments: list[str], script: str, seconds: float) -> None:
+def _run(arguments: list[str], script: str, seconds: float, *, what: str = "the base firewall") -> None:
     # Nothing of the runtime's or the user's own, such as a library to be loaded first.
     environment = {"PATH": ":".join(FOLDERS), "LC_ALL": "C"}
     try:
@@ -71,8 +97,8 @@ def _run(arguments: list[str], script: str, seconds: float) -> None:
         raise FirewallUnusable(msg) from error
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {done.returncode}"]
-        msg = f"nft refuses the base firewall: {lines[0]}; check that the kernel has nf_tables and connection tracking"
-        raise FirewallUnusable(msg, details=script)
+        msg = f"nft refuses {what}: {lines[0]}; check that the kernel has nf_tables and connection tracking"
+        raise Refused(msg, details=script)
 
 
 def _program() -> str:

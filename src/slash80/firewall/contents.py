@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from slash80.firewall import messages
+from slash80.firewall import listed_rules, messages
 from slash80.firewall.chains.forged import OWN_SETS
 from slash80.firewall.elements import POD_SETS
 from slash80.firewall.listings import Dump
 from slash80.firewall.records import Ruleset
 from slash80.netlink.codec import attribute_list, attributes
 
-NFTA_EXPR_NAME, NFTA_EXPR_DATA = 1, 2
 NFT_SET_TIMEOUT, NFT_SET_EVAL = 0x10, 0x20
 _DEFINITION = (
     messages.NFTA_SET_NAME,
@@ -26,7 +25,7 @@ _DEFINITION = (
     messages.NFTA_SET_TIMEOUT,
 )
 _COUNTER = b"counter\0"
-_RECONCILED = {*POD_SETS, *OWN_SETS}
+_RECONCILED = {*(one.name for one in POD_SETS), *OWN_SETS}
 
 
 def digest(dump: Dump, ruleset: Ruleset) -> str:
@@ -40,7 +39,7 @@ def digest(dump: Dump, ruleset: Ruleset) -> str:
 def _rules(dump: Dump, ruleset: Ruleset) -> Iterator[bytes]:
     """Yield the rules in their order, each with its chain."""
     of_node = {chain.name for chain in ruleset.chains if chain.of_node}
-    for rule in dump(messages.get_all_rules()) or ():
+    for rule in (rule for family in ("inet", "arp") for rule in dump(messages.get_all_rules(family)) or ()):
         found = messages.table_and_chain_attributes(rule.body)
         chain = found[messages.NFTA_RULE_CHAIN]
         if chain.rstrip(b"\0").decode() not in of_node:
@@ -57,7 +56,7 @@ def _sets(dump: Dump) -> Iterator[bytes]:
         flags = int.from_bytes(found.get(messages.NFTA_SET_FLAGS, b""), "big")
         if name not in _RECONCILED and not flags & (NFT_SET_TIMEOUT | NFT_SET_EVAL):
             listed = dump(messages.get_elements(name)) or ()
-            yield from sorted(key + bytes([end]) for one in listed for key, end in messages.bounds_of(one.body))
+            yield from sorted(element for one in listed for element in messages.intervals_of(one.body))
 
 
 def _members(nested: bytes) -> Iterator[bytes]:
@@ -66,4 +65,4 @@ def _members(nested: bytes) -> Iterator[bytes]:
 
 def _uncounted(expression: bytes) -> bytes:
     found = attributes(expression, 0)
-    return _COUNTER if found[NFTA_EXPR_NAME] == _COUNTER else expression
+    return _COUNTER if found[listed_rules.NFTA_EXPR_NAME] == _COUNTER else expression

@@ -12,19 +12,19 @@ from slash80.firewall import messages
 from slash80.firewall.chains.forged import OWN_SETS
 from slash80.firewall.chains.reverse_path import MULTIPATH
 from slash80.firewall.node_facts import NodeFacts, Pair, prefixes_of
-from slash80.firewall.records import Element
+from slash80.firewall.records import Element, NamedSet
 from slash80.netlink.codec import Message, Step
 
 Dump = Callable[[Step], list[Message] | None]
 
 
-def elements(dump: Dump, names: Iterable[str]) -> frozenset[Element] | None:
-    """Return the elements of sets of a link and an address."""
+def elements(dump: Dump, sets: Iterable[NamedSet]) -> frozenset[Element] | None:
+    """Return the elements of sets whose keys are not cut into bounds."""
     found: set[Element] = set()
-    for name in names:
-        if (parts := dump(messages.get_elements(name))) is None:
+    for one in sets:
+        if (parts := dump(messages.get_elements(one.name))) is None:
             return None
-        found.update(element for part in parts for element in messages.elements_of(name, part.body))
+        found.update(element for part in parts for element in messages.elements_of(one, part.body))
     return frozenset(found)
 
 

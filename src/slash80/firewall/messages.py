@@ -8,12 +8,13 @@ Source: include/uapi/linux/netfilter/nf_tables.h, nfnetlink.h; net/netfilter/nfn
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
-from functools import cache
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, lru_cache
+from itertools import islice
 
 from slash80.firewall.elements import POD_SETS
-from slash80.firewall.records import TABLE, Element
+from slash80.firewall.records import POLICY_TABLE, TABLE, Element, NamedSet, Part
+from slash80.netlink.batches import Batches
 from slash80.netlink.codec import Step, attribute, attribute_list, attributes, message
 from slash80.netlink.constants import NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO
 
@@ -28,63 +29,75 @@ NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_USE = 1, 3, 4, 6
 NFTA_RULE_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_USERDATA = 1, 2, 4, 7
 NFTA_SET_TABLE, NFTA_SET_NAME, NFTA_SET_FLAGS, NFTA_SET_KEY_TYPE, NFTA_SET_KEY_LEN, NFTA_SET_TIMEOUT = 1, 2, 3, 4, 5, 11
 NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_ELEMENTS = 1, 2, 3
-NFTA_LIST_ELEM, NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_FLAGS, NFTA_DATA_VALUE = 1, 1, 3, 1
+NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_FLAGS, NFTA_SET_ELEM_KEY_END = 1, 2, 3, 10
+NFTA_LIST_ELEM, NFTA_DATA_VALUE = 1, 1
+NFTA_SET_ELEM_TIMEOUT, NFTA_SET_ELEM_EXPIRATION = 4, 5
 NFT_SET_ELEM_INTERVAL_END = 1
 NFTA_GEN_ID, NFTA_GEN_PROC_PID, NFTA_GEN_PROC_NAME = 1, 2, 3
 NFNLGRP_NFTABLES = 7
 _NAME_OF_TABLE = 1  # the attribute, of every kind of message: NFTA_TABLE_NAME, NFTA_RULE_TABLE, ...
 NLA_F_NESTED = 0x8000
+_NLA_HEADER = 4  # bytes: length and type of an attribute
 _NFGENMSG = struct.Struct(">BBH")  # family, version, resource
-_INET = _NFGENMSG.pack(1, 0, 0)  # NFPROTO_INET
+_FAMILIES = {"inet": _NFGENMSG.pack(1, 0, 0), "arp": _NFGENMSG.pack(3, 0, 0)}  # NFPROTO_INET, NFPROTO_ARP
+INET = _FAMILIES["inet"]
 _ANY = _NFGENMSG.pack(0, 0, 0)
 _BATCH = _NFGENMSG.pack(0, 0, NFNL_SUBSYS_NFTABLES)
 _END = message(NFNL_MSG_BATCH_END, 0, _BATCH)
 _NAME = TABLE.encode() + b"\0"
-
-
+_ADD = ("add", NFT_MSG_NEWSETELEM, NLM_F_CREATE)
+_BATCHES, _FEW = Batches(), 8  # elements whose messages are put together once for each shape
+_AT_ONCE = 500  # elements: an attribute has at most 64 KiB, and a socket's send buffer is limited (wmem_default)
+Change = tuple[
+    str, int, bytes, int, tuple[object, ...]
+]  # text, kind, body behind its header, flags, values of the text
 NEW_GENERATION = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN
 
 
-def _step(text: str, kind: int, body: bytes, *, flags: int = NLM_F_ACK, values: tuple[object, ...] = ()) -> Step:
+def step(text: str, kind: int, body: bytes, *, flags: int = NLM_F_ACK, values: tuple[object, ...] = ()) -> Step:
+    """Return a message about nf_tables, with the `nft` command that says the same."""
     return Step(text, message(NFNL_SUBSYS_NFTABLES << 8 | kind, flags, body), values)
 
 
-GET_GENERATION = _step("nft monitor", NFT_MSG_GETGEN, _ANY)
-GET_TABLE = _step(f"nft list table inet {TABLE}", NFT_MSG_GETTABLE, _INET + attribute(NFTA_TABLE_NAME, _NAME))
+GET_GENERATION = step("nft monitor", NFT_MSG_GETGEN, _ANY)
+GET_TABLE, GET_POLICY_TABLE = (
+    step(f"nft list table inet {name}", NFT_MSG_GETTABLE, INET + attribute(NFTA_TABLE_NAME, name.encode() + b"\0"))
+    for name in (TABLE, POLICY_TABLE)
+)
 
 
-def get_chain(name: str) -> Step:
-    """Ask for a chain of the table."""
-    names = attribute(NFTA_CHAIN_TABLE, _NAME) + attribute(NFTA_CHAIN_NAME, name.encode() + b"\0")
-    return _step(f"nft list chain inet {TABLE} %s", NFT_MSG_GETCHAIN, _INET + names, values=(name,))
+def get_chain(name: str, table: str = TABLE) -> Step:
+    """Ask for a chain of the table, or of another one."""
+    names = attribute(NFTA_CHAIN_TABLE, table.encode() + b"\0") + attribute(NFTA_CHAIN_NAME, name.encode() + b"\0")
+    return step(f"nft list chain inet {table} %s", NFT_MSG_GETCHAIN, INET + names, values=(name,))
 
 
 def get_rules(chain: str) -> Step:
     """Ask for the rules of a chain."""
     names = attribute(NFTA_RULE_TABLE, _NAME) + attribute(NFTA_RULE_CHAIN, chain.encode() + b"\0")
     text = f"nft list chain inet {TABLE} %s"
-    return _step(text, NFT_MSG_GETRULE, _INET + names, flags=NLM_F_DUMP, values=(chain,))
+    return step(text, NFT_MSG_GETRULE, INET + names, flags=NLM_F_DUMP, values=(chain,))
 
 
-def get_all_rules() -> Step:
-    """Ask for the rules of all chains of the table."""
-    names = attribute(NFTA_RULE_TABLE, _NAME)
-    return _step(f"nft list table inet {TABLE}", NFT_MSG_GETRULE, _INET + names, flags=NLM_F_DUMP)
+def get_all_rules(family: str = "inet", table: str = TABLE) -> Step:
+    """Ask for the rules of all chains of the table, or of the one for `arp`, or of another table."""
+    body = _FAMILIES[family] + attribute(NFTA_RULE_TABLE, table.encode() + b"\0")
+    return step(f"nft list table {family} {table}", NFT_MSG_GETRULE, body, flags=NLM_F_DUMP)
 
 
-def get_sets() -> Step:
-    """Ask for the sets of the table, without their elements."""
-    names = attribute(NFTA_SET_TABLE, _NAME)
-    return _step(f"nft list sets table inet {TABLE}", NFT_MSG_GETSET, _INET + names, flags=NLM_F_DUMP)
+def get_sets(table: str = TABLE) -> Step:
+    """Ask for the sets of the table, or of another one, without their elements."""
+    names = attribute(NFTA_SET_TABLE, table.encode() + b"\0")
+    return step(f"nft list sets table inet {table}", NFT_MSG_GETSET, INET + names, flags=NLM_F_DUMP)
 
 
-def get_elements(set_name: str) -> Step:
-    """Ask for the elements of a set."""
-    text, body = f"nft list set inet {TABLE} %s", _INET + _of_set(set_name)
-    return _step(text, NFT_MSG_GETSETELEM, body, flags=NLM_F_DUMP, values=(set_name,))
+def get_elements(set_name: str, table: str = TABLE) -> Step:
+    """Ask for the elements of a set of the table, or of another one."""
+    text, body = f"nft list set inet {table} %s", INET + of_set(set_name, table)
+    return step(text, NFT_MSG_GETSETELEM, body, flags=NLM_F_DUMP, values=(set_name,))
 
 
-def change(generation: int, add: Iterable[Element], delete: Iterable[Element]) -> list[Step]:
+def change(generation: int, add: Iterable[Element], delete: Iterable[Element]) -> Sequence[Step]:
     """Return the steps of one transaction: elements that may be there are added, others that may be missing deleted.
 
     With a `generation` the kernel refuses all of it (ERESTART) if another commit came after that one. What is deleted
@@ -93,18 +106,46 @@ def change(generation: int, add: Iterable[Element], delete: Iterable[Element]) -
     NLM_F_ECHO has the kernel tell of the new generation that the commit begins, and of none when nothing was changed;
     nf_tables_gen_notify looks for that flag at the first message after the beginning.
     """
-    changes = [("add", NFT_MSG_NEWSETELEM, NLM_F_CREATE, list(add))]
-    if gone := list(delete):
-        changes += [("add", NFT_MSG_NEWSETELEM, NLM_F_CREATE, gone), ("delete", NFT_MSG_DELSETELEM, 0, gone)]
-    genid = attribute(NFNL_BATCH_GENID, generation.to_bytes(4, "big")) if generation else b""
-    steps = [Step("nft -f -", message(NFNL_MSG_BATCH_BEGIN, 0, _BATCH + genid))]
+    added, gone = list(add), list(delete)
+    if generation and not gone and len(added) <= _FEW and all(map(_is_plain, added)):  # of a usual ADD
+        added.sort(key=_set_name)
+        keys = tuple([(one.set_name, len(one.key)) for one in added])
+        parts = [part for one in added for part in one.key]
+        return _BATCHES.fill(_added, keys, (generation.to_bytes(4, "big"), *parts))
+    changes = [(*_ADD, added)]
+    if gone:
+        changes += [(*_ADD, gone), ("delete", NFT_MSG_DELSETELEM, 0, gone)]
+    return _changed(generation.to_bytes(4, "big") if generation else b"", changes)
+
+
+def _is_plain(element: Element) -> bool:
+    return bool(element.ifname) and not element.end and not element.data
+
+
+def _added(keys: tuple[tuple[str, int], ...], values: tuple[bytes, *tuple[Part, ...]]) -> list[Step]:
+    """Return the steps that add elements with these keys: of each the set, and how many of the parts are its key."""
+    generation, *parts = values
+    rest = iter(parts)
+    elements = [Element(name, tuple(islice(rest, count))) for name, count in keys]
+    return _changed(generation, [(*_ADD, elements)])
+
+
+def _changed(generation: bytes, changes: Iterable[tuple[str, int, int, list[Element]]]) -> list[Step]:
+    parts: list[Change] = []
     for verb, kind, flags, elements in changes:
-        for name, members in groupby(sorted(elements, key=_set_name), key=_set_name):
-            listed = list(members)
-            body = _INET + _of_set(name) + _element_list(listed)
-            echo = NLM_F_ECHO if len(steps) == 1 else 0
-            text, values = f"nft {verb} element inet {TABLE} %s {{ %s }}", (name, _Written(listed))
-            steps.append(_step(text, kind, body, flags=flags | echo | NLM_F_ACK, values=values))
+        for name, some in _messages(elements):
+            body = of_set(name) + _element_list(some, with_data=kind == NFT_MSG_NEWSETELEM)
+            text = f"nft {verb} element inet {TABLE} %s {{ %s }}"
+            parts.append((text, kind, body, flags, (name, _Written(some))))
+    return transaction(parts, attribute(NFNL_BATCH_GENID, generation) if generation else b"")
+
+
+def transaction(changes: Iterable[Change], genid: bytes = b"") -> list[Step]:
+    """Return the steps of changes that the kernel does all or none of; see `change` for the rest."""
+    steps = [Step("nft -f -", message(NFNL_MSG_BATCH_BEGIN, 0, _BATCH + genid))]
+    for text, kind, body, flags, values in changes:
+        echo = NLM_F_ECHO if len(steps) == 1 else 0
+        steps.append(step(text, kind, INET + body, flags=flags | echo | NLM_F_ACK, values=values))
     last = steps.pop()
     # In one step with the last change: the end is not acknowledged before Linux 6.10, and numbers of it say nothing.
     return [*steps, Step(last.text, last.message + _END, last.values)]
@@ -145,18 +186,43 @@ def comment_of(userdata: bytes) -> str:
     return userdata[2 : 2 + userdata[1]].rstrip(b"\0").decode("utf-8", "replace")
 
 
-def elements_of(set_name: str, body: bytes) -> Iterator[Element]:
+def elements_of(found: NamedSet, body: bytes) -> Iterator[Element]:
     """Read the elements of one message of a set's listing."""
-    yield from (Element.of_key(set_name, key) for key, _ in bounds_of(body))
+    for element in listed_elements(body):
+        key, end, data = map(element.get, (NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_KEY_END, NFTA_SET_ELEM_DATA))
+        yield Element.of_packed(found, (_value(key), _value(end), _value(data)))
 
 
 def bounds_of(body: bytes) -> Iterator[tuple[bytes, bool]]:
     """Read the keys of one message of a set's listing, and of each whether it is behind an interval."""
-    listed = attributes(body, _NFGENMSG.size).get(NFTA_SET_ELEM_LIST_ELEMENTS, b"")
-    for _, element in attribute_list(listed):
-        found = attributes(element, 0)
+    for found in listed_elements(body):
         flags = int.from_bytes(found.get(NFTA_SET_ELEM_FLAGS, b""), "big")
-        yield attributes(found[NFTA_SET_ELEM_KEY], 0)[NFTA_DATA_VALUE], bool(flags & NFT_SET_ELEM_INTERVAL_END)
+        yield _value(found[NFTA_SET_ELEM_KEY]), bool(flags & NFT_SET_ELEM_INTERVAL_END)
+
+
+def intervals_of(body: bytes) -> Iterator[bytes]:
+    """Read the elements of one message of a set's listing as bytes: keys, whether behind an interval, and last keys."""
+    for found in listed_elements(body):
+        parts = (found.get(kind, b"") for kind in (NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_FLAGS, NFTA_SET_ELEM_KEY_END))
+        yield b"".join(parts)
+
+
+def listed_elements(body: bytes) -> Iterator[dict[int, bytes]]:
+    """Read the elements in one message of a set's listing, each with its attributes."""
+    listed = attributes(body, _NFGENMSG.size).get(NFTA_SET_ELEM_LIST_ELEMENTS, b"")
+    return (attributes(element, 0) for _, element in attribute_list(listed))
+
+
+def _value(data: bytes | None) -> bytes:
+    return attributes(data, 0)[NFTA_DATA_VALUE] if data else b""
+
+
+def times_of(body: bytes) -> Iterator[tuple[int, int]]:
+    """Read of each element in one message of a set's listing after how many milliseconds it goes, and what is left."""
+    for found in listed_elements(body):
+        if NFTA_SET_ELEM_EXPIRATION in found:
+            timeout, left = (found.get(kind, b"") for kind in (NFTA_SET_ELEM_TIMEOUT, NFTA_SET_ELEM_EXPIRATION))
+            yield int.from_bytes(timeout, "big"), int.from_bytes(left, "big")
 
 
 class _Written:
@@ -173,23 +239,52 @@ def _set_name(element: Element) -> str:
     return element.set_name
 
 
+@lru_cache(maxsize=64)  # the sets of policies have ever new names
+def of_set(name: str, table: str = TABLE) -> bytes:
+    """Return how a message about elements of a set begins, behind its header."""
+    of_table = attribute(NFTA_SET_ELEM_LIST_TABLE, table.encode() + b"\0")
+    return of_table + attribute(NFTA_SET_ELEM_LIST_SET, name.encode() + b"\0")
+
+
+_OF_POD_SETS = tuple(of_set(one.name) for one in POD_SETS)  # how a message about their elements begins
+
+
+def _messages(elements: Iterable[Element]) -> Iterator[tuple[str, list[Element]]]:
+    """Divide elements by set, and into as many as one message can have."""
+    by_set: dict[str, list[Element]] = {}
+    for element in elements:
+        by_set.setdefault(element.set_name, []).append(element)
+    for name in sorted(by_set):
+        for part in divided(by_set[name]):
+            yield name, part
+
+
+def divided(elements: Iterable[Element]) -> Iterator[list[Element]]:
+    """Divide elements into lists of as many as one message can have, and as one transaction of `change` should."""
+    listed = list(elements)
+    return (listed[start : start + _AT_ONCE] for start in range(0, len(listed), _AT_ONCE))
+
+
+def _element_list(elements: Iterable[Element], *, with_data: bool) -> bytes:
+    """Return the attribute with all elements; one is deleted by its key."""
+    listed = []
+    for element in elements:
+        key, end, data = element.packed
+        if not with_data:
+            data = b""
+        of_key, of_end, of_data = _headers(len(key), len(end), len(data))
+        listed += [of_key, key, of_end, end, of_data, data, bytes(-len(data) % 4)]
+    return attribute(NFTA_SET_ELEM_LIST_ELEMENTS | NLA_F_NESTED, b"".join(listed))
+
+
 @cache
-def _of_set(name: str) -> bytes:
-    return attribute(NFTA_SET_ELEM_LIST_TABLE, _NAME) + attribute(NFTA_SET_ELEM_LIST_SET, name.encode() + b"\0")
-
-
-_OF_POD_SETS = tuple(map(_of_set, POD_SETS))  # how a message about their elements begins
-
-
-def _element_list(elements: Iterable[Element]) -> bytes:
-    keys = [element.key for element in elements]
-    listed = b"".join(_element_header(len(key)) + key for key in keys)
-    return attribute(NFTA_SET_ELEM_LIST_ELEMENTS | NLA_F_NESTED, listed)
-
-
-@cache
-def _element_header(size: int) -> bytes:
-    """Return the headers of an element's three nested attributes before a key of so many bytes, whole words."""
-    value = attribute(NFTA_DATA_VALUE, bytes(size))
-    element = attribute(NFTA_LIST_ELEM | NLA_F_NESTED, attribute(NFTA_SET_ELEM_KEY | NLA_F_NESTED, value))
-    return element[:-size]
+def _headers(key: int, end: int, data: int) -> tuple[bytes, bytes, bytes]:
+    """Return the headers of an element's nested attributes before key, end and data of so many bytes."""
+    sizes = {NFTA_SET_ELEM_KEY: key, NFTA_SET_ELEM_KEY_END: end, NFTA_SET_ELEM_DATA: data}
+    parts = [
+        attribute(kind | NLA_F_NESTED, attribute(NFTA_DATA_VALUE, bytes(size))) if size else b""
+        for kind, size in sizes.items()
+    ]
+    header = attribute(NFTA_LIST_ELEM | NLA_F_NESTED, b"".join(parts))
+    of_key, of_end, of_data = (part[: 2 * _NLA_HEADER] for part in parts)
+    return header[:_NLA_HEADER] + of_key, of_end, of_data

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import collapse_addresses, ip_address
 
 from slash80.addressing.attachment import DYING_PREFIX, HOST_PREFIX
 from slash80.addressing.family import Address, Family, Prefix, family_of
+from slash80.addressing.ports import PortRange, Protocol
 
-TABLE = "slash80"
+TABLE, POLICY_TABLE = "slash80", "slash80-policy"
 # Pods are matched by the host end's name and not by its group, which anybody may change.
 PODS, TERMINATING = f'"{HOST_PREFIX}*"', f'"{DYING_PREFIX}*"'
 # By number: nft looks names of protocols up in /etc/protocols, which a bare system has not.
-IPPROTO_TCP, IPPROTO_ICMPV6 = 6, 58
+IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_ICMPV6 = 1, 6, 58
 _WORDS = {4: "ip", 6: "ip6"}
-_IFNAMSIZ = 16
+# Bytes of nft's types; in a concatenation every part is padded to whole words of four bytes.
+# A type by itself has no padding.
+_SIZES = {"ifname": 16, "ipv4_addr": 4, "ipv6_addr": 16, "inet_proto": 1, "inet_service": 2}
+_WORD = 4
+Part = str | Address | Protocol | int  # of a key: a link, an address, a protocol, a port
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,11 @@ class Settings:
     `masquerade` are the families whose pods hide behind the node; `keep_source` the destinations that see them anyway.
     `services` are the ClusterIPs, in whose families everybody may reach pods through NodePorts and load balancers;
     `cluster` are the prefixes of all pods of the cluster. With `strict` a trusted prefix counts only on a link that
-    leads back to it.
+    leads back to it. `metadata_open` are the addresses of metadata services that pods may reach,
+    `node` the ports of their own node, None for all of it. `connection_rate` is how many connections a pod opens in a
+    second, and an untrusted host to pods; 0 for any number. `host_ports` is from where outside those may be reached:
+    `open`, `trusted` or `none`. `expose` are ports of every pod that everybody may reach, `pods_expose` is whether a
+    pod may have further ones of its own.
     """
 
     closed: bool
@@ -38,39 +47,64 @@ class Settings:
     services: tuple[Prefix, ...] = ()
     cluster: tuple[Prefix, ...] = ()
     strict: bool = True
+    metadata_open: tuple[Address, ...] = ()
+    node: tuple[PortRange, ...] | None = None
+    connection_rate: int = 2000
+    host_ports: str = "open"
+    expose: tuple[PortRange, ...] = ()
+    pods_expose: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class NamedSet:
-    """A set: the type of its keys, its properties in nft's words, and the elements that follow from the settings."""
+    """A set: the type of its keys, its properties in nft's words, and the elements that follow from the settings.
+
+    With `data`, the type of what its keys lead to, it is a map.
+    """
 
     name: str
     type: str
     properties: str = ""
     elements: tuple[str, ...] = ()
+    data: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """An element of one pod, in a set whose key is `ifname . ipv4_addr` or `ifname . ipv6_addr`."""
+    """An element of one pod.
+
+    `end` is the last key of an element of an interval set, which differs in its last part; `data` is what the key leads
+    to in a map.
+    """
 
     set_name: str
-    ifname: str
-    address: Address
+    key: tuple[Part, ...]
+    end: tuple[Part, ...] = ()
+    data: tuple[Part, ...] = ()
 
     @property
-    def key(self) -> bytes:
-        """The key as the kernel has it: every part of a concatenation is padded to whole words."""
-        return self.ifname.encode().ljust(_IFNAMSIZ, b"\0") + self.address.packed
+    def ifname(self) -> str:
+        """The link that the key begins with; empty in a set without links."""
+        return self.key[0] if isinstance(self.key[0], str) else ""
+
+    @property
+    def packed(self) -> tuple[bytes, bytes, bytes]:
+        """Key, end and data as the kernel has them."""
+        return _packed(self.key), _packed(self.end), _packed(self.data)
 
     @classmethod
-    def of_key(cls, set_name: str, key: bytes) -> Element:
-        """Read a key back."""
-        return cls(set_name, key[:_IFNAMSIZ].rstrip(b"\0").decode(), ip_address(key[_IFNAMSIZ:]))
+    def of_packed(cls, found: NamedSet, packed: tuple[bytes, bytes, bytes]) -> Element:
+        """Read an element of a set back."""
+        key, end, data = packed
+        return cls(found.name, _parts(found.type, key), _parts(found.type, end), _parts(found.data, data))
 
     def __str__(self) -> str:
-        """Write the key in nft's words."""
-        return f'"{self.ifname}" . {self.address}'
+        """Write the element in nft's words."""
+        *before, last = map(_written, self.key)
+        if self.end and self.end != self.key:
+            last = f"{last}-{_written(self.end[-1])}"
+        data = f" : {' . '.join(map(_written, self.data))}" if self.data else ""
+        return " . ".join((*before, last)) + data
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +149,53 @@ def prefix_set(name: str, family: Family, prefixes: Iterable[Prefix]) -> NamedSe
     """Return a set of one family's prefixes, named `name` and the family's number."""
     elements = tuple(map(str, of_family(family, prefixes)))
     return NamedSet(f"{name}{family.version}", f"ipv{family.version}_addr", "flags interval;", elements)
+
+
+def _packed(parts: Sequence[Part]) -> bytes:
+    if not parts:
+        return b""
+    found = [_bytes(part) for part in parts]
+    return found[0] if len(found) == 1 else b"".join([one + bytes(-len(one) % _WORD) for one in found])
+
+
+def _bytes(part: Part) -> bytes:
+    match part:
+        case str():
+            return part.encode().ljust(_SIZES["ifname"], b"\0")
+        case Protocol():
+            return part.to_bytes(_SIZES["inet_proto"])
+        case int():
+            return part.to_bytes(_SIZES["inet_service"])
+    return part.packed
+
+
+def _parts(type_: str, packed: bytes) -> tuple[Part, ...]:
+    """Read a key or data of this type; nothing for nothing."""
+    if not packed:
+        return ()
+    found, start = [], 0
+    for name in type_.split(" . "):
+        size = _SIZES[name]
+        found.append(_part(name, packed[start : start + size]))
+        start += size + -size % _WORD
+    return tuple(found)
+
+
+def _part(type_: str, packed: bytes) -> Part:
+    match type_:
+        case "ifname":
+            return packed.rstrip(b"\0").decode()
+        case "inet_proto":
+            return Protocol(packed[0])
+        case "inet_service":
+            return int.from_bytes(packed, "big")
+    return ip_address(packed)
+
+
+def _written(part: Part) -> str:
+    match part:
+        case str():
+            return f'"{part}"'
+        case int():
+            return str(int(part))  # of a protocol the number, see above
+    return str(part)

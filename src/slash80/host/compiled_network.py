@@ -25,11 +25,13 @@ LATER_PRIORITY = 100  # of a further interface's routes, plus its number in the 
 class CompiledNetwork:
     """A configuration and what follows from it alone, worked out once.
 
-    `draining` are prefixes of the node that no further address is handed out of.
+    `draining` are prefixes of the node that no further address is handed out of. Whether it is `from_node` decides
+    whether NetworkPolicies may apply to its pods.
     """
 
     conf: NetConf
     draining: tuple[Prefix, ...] = ()
+    from_node: bool = False
 
     @cached_property
     def pools(self) -> dict[Family, Pool]:
@@ -46,7 +48,7 @@ class CompiledNetwork:
         """The prefixes that pods get addresses of."""
         return tuple(prefix for pool in self.pools.values() for prefix in pool.prefixes)
 
-    @property
+    @cached_property
     def prefixes(self) -> tuple[Prefix, ...]:
         """All prefixes of the node: what no pod has of them is unreachable."""
         return (*self.conf.ipv4.prefixes, *self.conf.ipv6.prefixes, *self.draining)
@@ -76,7 +78,7 @@ def _read(text: str, of_node: str | None, *, drained: bool = False) -> CompiledN
     node = nodefile.parse(of_node)
     if drained:
         node = nodefile.undrained(node)
-    return CompiledNetwork(nodefile.complete(conf, node), node.draining)
+    return CompiledNetwork(nodefile.complete(conf, node), node.draining, from_node=True)
 
 
 def pools(conf: NetConf) -> dict[Family, Pool]:
@@ -100,7 +102,13 @@ def settings(conf: NetConf) -> Settings:
         keep_source=(*conf.ipv4.no_masquerade, *firewall.cluster_prefixes),
         services=tuple(firewall.service_cidrs) if firewall.services == "open" else (),
         cluster=tuple(firewall.cluster_prefixes),
+        connection_rate=firewall.connection_rate,
         strict=firewall.trusted_source == "strict",
+        metadata_open=tuple(firewall.metadata),
+        node=None if firewall.node is None else tuple(firewall.node),
+        host_ports=firewall.host_ports,
+        expose=tuple(firewall.expose),
+        pods_expose=firewall.expose_from != "none",
     )
 
 
@@ -123,6 +131,7 @@ def plan(compiled: CompiledNetwork, attachment: Attachment, *, mtu: int, earlier
         netns=netns,
         addresses=given.addresses,
         routes=tuple(_routes(conf, given.addresses, earlier)),
+        loopback=attachment.openings.loopback,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_network
@@ -14,6 +14,7 @@ from typing import Protocol
 from slash80.addressing.attachment import Attachment
 from slash80.addressing.family import Address, Family, Prefix
 from slash80.addressing.pool import Pool, Range
+from slash80.errors import FirewallUnusable
 from slash80.firewall import elements
 from slash80.firewall.installed import InstalledTable, NodePods
 from slash80.firewall.node_facts import NodeFacts
@@ -57,9 +58,17 @@ class Host:
         self.cache, self.deferred_deletion = cache, deferred_deletion
 
     def ensure_firewall(
-        self, ruleset: Ruleset, network: str, attachment: Attachment | None = None, *, alone: bool = False
+        self,
+        ruleset: Ruleset,
+        network: str,
+        attachment: Attachment | None = None,
+        *,
+        alone: bool = False,
+        dispatch: Callable[[Iterable[Element]], object] = lambda _: None,
     ) -> bool:
         """Put the firewall in place, with a recorded attachment's elements, which must be before its link exists.
+
+        Under the same lock, NetworkPolicies are told of these elements by `dispatch`.
 
         Report whether the firewall was missing. Either costs one netlink question; only the check alone takes no lock.
         `alone` spares a query: when the attachment was recorded its container had no other, and one that comes later
@@ -72,6 +81,7 @@ class Host:
             if attachment:  # under the lock, since a removal takes the elements of both away
                 new = elements.brought_by(attachment, [] if alone else self.store.attachments(attachment.key))
             installed = self.table.ensure(ruleset, network, self.pods, facts=self.node_facts, new=new)
+            dispatch(new)
             remember = partial(kept_firewall.remember, self.locks.state_dir, ruleset, network)
             if installed:
                 remember()
@@ -84,8 +94,9 @@ class Host:
         recorded = self.store.attachments()
         names = {one.host_ifname for one in recorded}
         with veth.translated():
-            found = recover.attachments(self.netlink)
-        return NodePods(recorded, [one for one in found if one.host_ifname not in names])
+            others = [one for one in recover.attachments(self.netlink) if one.host_ifname not in names]
+        installed = self.table.elements() or () if others else ()
+        return NodePods(recorded, [elements.with_openings(one, installed) for one in others])
 
     def node_facts(self, prefixes: Iterable[Prefix] = ()) -> NodeFacts:
         """Return what the firewall has to know of the node itself; `prefixes` are known to be its own."""
@@ -127,12 +138,22 @@ class Host:
             return query.uplink_mtu(self.netlink)
 
 
+def alone() -> AbstractContextManager[bool]:
+    """Return where a process waits that has no other call to answer."""
+    return nullcontext(enter_result=True)
+
+
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """What a process brings to a call: the host's resources, and the descriptor of CNI_NETNS if one was received."""
+    """What a process brings to a call: the host's resources, and the descriptor of CNI_NETNS if one was received.
+
+    A call that waits for another program does so in `aside`, where it keeps no other call of its process from being
+    answered; that says whether it may wait at all.
+    """
 
     opened: Callable[[RemovalConf], AbstractContextManager[Host]]
     sandbox: int | None = None
+    aside: Callable[[], AbstractContextManager[bool]] = alone
 
 
 def store_in(state_dir: Path, timeout: float) -> SqliteStore:
@@ -148,7 +169,23 @@ def boottime() -> float:
 def _recovered() -> list[Attachment]:
     """Return the attachments that are complete; a call that is still making one stores it itself in the end."""
     with netns.socket_here() as netlink:
-        return [replace(attachment, since=boottime()) for attachment in recover.attachments(netlink)]
+        found = list(recover.attachments(netlink))
+    installed = _openings(found)
+    return [replace(elements.with_openings(one, installed), since=boottime()) for one in found]
+
+
+def _openings(found: list[Attachment]) -> frozenset[Element]:
+    """Return the table's elements, and delete openings of pods that are gone: they would be those of the next pod."""
+    table = InstalledTable()
+    try:
+        installed = table.elements() or frozenset()
+        table.change(delete=elements.orphans(found, installed))
+    except FirewallUnusable:  # without nf_tables there are no openings; a removal must go on
+        return frozenset()
+    else:
+        return installed
+    finally:
+        table.close()
 
 
 @contextmanager

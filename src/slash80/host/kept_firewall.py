@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,21 @@ def read(state_dir: Path) -> KeptFirewall | None:
         return None
 
 
+def current(state_dir: Path) -> KeptFirewall | None:
+    """Return what `read` does, and read only what was replaced since: an ADD pays a look at the file."""
+    return _read_before(state_dir, files.identity(state_dir / NAME))
+
+
 def remember(state_dir: Path, ruleset: Ruleset, network: str) -> None:
     """Keep the rules that were put in place, unless they are kept already; raise IoFailure."""
-    known = read(state_dir)
+    known = current(state_dir)
     if known is None or (known.ruleset, known.network) != (ruleset, network):
         write(state_dir, replace(known or KeptFirewall(ruleset, network), ruleset=ruleset, network=network))
+
+
+@lru_cache(maxsize=1)
+def _read_before(state_dir: Path, _: object) -> KeptFirewall | None:
+    return read(state_dir)
 
 
 def _parsed(document: dict[str, Any]) -> KeptFirewall:

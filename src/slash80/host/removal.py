@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from types import TracebackType
+from typing import TypeVar
 
 from slash80.addressing.attachment import Attachment, Key, State, host_name
 from slash80.errors import CniError, FirewallUnusable, IoFailure, TryAgain
@@ -16,6 +17,8 @@ from slash80.host.context import Host
 from slash80.host.forwarding import delete_unneeded_discard_routes
 from slash80.store.locks import Absent
 from slash80.wiring import deferred, query, veth
+
+T = TypeVar("T")
 
 
 def delete_attachment(host: Host, key: Key, sandbox: int | None) -> None:
@@ -57,11 +60,12 @@ def defer_delete(host: Host, key: Key, sandbox: int | None) -> None:
     if host.deferred_deletion is None or (sandbox is None and not deferred.is_deferred(host.netlink, key)):
         _in_any_case(remove, host, host_ifname)
         return
+    known = None
     try:
         is_deferred = sandbox is None or deferred.defer(host.netlink, key, sandbox)
         hit(Failpoint.DEFERRED)
         if is_deferred:
-            host.store.mark_terminating(host_ifname)
+            known = host.store.mark_terminating(host_ifname)
     except TryAgain:
         host.deferred_deletion.queued()  # the link waits for its deletion all the same; the record for the next DEL
         raise
@@ -71,15 +75,17 @@ def defer_delete(host: Host, key: Key, sandbox: int | None) -> None:
         return
     if is_deferred:
         hit(Failpoint.TERMINATING)
+        if known:
+            _in_any_case(pod_elements.close, host, known)
         host.deferred_deletion.queued()
     else:
         _in_any_case(release, host, host_ifname)
 
 
-def _in_any_case(removal: Callable[[Host, str], None], host: Host, host_ifname: str) -> None:
+def _in_any_case(removal: Callable[[Host, T], None], host: Host, what: T) -> None:
     """Remove a pod even if its connections cannot be deleted; the next reaping, GC or exhausted pool reports those."""
     with suppress(FirewallUnusable):
-        removal(host, host_ifname)
+        removal(host, what)
 
 
 def _remove_unrecorded(host: Host, host_ifname: str) -> None:
@@ -106,6 +112,8 @@ def release(host: Host, host_ifname: str) -> None:
         try:
             conntrack.forget(host.store.held(known))
             pod_elements.delete_with_records(host, known, partial(host.store.release, host_ifname))
+            for one in known:
+                pod_elements.forget_ports(host, one)
             if not known:  # the record was lost with the store, or this removal is repeated
                 pod_elements.delete_of(host, host_ifname)
         except FirewallUnusable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 
 from slash80.firewall import apply
@@ -43,12 +44,12 @@ def _digest_of(ruleset: Ruleset) -> str:
         table.close()
 
 
-def repair(host: Host, expected: Expected, author: str = "") -> str:
+def repair(host: Host, expected: Expected, author: Callable[[int], str] = lambda _: "") -> str:
     """Put the table back if it is not what it was; return what was found, empty when nothing was wrong.
 
-    `author` is the program that changed it, as far as the kernel tells. A table of ours with other settings is newer
-    than what is kept, or another state directory's, and stays. Under the firewall's lock, as no ADD may change what is
-    being read. Raises what `InstalledTable.ensure` raises.
+    `author` returns the program that changed it last up to a generation, as far as the kernel tells. A table of ours
+    with other settings is newer than what is kept, or another state directory's, and stays. Under the firewall's lock,
+    as no ADD may change what is being read. Raises what `InstalledTable.ensure` raises.
     """
     state_dir = host.locks.state_dir
     if kept_firewall.read(state_dir) is None:
@@ -61,8 +62,9 @@ def repair(host: Host, expected: Expected, author: str = "") -> str:
             return ""
         if state and state.whole and host.table.digest(known.ruleset) == expected.digest(known.ruleset):
             return ""
+        by = author(host.table.nf_tables.generation())
         host.table.install(known.ruleset, known.network, host.pods(), facts=host.node_facts())
-        found = f"{_what_was_wrong(state)}{f', by {author}' if author else ''}"
+        found = f"{_what_was_wrong(state)}{f', by {by}' if by else ''}"
         kept_firewall.write(state_dir, replace(known, repairs=known.repairs + 1, last_repair=found))
     return found
 

@@ -8,14 +8,18 @@ Documentation/userspace-api/netlink/intro.rst of the kernel.
 from __future__ import annotations
 
 import errno
+import mmap
+import os
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
+from slash80.netlink.batches import Batch, joined
 from slash80.netlink.codec import HEADER, Message, NetlinkError, Response, Step, attributes
 from slash80.netlink.constants import (
     NETLINK_ADD_MEMBERSHIP,
@@ -24,7 +28,6 @@ from slash80.netlink.constants import (
     NETLINK_EXT_ACK,
     NETLINK_GET_STRICT_CHK,
     NETLINK_ROUTE,
-    NLM_F_ACK,
     NLM_F_ACK_TLVS,
     NLM_F_CAPPED,
     NLM_F_DUMP_INTR,
@@ -35,7 +38,7 @@ from slash80.netlink.constants import (
     SOL_NETLINK,
 )
 
-_FLAGS, _NUMBER = struct.Struct("=H"), struct.Struct("=II")  # of a header, at 6 and at 8
+_HEADER = HEADER.size
 _ERRNO = struct.Struct("=i")
 _RECEIVED = 1 << 20  # bytes of receive buffer
 _BUFFER = 1 << 16  # a dump comes in parts of at most 32 KiB (netlink_dump in net/netlink/af_netlink.c)
@@ -45,16 +48,37 @@ _NEWS_SECONDS = 30.0
 _ANSWER_WAIT = struct.pack("ll", 30, 0)  # seconds, microseconds; the kernel answers at once or not at all
 
 
+_LAST = frozenset({NLMSG_ERROR, NLMSG_DONE})
 _DONE = Response()  # of every step that was done and of which the kernel has nothing to tell
+_MSG_TRUNC, _MSG_DONTWAIT = int(socket.MSG_TRUNC), int(socket.MSG_DONTWAIT)  # joining members of an enum takes 1 us
+
+
+class _Received(threading.local):
+    """Where a thread's sockets receive, one after another.
+
+    Making one takes 15 us, and an ADD opens a socket. It is private, or processes that are forked would share it; only
+    what was used of it is really there.
+    """
+
+    def __init__(self) -> None:
+        self.buffer = mmap.mmap(-1, _BUFFER, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+_received = _Received()
 
 
 class Socket:
-    """A netlink socket of the network namespace that the opening thread is in; it stays there wherever it is used."""
+    """A netlink socket of the network namespace that the opening thread is in; it stays there wherever it is used.
+
+    `namespace` is the descriptor of that one, where it is kept open with the socket.
+    """
+
+    namespace: int | None = None
 
     def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
         """Open and bind; raise OSError where the kernel lacks the protocol."""
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
-        self._sequence, self._buffer = 0, bytearray(_BUFFER)
+        self._sequence = 0
         self._notifications: list[Message] = []
         self._only: Callable[[bytes], bool] | None = None  # of a dump's parts, or all would be in memory at once
         for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):
@@ -68,6 +92,7 @@ class Socket:
         with suppress(PermissionError):
             self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _RECEIVED)
         self._socket.bind((0, 0))
+        self._port: int = self._socket.getsockname()[0]
 
     def __enter__(self) -> Self:
         """Use the socket as a context."""
@@ -82,6 +107,9 @@ class Socket:
     def close(self) -> None:
         """Close the socket; a socket keeps its network namespace alive."""
         self._socket.close()
+        if self.namespace is not None:
+            os.close(self.namespace)
+            self.namespace = None
 
     def run(self, steps: Sequence[Step]) -> list[Response]:
         """Send all steps at once; raise NetlinkError for the first that failed, after all were processed."""
@@ -109,7 +137,7 @@ class Socket:
         """Discard unread notifications, or the next block would take them for its own."""
         with suppress(BlockingIOError):
             while True:
-                self._socket.recv_into(self._buffer, 0, socket.MSG_DONTWAIT)
+                self._socket.recv_into(_received.buffer, 0, _MSG_DONTWAIT)
         self._notifications.clear()
 
     def wait_for_notification(self, wanted: Callable[[Message], bool]) -> None:
@@ -135,17 +163,17 @@ class Socket:
         with suppress(TimeoutError):
             found += self._messages(self._receive())
             for _ in range(_AT_ONCE):  # and no more, should others be faster than we are
-                found += self._messages(self._receive(socket.MSG_DONTWAIT))
+                found += self._messages(self._receive(_MSG_DONTWAIT))
         return found
 
     def _messages(self, size: int) -> Iterator[Message]:
         # Their numbers are those of the messages that caused them, which other programs have sent.
-        offset = 0
-        while offset + HEADER.size <= size:
-            length, kind, *_ = HEADER.unpack_from(self._buffer, offset)
-            if length < HEADER.size:
+        offset, buffer = 0, _received.buffer
+        while offset + _HEADER <= size:
+            length, kind, *_ = HEADER.unpack_from(buffer, offset)
+            if length < _HEADER:
                 return
-            yield Message(kind, bytes(self._buffer[offset + HEADER.size : offset + length]))
+            yield Message(kind, buffer[offset + _HEADER : offset + length])
             offset += length + 3 & ~3
 
     def ask(self, step: Step) -> list[Message]:
@@ -180,10 +208,10 @@ class Socket:
         return answer.messages
 
     def _receive(self, flags: int = 0) -> int:
-        """Receive once and return the size; into the same buffer each time, since allocating one costs 10 us."""
+        """Receive once into the thread's buffer, and return the size."""
         try:
             # With MSG_TRUNC it is the message's own size, also where that is more than the buffer has (recv(2)).
-            size = self._socket.recv_into(self._buffer, 0, socket.MSG_TRUNC | flags)
+            size = self._socket.recv_into(_received.buffer, 0, _MSG_TRUNC | flags)
         except BlockingIOError as error:
             raise TimeoutError(errno.ETIMEDOUT, "the kernel did not answer a netlink message") from error
         if size > _BUFFER:
@@ -214,7 +242,8 @@ class Socket:
     ) -> list[Response]:
         first, answers = self._sequence + 1, [_DONE] * len(steps)
         self._sequence += len(steps)
-        self._socket.send(_batch(steps, first))
+        # by its type: isinstance asks an abstract class's metaclass, which takes 2 us at each exchange
+        self._socket.send(steps.numbered(first) if type(steps) is Batch else joined(steps, first))
         while not self._settle(first, answers) and not ended_by(answers):
             pass
         return answers
@@ -222,49 +251,33 @@ class Socket:
     def _settle(self, first: int, answers: list[Response]) -> bool:
         """Receive once and match responses, numbered from `first`; return whether the last one is complete.
 
-        An older number is left from an exchange that was given up, and a message without one is a notification.
+        An older number is left from an exchange that was given up. A message without one is a notification, and so is
+        one with another socket's port: port and number are those of the request that caused it, whichever program's
+        that was, if it had NLM_F_ECHO, as those have that make links (rtmsg_ifinfo in net/core/rtnetlink.c).
         """
-        size, offset, buffer, ended = self._receive(), 0, self._buffer, False
-        while offset + HEADER.size <= size:
-            length, kind, flags, sequence, _ = HEADER.unpack_from(buffer, offset)
-            if length < HEADER.size:
+        size, offset, buffer, ended = self._receive(), 0, _received.buffer, False
+        while offset + _HEADER <= size:
+            length, kind, flags, sequence, port = HEADER.unpack_from(buffer, offset)
+            if length < _HEADER:
                 break
-            start, end, index = offset + HEADER.size, offset + length, sequence - first
+            start, end, index = offset + _HEADER, offset + length, sequence - first
             offset = end + 3 & ~3
-            if not sequence:
-                self._notifications.append(Message(kind, bytes(buffer[start:end])))
+            if not sequence or port != self._port:
+                self._notifications.append(Message(kind, buffer[start:end]))
             elif 0 <= index < len(answers):
-                ended |= index == len(answers) - 1 and kind in {NLMSG_ERROR, NLMSG_DONE}
+                ended |= index == len(answers) - 1 and kind in _LAST
                 if kind != NLMSG_ERROR or _ERRNO.unpack_from(buffer, start)[0]:
                     if (answer := answers[index]) is _DONE:
                         answer = answers[index] = Response()
-                    _take(answer, kind, flags=flags, body=bytes(buffer[start:end]), only=self._only)
+                    _take(answer, kind, flags=flags, body=buffer[start:end], only=self._only)
         return ended
-
-
-def _batch(steps: Sequence[Step], first: int) -> bytearray:
-    """Join the messages, numbered; only the last one asks to be acknowledged.
-
-    The kernel processes them in order, so its acknowledgement covers all; a failure is reported in any case
-    (netlink_rcv_skb in net/netlink/af_netlink.c).
-    """
-    data = bytearray()
-    start = 0
-    for sequence, step in enumerate(steps, first):
-        if data:
-            _FLAGS.pack_into(data, start + 6, _FLAGS.unpack_from(data, start + 6)[0] & ~NLM_F_ACK)
-        start = len(data)
-        data += step.message
-        _NUMBER.pack_into(data, start + 8, sequence, 0)
-        data += bytes(-len(data) % 4)
-    return data
 
 
 def _take(answer: Response, kind: int, *, flags: int, body: bytes, only: Callable[[bytes], bool] | None) -> None:
     """Add a message to a response, unless `only` rejects it."""
     if flags & NLM_F_DUMP_INTR:
         answer.errno = errno.EINTR
-    if kind not in {NLMSG_ERROR, NLMSG_DONE}:
+    if kind not in _LAST:
         if only is None or only(body):
             answer.messages.append(Message(kind, body))
         return
@@ -272,6 +285,6 @@ def _take(answer: Response, kind: int, *, flags: int, body: bytes, only: Callabl
     answer.errno = code or answer.errno
     if kind == NLMSG_ERROR and flags & NLM_F_ACK_TLVS:
         # the failed message's header is repeated, and its body too unless the kernel capped it
-        length = HEADER.unpack_from(body, 4)[0] if not flags & NLM_F_CAPPED else HEADER.size
+        length = HEADER.unpack_from(body, 4)[0] if not flags & NLM_F_CAPPED else _HEADER
         words = attributes(body, 4 + (length + 3 & ~3)).get(NLMSGERR_ATTR_MSG, b"")
         answer.extack = words.rstrip(b"\0").decode("utf-8", "replace")

@@ -8,6 +8,7 @@ shape is encoded with marks for values, which are found again in its bytes; afte
 from __future__ import annotations
 
 import hashlib
+import struct
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from typing import Any, Union
 from slash80.addressing.mac import Mac
 from slash80.netlink.constants import NLM_F_REQUEST
 
-Value = int | str | Mac | IPv4Address | IPv6Address
+Value = int | str | bytes | Mac | IPv4Address | IPv6Address
 Attributes = list[tuple[str, Union[Value, "Attributes"]]]
 # Not patched: IFLA_INFO_KIND decides how its neighbour is encoded, and is always "veth" here; the mode is one byte.
 _FIXED = frozenset({"IFLA_INFO_KIND", "IFLA_INET6_ADDR_GEN_MODE"})
 _WORD = 4  # bytes of an interface's index, and of every number that an attribute of ours holds
+_word = struct.Struct("=I").pack
 _TRIES = 16  # of marks, one of which may be found twice
 
 
@@ -49,8 +51,8 @@ class Templates:
 
         Messages of the same `form` differ in the values of fields, and in how many attributes there are of what length.
         """
-        values = [index.to_bytes(_WORD, sys.byteorder)] if verb.index else []
-        values += map(pack, _patched_values(attributes))
+        values = [_word(index)] if verb.index else []
+        _append_packed(attributes, values)
         shape = (form, *fields.values(), *map(len, values))
         template = self._known.get(shape)
         if template is None:
@@ -75,10 +77,19 @@ def encode(verb: MessageType, index: int, *, attributes: Attributes, fields: Map
 def pack(value: Value) -> bytes:
     """Return a value's bytes in an attribute."""
     if isinstance(value, int):
-        return value.to_bytes(_WORD, sys.byteorder)
+        return _word(value)
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape") + b"\0"
-    return value.packed
+    return value if isinstance(value, bytes) else value.packed
+
+
+def _append_packed(attributes: Attributes, values: list[bytes]) -> None:
+    """Append the bytes of the values that are patched. A generator of values takes twice as long; an ADD has 25."""
+    for name, value in attributes:
+        if isinstance(value, list):
+            _append_packed(value, values)
+        elif name not in _FIXED:
+            values.append(_word(value) if isinstance(value, int) else pack(value))
 
 
 class _Template:
@@ -120,16 +131,18 @@ def _patched_values(attributes: Attributes) -> Iterator[Value]:
 
 
 def _marks(attributes: Attributes, attempt: int) -> list[Value]:
-    return [_mark(value, f"{attempt} {number}") for number, value in enumerate(_patched_values(attributes))]
+    return [mark(value, f"{attempt} {number}") for number, value in enumerate(_patched_values(attributes))]
 
 
-def _mark(value: Value, seed: str) -> Value:
+def mark(value: Value, seed: str) -> Value:
     """Return a value of the same type and length whose bytes are unlikely to occur elsewhere."""
     raw = _raw(len(pack(value)), seed)
     if isinstance(value, str):
         return raw[:-1].decode()
     if isinstance(value, int):
         return int.from_bytes(raw, sys.byteorder)
+    if isinstance(value, bytes):
+        return raw
     return Mac.unpack(raw) if isinstance(value, Mac) else type(value)(raw)
 
 

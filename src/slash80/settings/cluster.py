@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from slash80.errors import CniError, InvalidConfig
 from slash80.settings import values
-from slash80.settings.network import Firewall, Model, Mtu, Trusted
+from slash80.settings.network import ExposeFrom, Firewall, Model, Mtu, Trusted
 from slash80.settings.node import Options4, Options6
 
 _BYTES = 1 << 20  # of a ConfigMap, as of every object in etcd
@@ -29,11 +29,37 @@ class ClusterOptions4(Options4):
     model_config = ConfigDict(extra="forbid")
 
 
+class ClusterFirewall(Firewall):
+    """The keys of `firewall`, for the whole cluster."""
+
+    expose_from: ExposeFrom = Field("labelled", description="See `firewall`.")
+
+
+class PolicySettings(Model):
+    """How NetworkPolicies are enforced."""
+
+    enforce: bool = Field(
+        default=True,
+        description="Whether NetworkPolicies are in force; with `false` they are not even read, and isolate no pod.",
+    )
+    end_connections: bool = Field(
+        default=True,
+        description="Whether connections are ended that the policies of now would not let begin.",
+    )
+    mark: int = Field(
+        31,
+        ge=0,
+        le=31,
+        description="Number of the bit of conntrack's mark (`ct mark`) that such a connection gets; no other program "
+        "may use it.",
+    )
+
+
 class ClusterSettings(Model):
     """What is the same on every node."""
 
-    firewall: Firewall = Field(
-        Firewall(),
+    firewall: ClusterFirewall = Field(
+        ClusterFirewall(),
         description="The keys of `firewall`. Without `clusterPrefixes` they are every node's `spec.podCIDRs`, without "
         "`nodePrefixes` every node's addresses, without `serviceCIDRs` what the API's ServiceCIDRs say.",
     )
@@ -50,6 +76,7 @@ class ClusterSettings(Model):
         "network routes them.",
     )
     node_prefixes: list[Trusted] = Field([], description="The same as `firewall.nodePrefixes`.")
+    policy: PolicySettings = Field(PolicySettings(), description="How NetworkPolicies are enforced.")
     ipv6: ClusterOptions6 = Field(ClusterOptions6(), description="The keys of `ipv6` but `prefixes`.")
     ipv4: ClusterOptions4 = Field(ClusterOptions4(), description="The keys of `ipv4` but `prefixes`.")
     mtu: Mtu = Field(0, description="MTU of pods, 1280 to 65535; 0: that of the default route's link, IPv6 first.")

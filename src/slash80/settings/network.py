@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 from functools import cache, lru_cache, partial
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 from pydantic.alias_generators import to_camel
 
+from slash80.addressing.ports import PortRange
 from slash80.cni.document import Document
 from slash80.errors import Undecodable
 from slash80.settings import values
 
 _BYTES = 1 << 20
+_LISTED = 64  # entries of a list of ports or addresses that becomes rules
 Prefix = IPv4Network | IPv6Network
 AnyPrefix4 = Annotated[IPv4Network, BeforeValidator(partial(values.network, version=4))]
 AnyPrefix6 = Annotated[IPv6Network, BeforeValidator(partial(values.network, version=6))]
@@ -29,7 +31,19 @@ Mtu = Annotated[int, AfterValidator(values.mtu)]
 _AsText = PlainSerializer("-".join, return_type=str, when_used="json")
 Span4 = Annotated[values.Span, BeforeValidator(partial(values.span, version=4)), _AsText]
 Span6 = Annotated[values.Span, BeforeValidator(partial(values.span, version=6)), _AsText]
+ExposeFrom = Literal["all", "labelled", "none"]
 Destination = Annotated[Prefix, BeforeValidator(values.network)]
+Metadata = Annotated[
+    list[Annotated[IPv4Address | IPv6Address, BeforeValidator(values.metadata)]],
+    BeforeValidator(values.closed_or_list),
+    PlainSerializer(lambda opened: list(map(str, opened)) or "closed", when_used="json"),
+]
+Ports = Annotated[PortRange, BeforeValidator(values.ports), PlainSerializer(str, return_type=str, when_used="json")]
+NodePorts = Annotated[
+    list[Ports] | None,
+    BeforeValidator(values.open_or_list),
+    PlainSerializer(lambda ports: "open" if ports is None else list(map(str, ports)), when_used="json"),
+]
 Folder = Annotated[Path, BeforeValidator(values.absolute)]
 
 
@@ -138,8 +152,45 @@ class Firewall(Model):
         description="Who may reach pods through NodePorts and load balancers: `open` everybody, in the families of "
         "which `serviceCIDRs` are known, but never by a ClusterIP; `trusted` only the prefixes above.",
     )
+    metadata: Metadata = Field(
+        "closed",
+        max_length=_LISTED,
+        validate_default=True,
+        description="Which of the cloud's metadata services, which give out the node's credentials, pods may reach: "
+        "none (`closed`) or these addresses. DNS (53) and NTP (123/udp) of all of them stay open.",
+    )
+    node: NodePorts = Field(
+        "open",
+        max_length=_LISTED,
+        validate_default=True,
+        description="What pods may reach on the node that they run on: everything (`open`) or these ports, as "
+        "`tcp/443` or `udp/8000-8100`; besides ICMP, DNS (53), Services that lead to it, and answers to it.",
+    )
+    host_ports: Literal["open", "trusted", "none"] = Field(
+        "open",
+        description="Who may reach host ports (`portMappings`) from outside the node: `open` everybody, `trusted` only "
+        "the prefixes above, `none` no host. The node itself and its pods may in any case.",
+    )
+    expose: list[Ports] = Field(
+        [],
+        max_length=_LISTED,
+        description="Ports of every pod that are open to everybody: `tcp/443`, `udp/53`, `sctp/8000-8100`.",
+    )
+    expose_from: ExposeFrom = Field(
+        "none",
+        description="Whose pod annotation `slash80.io/expose` opens ports of its pod to everybody: that of `all` pods, "
+        "of `none`, or of those in Namespaces with the label `slash80.io/allow-expose=true` (`labelled`, the default "
+        "in `node.json` and `config.yaml`; only the agent on Kubernetes knows the labels).",
+    )
     echo: Literal["limit", "open", "drop"] = Field("limit", description="What happens to pings from outside.")
     echo_rate: int = Field(10, ge=1, le=10000, description="Pings per second from one source, in IPv6 from one /64.")
+    connection_rate: int = Field(
+        2000,
+        ge=0,
+        le=1_000_000,
+        description="New connections per second of each pod, and of each untrusted source (in IPv6 each /64) to pods; "
+        "four seconds' worth at once. 0: any number. Raise `nf_conntrack_max` with it.",
+    )
 
 
 class Dns(Model):

@@ -16,7 +16,18 @@ from pydantic import ConfigDict, Field
 
 from slash80.errors import CniError, InvalidConfig, IoFailure, TryAgain
 from slash80.settings import values
-from slash80.settings.network import Firewall, Ipv4, Ipv6, Model, Mtu, NetConf, PodPrefix4, PodPrefix6, Prefix
+from slash80.settings.network import (
+    ExposeFrom,
+    Firewall,
+    Ipv4,
+    Ipv6,
+    Model,
+    Mtu,
+    NetConf,
+    PodPrefix4,
+    PodPrefix6,
+    Prefix,
+)
 
 NAME = "node.json"
 _BYTES = 2 << 20
@@ -46,6 +57,8 @@ class NodeFirewall(Firewall):
     """The keys of `firewall`, for all networks with source `node`."""
 
     model_config = ConfigDict(extra="ignore")
+
+    expose_from: ExposeFrom = Field("labelled", description="See `firewall`.")
 
 
 class Options6(Ipv6):
@@ -140,7 +153,7 @@ def complete(conf: NetConf, node: NodeFile) -> NetConf:
     for key, options in (("ipv6", node.options.ipv6), ("ipv4", node.options.ipv4)):
         of_node = options.given()
         whole[key] = of_node | whole.get(key, {}) | {"prefixes": prefixes[key]}
-    whole["firewall"] = node.firewall.given()
+    whole["firewall"] = {"exposeFrom": node.firewall.expose_from} | node.firewall.given()
     whole.setdefault("primaryFamily", node.primary_family)
     whole.setdefault("mtu", node.mtu)
     try:

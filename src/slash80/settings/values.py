@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from slash80.addressing.metadata import SERVICES4, SERVICES6, is_service
+from slash80.addressing.ports import PortRange
 from slash80.cni import addresses
 from slash80.errors import CniError, InvalidConfig, UnsupportedField, shown
 
@@ -61,6 +63,44 @@ def span(value: object, version: int) -> Span:
     if {first.version, last.version} != {version} or int(first) > int(last):
         raise ValueError(f"it must be IPv{version} and lead from a lower to a higher address")
     return str(first), str(last)
+
+
+def ports(value: object) -> PortRange:
+    """Read `protocol/port` or `protocol/first-last`; raise ValueError."""
+    if isinstance(value, PortRange):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("it must be a string such as 'tcp/443' or 'tcp/8000-8100'")  # noqa: TRY004 -- pydantic reports ValueErrors
+    return PortRange.parse(value)
+
+
+def metadata(value: object) -> IPv4Address | IPv6Address:
+    """Read the address of a metadata service; one that is not closed need not be opened, so it is a mistake."""
+    found = value if isinstance(value, IPv4Address | IPv6Address) else addresses.address(value)
+    if not is_service(found):
+        closed = ", ".join(map(str, (*SERVICES4, *SERVICES6)))
+        raise ValueError(
+            f"it is not the address of a metadata service; those are {closed}, and by a NAT64 the IPv4 ones"
+        )
+    return found
+
+
+def closed_or_list(value: object) -> object:
+    """Read `closed`, which opens nothing, or a list of what is opened."""
+    if value == "closed":
+        return []
+    if isinstance(value, list):
+        return value
+    raise ValueError("it must be 'closed' or a list of the addresses that are opened")
+
+
+def open_or_list(value: object) -> object:
+    """Read `open`, as None, or a list of what is open."""
+    if value is None or value == "open":
+        return None
+    if isinstance(value, list):
+        return value
+    raise ValueError("it must be 'open' or a list of ports such as ['tcp/443', 'udp/8000-8100']")
 
 
 def absolute(value: object) -> Path:

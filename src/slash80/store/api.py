@@ -35,14 +35,15 @@ class Register(Ledger, Protocol):
 class Reservation:
     """An open transaction in which addresses are chosen for an attachment.
 
-    `known` are the container's attachments on record, this one's too; `secret` is the node's. `hold` records the
-    attachment with its addresses and returns it. A transaction that ends without `hold`, or by an exception, changes
-    nothing.
+    `known` are the container's attachments on record, this one's too; `secret` is the node's. `opened` gives all
+    attachments that have openings and are not terminating. `hold` records the attachment with its addresses and returns
+    it. A transaction that ends without `hold`, or by an exception, changes nothing.
     """
 
     register: Register
     secret: bytes
     known: Sequence[Attachment]
+    opened: Callable[[], Sequence[Attachment]]
     hold: Callable[[Assignment], Attachment]
 
 
@@ -80,8 +81,14 @@ class Store(Protocol):
     def terminating(self) -> list[Attachment]:
         """Return the attachments that are terminating, oldest first."""
 
-    def mark_terminating(self, host_ifname: str) -> None:
-        """Mark an attachment as terminating: it keeps its addresses; unknown ones are no error."""
+    def mark_terminating(self, host_ifname: str) -> Attachment | None:
+        """Mark an attachment as terminating, and return it if it has openings.
+
+        It keeps its addresses, and unknown ones are no error.
+        """
+
+    def allow_expose(self, changed: Sequence[Attachment]) -> None:
+        """Keep of attachments which openings they have, except of those that were added again meanwhile."""
 
     def forget(self, dead: Sequence[Attachment]) -> None:
         """Release those of these attachments that are still terminating and were not added again meanwhile."""

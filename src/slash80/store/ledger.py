@@ -156,6 +156,8 @@ def _listed(prefixes: tuple[Prefix, ...]) -> list[str]:
     return sorted(map(str, prefixes))
 
 
+@lru_cache(maxsize=16)
 def _read_note(text: str) -> tuple[list[str], float]:
+    """Read what `_write_note` has written; the same for many ADDs of a network."""
     note = json.loads(text)
     return note["prefixes"], note["since"]

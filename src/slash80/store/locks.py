@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from slash80.addressing.attachment import lock_number_of
@@ -22,6 +22,7 @@ from slash80.errors import IoFailure, TryAgain
 
 _OWN_STATE_DIR = "set stateDir to a directory of the calling user, or call as root"
 _ATTEMPTS, _PAUSE = 6, 0.0001
+_FLOCK = struct.Struct("hhqqi")
 _ALL = range(0)  # bytes of a file: none stands for all that there may ever be, as in fcntl(2)
 
 
@@ -68,50 +69,60 @@ class FileLock:
 
     def __init__(self, path: Path, part: range | None = None, *, make: bool = True) -> None:
         """Name the file, and the bytes of it when only those are locked; nothing is opened yet."""
-        self._path, self._part = path, part
+        self.path, self._part = path, part
         # For writing, or F_WRLCK is refused with EBADF (fcntl(2)).
         self._flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if make else 0)
 
-    @contextmanager
-    def held(self, timeout: float) -> Iterator[None]:
+    def held(self, timeout: float) -> AbstractContextManager[None]:
         """Hold the lock; raise TryAgain after `timeout` seconds, IoFailure when the file cannot be made.
 
         Raise Absent when it is not there and not to be made.
         """
-        descriptor = self._acquire(timeout)
-        if descriptor is None:
-            msg = f"another call has held the lock {self._path} for {timeout:g} s; it is tried again by the runtime"
-            raise TryAgain(msg)
-        try:
-            yield
-        finally:
-            os.close(descriptor)
+        return _Held(self, timeout)
 
     @contextmanager
     def tried(self) -> Iterator[bool]:
         """Hold the lock if it is free; return whether it was."""
-        descriptor = self._acquire(0)
+        descriptor = self.acquire(0)
         try:
             yield descriptor is not None
         finally:
             if descriptor is not None:
                 os.close(descriptor)
 
-    def _acquire(self, timeout: float) -> int | None:
+    def acquire(self, timeout: float) -> int | None:
+        """Lock; return the descriptor whose closing unlocks, or None when it stayed busy. Raises what `held` does."""
         while True:
             try:
-                descriptor = os.open(self._path, self._flags, 0o600)
+                descriptor = os.open(self.path, self._flags, 0o600)
             except FileNotFoundError as error:
-                raise Absent(self._path) from error
+                raise Absent(self.path) from error
             except OSError as error:
-                raise unusable(self._path, error) from error
+                raise unusable(self.path, error) from error
             if not _locked(descriptor, self._part, timeout):
                 return None
-            if _is_file(descriptor, self._path):
+            if _is_file(descriptor, self.path):
                 return descriptor
             os.close(
                 descriptor
             )  # the file was removed or replaced while we waited: a lock on it excludes no other process
+
+
+class _Held:
+    """The block in which a lock is held; made by contextmanager it would cost 3 us more, three times in an ADD."""
+
+    def __init__(self, lock: FileLock, timeout: float) -> None:
+        self._lock, self._timeout = lock, timeout
+
+    def __enter__(self) -> None:
+        descriptor = self._lock.acquire(self._timeout)
+        if descriptor is None:
+            msg = f"another call has held the lock {self._lock.path} for {self._timeout:g} s"
+            raise TryAgain(f"{msg}; it is tried again by the runtime")
+        self._descriptor = descriptor
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
 
 
 class AttachmentLocks:
@@ -128,17 +139,13 @@ class AttachmentLocks:
         self._paths = {name: self._folder / name for name in ("attachments", "firewall")}
         self._thread = threading.local()
 
-    @contextmanager
-    def firewall_held(self) -> Iterator[None]:
+    def firewall_held(self) -> AbstractContextManager[None]:
         """Hold the lock under which the firewall is changed, skeleton and elements."""
-        with self._named("firewall").held(self._timeout):
-            yield
+        return self._named("firewall").held(self._timeout)
 
-    @contextmanager
-    def all_held(self) -> Iterator[None]:
+    def all_held(self) -> AbstractContextManager[None]:
         """Hold the locks of all attachments; raise TryAgain when one stays busy."""
-        with self._named("attachments", _ALL).held(self._timeout):
-            yield
+        return self._named("attachments", _ALL).held(self._timeout)
 
     @contextmanager
     def held(self, host_ifname: str, *, make: bool = True) -> Iterator[None]:
@@ -181,15 +188,22 @@ def _is_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _lock(descriptor: int, part: range | None, *, wait: bool) -> None:
-    """Lock the file, or some bytes of it; both kinds belong to the open file and go when its last descriptor does."""
-    if part is None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    else:
+def _lock(descriptor: int, part: range | None, *, wait: bool) -> bool:
+    """Lock the file, or some bytes of it, and report whether that was done; without `wait` it may be busy.
+
+    Both kinds belong to the open file and go when its last descriptor does.
+    """
+    try:
+        if part is None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            return True
         # struct flock of 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid. The last must be 0 for a lock of an
         # open file description, or the kernel answers EINVAL (fcntl_setlk in fs/locks.c).
-        flock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, part.start, part.stop - part.start, 0)
+        flock = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, part.start, part.stop - part.start, 0)
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, flock)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _locked(descriptor: int, part: range | None, timeout: float) -> bool:
@@ -203,8 +217,7 @@ def _locked(descriptor: int, part: range | None, timeout: float) -> bool:
         for attempt in range(_ATTEMPTS if timeout > 0 else 1):
             if attempt:
                 time.sleep(_PAUSE)
-            with suppress(BlockingIOError):
-                _lock(descriptor, part, wait=False)
+            if _lock(descriptor, part, wait=False):
                 return True
     except OSError:
         os.close(descriptor)

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from slash80.addressing.attachment import Assignment, Attachment, Key, Pod, State
 from slash80.addressing.mac import Mac
+from slash80.addressing.openings import from_text, text_of
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -15,7 +16,7 @@ CREATE TABLE setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE attachment (
     host_ifname TEXT PRIMARY KEY, container_id TEXT NOT NULL, ifname TEXT NOT NULL, network TEXT NOT NULL,
     netns TEXT NOT NULL, pod_namespace TEXT NOT NULL, pod_name TEXT NOT NULL, pod_uid TEXT NOT NULL,
-    mac TEXT, ipv4 TEXT, ipv6 TEXT, state TEXT NOT NULL, since REAL NOT NULL
+    mac TEXT, ipv4 TEXT, ipv6 TEXT, state TEXT NOT NULL, since REAL NOT NULL, openings TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE INDEX attachment_container ON attachment (container_id);
 CREATE TABLE address (
@@ -26,8 +27,12 @@ CREATE INDEX address_holder ON address (holder) WHERE holder IS NOT NULL;
 CREATE INDEX address_released ON address (family, released) WHERE holder IS NULL;
 """
 _COLUMNS = (
-    "host_ifname, container_id, ifname, network, netns, pod_namespace, pod_name, pod_uid, mac, ipv4, ipv6, state, since"
+    "host_ifname, container_id, ifname, network, netns, pod_namespace, pod_name, pod_uid, mac, ipv4, ipv6, state, "
+    "since, openings"
 )
+# Columns that a version added to tables which an earlier one has made. With a default, and without a further number of
+# the schema: an agent of the version before may still work with the file, and so may one that is put back.
+_ADDED = {"openings": "TEXT NOT NULL DEFAULT ''"}
 _FORGET_AFTER = 3600.0  # seconds; an address rested so long is as good as never used, and rows stay few
 _NEVER = 1e-9  # seconds; what was released at 0 never was
 
@@ -35,6 +40,14 @@ _NEVER = 1e-9  # seconds; what was released at 0 never was
 def version(connection: sqlite3.Connection) -> int:
     """Return the version of the tables; 0 where there are no tables."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def add_columns(connection: sqlite3.Connection) -> None:
+    """Add to the tables of an earlier version what they lack."""
+    present = {row[1] for row in connection.execute("PRAGMA table_info(attachment)")}
+    for name, definition in _ADDED.items():
+        if name not in present:
+            connection.execute(f"ALTER TABLE attachment ADD COLUMN {name} {definition}")
 
 
 def secret(connection: sqlite3.Connection) -> bytes:
@@ -64,6 +77,18 @@ def get(connection: sqlite3.Connection, host_ifname: str) -> Attachment | None:
     return next(map(_attachment, connection.execute(query, [host_ifname])), None)
 
 
+def mark(connection: sqlite3.Connection, host_ifname: str, state: State) -> Attachment | None:
+    """Set the state of an attachment, and return that if it has openings: a usual DEL needs nothing else of it."""
+    query = f"UPDATE attachment SET state = ? WHERE host_ifname = ? RETURNING {_COLUMNS}"  # noqa: S608 -- a constant
+    found = connection.execute(query, [state.value, host_ifname]).fetchall()
+    return next((_attachment(row) for row in found if row[-1]), None)
+
+
+def opened(connection: sqlite3.Connection) -> list[Attachment]:
+    """Return the attachments that have openings and are not terminating."""
+    return found(connection, "WHERE openings != '' AND state != ?", [State.TERMINATING.value])
+
+
 def insert(connection: sqlite3.Connection, kept: Attachment) -> None:
     """Write an attachment and take its addresses, also from a holder that lost them with a lost file."""
     given = kept.assignment
@@ -71,7 +96,7 @@ def insert(connection: sqlite3.Connection, kept: Attachment) -> None:
     row = [
         *(kept.host_ifname, kept.key.container_id, kept.key.ifname, kept.network, kept.netns),
         *(kept.pod.namespace, kept.pod.name, kept.pod.uid),
-        *(*texts, kept.state.value, kept.since),
+        *(*texts, kept.state.value, kept.since, text_of(kept.openings)),
     ]
     marks = ", ".join("?" * len(row))
     connection.execute(f"INSERT OR REPLACE INTO attachment ({_COLUMNS}) VALUES ({marks})", row)  # noqa: S608 -- constants
@@ -82,6 +107,12 @@ def insert(connection: sqlite3.Connection, kept: Attachment) -> None:
             "ON CONFLICT (family, packed) DO UPDATE SET holder = excluded.holder",
             [value for one in given.addresses for value in (one.version, one.packed, kept.host_ifname)],
         )
+
+
+def open_ports(connection: sqlite3.Connection, changed: Attachment) -> None:
+    """Write the openings of an attachment, unless it was removed or added again meanwhile."""
+    query = "UPDATE attachment SET openings = ? WHERE host_ifname = ? AND since = ?"
+    connection.execute(query, [text_of(changed.openings), changed.host_ifname, changed.since])
 
 
 def let_go(connection: sqlite3.Connection, host_ifname: str, released: float | None) -> None:
@@ -99,7 +130,7 @@ def forget_rested(connection: sqlite3.Connection, now: float) -> None:
 
 
 def _attachment(row: tuple[str, ...]) -> Attachment:
-    host_ifname, container_id, ifname, network, netns, *pod, mac, ipv4, ipv6, state, since = row
+    host_ifname, container_id, ifname, network, netns, *pod, mac, ipv4, ipv6, state, since, openings = row
     assignment = Assignment(
         ipv4=IPv4Address(ipv4) if ipv4 else None,
         ipv6=IPv6Address(ipv6) if ipv6 else None,
@@ -114,4 +145,5 @@ def _attachment(row: tuple[str, ...]) -> Attachment:
         pod=Pod(*pod),
         state=State(state),
         since=float(since),
+        openings=from_text(openings),
     )

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -136,7 +136,8 @@ class SqliteStore:
                     )
                 self._secret = self._secret or rows.secret(connection)
                 known = rows.of_container(connection, draft.key)
-                yield Reservation(SqliteLedger(connection, self._reached), self._secret, known, hold)
+                opened = partial(rows.opened, connection)
+                yield Reservation(SqliteLedger(connection, self._reached), self._secret, known, opened, hold)
         except IoFailure as error:
             if was_open and isinstance(error.__cause__, sqlite3.Error):
                 raise StoreReopened(error.msg, error.details) from error
@@ -166,11 +167,17 @@ class SqliteStore:
             rows.forget_rested(connection, now)
 
     @_reopening
-    def mark_terminating(self, host_ifname: str) -> None:
-        """Mark an attachment as terminating."""
+    def mark_terminating(self, host_ifname: str) -> Attachment | None:
+        """Mark an attachment as terminating, and return it if it has openings."""
         with self._transaction() as connection:
-            changed = "UPDATE attachment SET state = ? WHERE host_ifname = ?"
-            connection.execute(changed, [State.TERMINATING.value, host_ifname])
+            return rows.mark(connection, host_ifname, State.TERMINATING)
+
+    @_reopening
+    def allow_expose(self, changed: Sequence[Attachment]) -> None:
+        """Keep the openings of attachments, in one transaction."""
+        with self._transaction() as connection:
+            for one in changed:
+                rows.open_ports(connection, one)
 
     @_reopening
     def forget(self, dead: Sequence[Attachment]) -> None:
@@ -282,6 +289,8 @@ class SqliteStore:
             raise error
         if rows.version(connection) == 0:
             self._fill(connection)
+        else:
+            rows.add_columns(connection)
         return connection
 
     def _fill(self, connection: sqlite3.Connection) -> None:

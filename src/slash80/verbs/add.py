@@ -17,7 +17,7 @@ from slash80.cni.result import Interface, Ip, Result, Route
 from slash80.errors import BelongsToAnother, Failure
 from slash80.failpoints import Failpoint, hit
 from slash80.firewall import conntrack
-from slash80.host import compiled_network, forwarding, removal
+from slash80.host import compiled_network, forwarding, pod_elements, policies, removal
 from slash80.host.compiled_network import CompiledNetwork
 from slash80.host.context import CallContext, Host
 from slash80.netlink.socket import Socket
@@ -41,6 +41,7 @@ class _Call:
     options: PodOptions
     host: Host
     netns_fd: int
+    aside: policies.Aside
 
 
 def add(request: Request, context: CallContext, answer: Callable[[Document], None]) -> None:
@@ -57,7 +58,7 @@ def add(request: Request, context: CallContext, answer: Callable[[Document], Non
         host.locks.held(key.host_ifname),
     ):
         hit(Failpoint.LOCKED)
-        _attach(_Call(request, key, compiled, options, host, netns_fd), previous, answer)
+        _attach(_Call(request, key, compiled, options, host, netns_fd, context.aside), previous, answer)
 
 
 def _attach(call: _Call, previous: Document | None, answer: Callable[[Document], None]) -> None:
@@ -84,12 +85,21 @@ def _attach_once(call: _Call, previous: Document | None, answer: Callable[[Docum
     hit(Failpoint.RESERVED)
     with (
         removal.UndoOnFailure(host, call.key.host_ifname),
-        netns.socket_inside(call.netns_fd) as pod,
+        netns.socket_inside(call.netns_fd, host.netlink.namespace) as pod,
+        policies.Admission(host, compiled, reserved.attachment, aside=call.aside) as admission,
     ):
         plan = _plan(call, reserved, pod)
         result = result_of(compiled.conf, plan, call.options).document(call.request.version, previous)
         veth.refuse_other_defaults(pod, plan)
-        host.ensure_firewall(compiled.ruleset, call.request.network, reserved.attachment, alone=not reserved.earlier)
+        pod_elements.make_room(host, reserved.attachment)
+        host.ensure_firewall(
+            compiled.ruleset,
+            call.request.network,
+            reserved.attachment,
+            alone=not reserved.earlier,
+            dispatch=admission.dispatch,
+        )
+        pod_elements.forget_ports(host, reserved.attachment)
         hit(Failpoint.CLOSED)
         forwarding.prepare(host, compiled.families, compiled.prefixes)
         if reserved.prefixes_changed:
@@ -98,11 +108,12 @@ def _attach_once(call: _Call, previous: Document | None, answer: Callable[[Docum
         veth.attach(host.netlink, pod, plan, netns_fd=call.netns_fd)
         host.store.keep(reserved.attachment)  # a no-op unless the store was lost since the reservation
         hit(Failpoint.KEPT)
+        admission.wait()
         answer(result)
     hit(Failpoint.ANSWERED)
     if IPV6 in plan.families:  # nothing waits for it, and the pod works without it as well
         with suppress(OSError):
-            netns.inside(call.netns_fd, lambda: sysctl.keep_ipv6(plan.ifname))
+            netns.inside(call.netns_fd, lambda: sysctl.keep_ipv6(plan.ifname), host.netlink.namespace)
 
 
 def _plan(call: _Call, reserved: Reserved, pod: Socket) -> Plan:

@@ -7,14 +7,17 @@ manager has removed, a flushed firewall or a rule that leads packets astray woul
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from slash80.addressing.attachment import Attachment, Key, State, alias_of
+from slash80.addressing.family import family_of
+from slash80.addressing.openings import mappings_of
 from slash80.cni import capabilities, expected
 from slash80.cni import request as requests
 from slash80.cni.expected import ExpectedInterface
 from slash80.cni.request import Request
 from slash80.errors import CniError, Failure, InvalidConfig
-from slash80.host import compiled_network, forwarding, node_facts
+from slash80.host import compiled_network, forwarding, node_facts, pod_elements, policies
 from slash80.host.compiled_network import CompiledNetwork
 from slash80.host.context import CallContext, Host
 from slash80.verbs.call import key_of, sandbox
@@ -36,10 +39,14 @@ def check(request: Request, context: CallContext) -> None:
         veth.translated(),
     ):
         known = _record(host, key, compiled)
-        host.ensure_firewall(compiled.ruleset, request.network, known)
+        pod_elements.make_room(host, known)
+        dispatch = partial(policies.dispatch, host, known, from_node=compiled.from_node)
+        host.ensure_firewall(compiled.ruleset, request.network, known, dispatch=dispatch)
         forwarding.restore(host, compiled.families, compiled.prefixes)
         node_facts.reconcile(host, compiled.prefixes)
-        problems = "; ".join(_problems(host, known, interface, netns_fd=netns_fd))
+        _restore_loopback(host, known)
+        missing = _missing_ports(request, known)
+        problems = "; ".join([*missing, *_problems(host, known, interface, netns_fd=netns_fd)])
         for error in _misled(host, known):
             error.details = f"besides, {problems}" if problems else ""
             raise error
@@ -62,8 +69,24 @@ def _problems(host: Host, known: Attachment, interface: ExpectedInterface, *, ne
     reserved = known.assignment.addresses
     told = {address.ip for address in interface.addresses}
     yield from (f"address {address} is reserved but not in prevResult" for address in reserved if address not in told)
-    with netns.socket_inside(netns_fd) as pod:
+    with netns.socket_inside(netns_fd, host.netlink.namespace) as pod:
         yield from verify.differences(host.netlink, pod, _expected(known, interface))
+
+
+def _restore_loopback(host: Host, known: Attachment) -> None:
+    loopback = known.openings.loopback
+    if link := query.link(host.netlink, known.host_ifname) if loopback else None:
+        veth.restore_loopback(host.netlink, link, loopback)
+
+
+def _missing_ports(request: Request, known: Attachment) -> list[str]:
+    """Return the host ports that were asked for and are not on record, as after state and firewall were lost."""
+    families = [family_of(address) for address in known.assignment.addresses]
+    try:
+        asked = mappings_of(capabilities.ports(request), families)
+    except ValueError as error:
+        return [str(error)]
+    return [f"host port {one} is missing" for one in asked if one not in known.openings.mappings]
 
 
 def _misled(host: Host, known: Attachment) -> list[CniError]:

@@ -9,7 +9,7 @@ from slash80.cni import request as requests
 from slash80.cni.request import Request
 from slash80.errors import CniError, Failure
 from slash80.failpoints import Failpoint, hit
-from slash80.host import node_facts, pod_elements, removal
+from slash80.host import node_facts, pod_elements, policies, removal
 from slash80.host.context import CallContext, Host
 from slash80.settings import network as configuration
 from slash80.settings.network import RemovalConf
@@ -55,6 +55,7 @@ def _collect(host: Host, network: str, containers: set[str]) -> Iterator[str]:
     try:
         pod_elements.reconcile(host)
         node_facts.reconcile(host)
+        policies.restore(host)
     except CniError as error:
         yield str(error)
 

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slash80.addressing.attachment import Assignment, Attachment, Key, Pod, State
 from slash80.addressing.choose import AddressHeld, Wanted, choose
-from slash80.addressing.family import IPV4, family_of
+from slash80.addressing.family import IPV4, Family, family_of
 from slash80.addressing.mac import Mac
 from slash80.addressing.occupied import Occupied
+from slash80.addressing.openings import NO_OPENINGS, Openings, conflicts, mappings_of
 from slash80.addressing.suffix import Suffix
 from slash80.cni.capabilities import PodOptions
 from slash80.cni.request import Request
 from slash80.errors import BelongsToAnother, Failure, InvalidConfig, NoFreeAddress
 from slash80.failpoints import Failpoint, hit
-from slash80.host import removal
+from slash80.host import exposure, removal
 from slash80.host.compiled_network import CompiledNetwork
 from slash80.host.context import Host, boottime
 from slash80.store.api import Reservation
+
+
+class HostPortTaken(BelongsToAnother):
+    """Another attachment has a host port that is asked for."""
+
 
 _LOOKUPS = 128  # choices, 0.2 ms each, that may be routed elsewhere: every other call of the node waits meanwhile
 
@@ -43,7 +50,7 @@ def reserve(request: Request, key: Key, compiled: CompiledNetwork, *, options: P
     """
     try:
         return _reserve(request, key, compiled, options=options, host=host)
-    except (NoFreeAddress, AddressHeld):
+    except (NoFreeAddress, AddressHeld, HostPortTaken):
         removal.release_dead(host)  # also what an agent has deferred, which waits for seconds to be deleted in batches
         return _reserve(request, key, compiled, options=options, host=host)
 
@@ -64,10 +71,12 @@ def _reserve(request: Request, key: Key, compiled: CompiledNetwork, *, options: 
         host_ifname=key.host_ifname,
         netns=request.env.netns,
         pod=pod_of(options),
+        openings=openings_of(compiled, options, key, families=tuple(wanted.pools)),
     )
     with host.store.reservation(draft) as reservation:
         unfinished = next((one for one in reservation.known if one.host_ifname == key.host_ifname), None)
         if unfinished is None:
+            _refuse_taken_ports(draft, reservation)
             assignment = _choose(wanted, reservation, compiled, host=host)
             changed = reservation.register.note(request.network, compiled.prefixes, boottime())
             hit(Failpoint.RESERVING)
@@ -76,6 +85,17 @@ def _reserve(request: Request, key: Key, compiled: CompiledNetwork, *, options: 
             return Reserved(attachment, earlier, changed)
     _clear(host, unfinished)
     return _reserve(request, key, compiled, options=options, host=host)  # the record is gone, and its lock is ours
+
+
+def _refuse_taken_ports(draft: Attachment, reservation: Reservation) -> None:
+    """Raise HostPortTaken when another attachment has one of these host ports, whether or not it is complete yet."""
+    for other in reservation.opened() if draft.openings.mappings else ():
+        for one, theirs in conflicts(draft.openings.mappings, other.openings.mappings):
+            pod = f" (pod {other.pod.namespace}/{other.pod.name})" if other.pod.name else ""
+            raise HostPortTaken(
+                f"host port {one} cannot be given: {theirs} leads to {other.key}{pod}; "
+                "use another hostPort or hostIP, or delete that one"
+            )
 
 
 def _choose(wanted: Wanted, reservation: Reservation, compiled: CompiledNetwork, *, host: Host) -> Assignment:
@@ -105,6 +125,23 @@ def _clear(host: Host, known: Attachment) -> None:
 def pod_of(options: PodOptions) -> Pod:
     """Return the Kubernetes pod of a call; its fields are empty outside Kubernetes."""
     return Pod(options.pod_namespace, options.pod_name, options.pod_uid)
+
+
+def openings_of(compiled: CompiledNetwork, options: PodOptions, key: Key, *, families: Sequence[Family]) -> Openings:
+    """Return what the pod asks to have open; raise InvalidConfig for a host port that cannot be given.
+
+    Whether it may expose ports is looked up only for one that asks for that.
+    """
+    if not (options.ports or options.expose):
+        return NO_OPENINGS
+    pod, reason = pod_of(options), ""
+    if options.expose and (reason := exposure.refusal(compiled.conf, pod)):
+        exposure.log_refusal(key, pod, options.expose, reason=reason)
+    try:
+        mappings = mappings_of(options.ports, families)
+    except ValueError as error:
+        raise InvalidConfig(f"a host port cannot be given: {error}; change the pod's ports") from error
+    return Openings(mappings, options.expose, expose_allowed=bool(options.expose) and not reason)
 
 
 def wanted_of(

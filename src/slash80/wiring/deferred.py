@@ -34,7 +34,7 @@ def defer(host: Socket, key: Key, sandbox: int) -> bool:
             raise Failure(f"the other end of {link.name} is not in the namespace of this call; it is deleted with that")
         dying = dying_name(link.name)
         host.run([link_messages.set_down(link.name, link.index)])
-        with netns.socket_inside(sandbox) as pod:
+        with netns.socket_inside(sandbox, host.namespace) as pod:
             _take(pod, key.ifname, link.peer, new=dying)
         # last: with that name it may be deleted at any moment, and a repeated removal does nothing more
         host.run([link_messages.move_to_dying_group(link.name, link.index, new=dying)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from slash80.addressing.family import FAMILIES, Address, Family, Prefix, family_of
 from slash80.addressing.mac import Mac
@@ -26,9 +27,12 @@ class NodeRoute:
     gateway: Address
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
-    """One attachment's wires: both ends, the pod's addresses and routes."""
+    """One attachment's wires: both ends, the pod's addresses and routes.
+
+    `loopback` are the families in which connections to the node's own loopback may be translated to the pod.
+    """
 
     host_ifname: str
     host_mac: Mac
@@ -39,8 +43,9 @@ class Plan:
     netns: str
     addresses: tuple[Address, ...]
     routes: tuple[RouteSpec, ...]
+    loopback: tuple[Family, ...] = ()
 
-    @property
+    @cached_property
     def families(self) -> tuple[Family, ...]:
         """The families that the pod gets an address of."""
         mine = {family_of(address) for address in self.addresses}

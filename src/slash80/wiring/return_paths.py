@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from ipaddress import IPv6Network
+from ipaddress import IPv6Network, ip_network
 from itertools import permutations
 
 from slash80.addressing.family import IPV6, Address, Prefix
@@ -21,6 +21,15 @@ def own_addresses(host: Socket) -> list[Address]:
     """Return the node's addresses, but for those that mean something on their link only."""
     found = query.addresses(host, _EVERY_LINK)
     return [one.address for one in found if one.scope < steps.RT_SCOPE_LINK]
+
+
+def own_subnets(host: Socket) -> list[Prefix]:
+    """Return the subnets in which the node has addresses, but for those that mean something on their link only."""
+    found = query.addresses(host, _EVERY_LINK)
+    subnets = (
+        ip_network(f"{one.address}/{one.length}", strict=False) for one in found if one.scope < steps.RT_SCOPE_LINK
+    )
+    return [*dict.fromkeys(subnets)]
 
 
 def answered_by(host: Socket, address: Address) -> str:

@@ -13,7 +13,7 @@ from pyroute2.netlink.rtnl import (
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from slash80.addressing.family import IPV4, Address, Family, Prefix, family_of
+from slash80.addressing.family import IPV4, IPV6, Address, Family, Prefix, family_of
 from slash80.netlink.codec import Step
 from slash80.netlink.constants import NLM_F_ACK, NLM_F_DUMP
 from slash80.netlink.templates import Attributes, MessageType
@@ -30,6 +30,7 @@ FR_ACT_TO_TBL, FR_ACT_GOTO = 1, 2
 RULES_DISCARDING = {6: "blackhole", 7: "unreachable", 8: "prohibit"}  # of a rule's actions
 RTM_F_LOOKUP_TABLE, RTM_F_FIB_MATCH = 0x1000, 0x2000
 _BYTE = 255
+_LOOPBACK_METRIC = 1024
 _OURS = {"table": RT_TABLE_MAIN, "proto": PROTOCOL}
 _SOMEWHERE: dict[int, Address] = {4: ip_address("192.88.99.0"), 6: ip_address("2000::")}
 _NEW_ROUTE = MessageType(rtmsg, RTM_NEWROUTE, NLM_F_CREATE_EXCL_ACK, "")
@@ -46,6 +47,21 @@ def add_host_route(name: str, index: int, address: Address) -> Step:
     attributes: Attributes = [("RTA_DST", address), ("RTA_OIF", index)]
     values = (address, address.max_prefixlen, name, PROTOCOL)
     return step(_NEW_ROUTE, "ip route add %s/%s dev %s proto %s", values, attributes=attributes, **fields, **_OURS)
+
+
+def add_loopback_route(name: str, index: int) -> Step:
+    """Route ::1 to the node itself for packets that come in by a host end: answers by a host port on ::1.
+
+    The kernel looks for ::1 among the routes of the link only that a packet came by (rt6_need_strict). It drops packets
+    that were sent to ::1 before they are translated (ip6_rcv_core). What the node sends goes by the route with the
+    lowest metric, that of loopback.
+    """
+    loopback = ip_address("::1")
+    fields = {"type": RTN_LOCAL, "dst_len": IPV6.bits, "family": IPV6.af, "table": RT_TABLE_LOCAL, "proto": PROTOCOL}
+    attributes: Attributes = [("RTA_DST", loopback), ("RTA_OIF", index), ("RTA_PRIORITY", _LOOPBACK_METRIC)]
+    values = (loopback, name, _LOOPBACK_METRIC, PROTOCOL)
+    text = "ip route add local %s dev %s table local metric %s proto %s"
+    return step(_NEW_ROUTE, text, values, attributes=attributes, **fields)
 
 
 def add_unreachable(prefix: Prefix) -> Step:

@@ -97,6 +97,14 @@ def guard_host_end(name: str) -> None:
         write(f"ipv6/conf/{name}/accept_ra", "0")
 
 
+def answer_loopback(name: str) -> None:
+    """Let packets with 127.0.0.0/8 leave by a host end, and come in by it where they were translated back.
+
+    Chain `source` drops those that a pod sends there itself.
+    """
+    write(f"ipv4/conf/{name}/route_localnet", "1")
+
+
 def enable_ipv6(*links: str, advice: str = _ADVICE) -> None:
     """Switch IPv6 on for links; `default` are those to come."""
     for link in links:

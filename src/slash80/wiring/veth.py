@@ -14,9 +14,11 @@ from ipaddress import ip_network
 from types import TracebackType
 
 from slash80.addressing.attachment import DYING_PREFIX, HOST_PREFIX, dying_name, read_alias
-from slash80.addressing.family import IPV4, IPV6, Address, family_of
+from slash80.addressing.family import IPV4, IPV6, Address, Family, family_of
+from slash80.addressing.mac import Mac
 from slash80.errors import BelongsToAnother, CniError, Failure
 from slash80.failpoints import Failpoint, hit
+from slash80.netlink.batches import Batches
 from slash80.netlink.codec import NetlinkError, Response, Step
 from slash80.netlink.socket import Socket
 from slash80.wiring import (
@@ -29,11 +31,12 @@ from slash80.wiring import (
     route_text,
     sysctl,
 )
-from slash80.wiring.plan import Plan
+from slash80.wiring.plan import Plan, RouteSpec
 
 # Where a spare index is looked for. The kernel counts up to INT_MAX, so it gets here after a million pods.
 _FAR = 1 << 20
 _SPARES = 64  # indexes that are looked at
+_BATCHES = Batches()
 _LEAST_MTU = 1280  # RFC 8200, section 5: below it the kernel switches IPv6 off on the link
 
 
@@ -101,6 +104,8 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
         index, peer = _create(host, plan, netns_fd)
         hit(Failpoint.LINKED)
         sysctl.guard_host_end(plan.host_ifname)
+        if IPV4 in plan.loopback:
+            sysctl.answer_loopback(plan.host_ifname)
         with _usable(host, plan, index):
             _wire_host_end(host, plan, index)
             hit(Failpoint.HOST_WIRED)
@@ -108,12 +113,29 @@ def attach(host: Socket, pod: Socket, plan: Plan, *, netns_fd: int) -> None:
         # The alias is last, so that a link that says whose it is has all its wires: when the store is lost nothing else
         # tells. And it takes the rtnl lock, under which the kernel makes an address's local route right after it tells
         # of it.
-        asked = reachability.questions(plan.host_ifname, index, plan.addresses)
-        *answers, named = host.exchange([*asked, step := link_messages.set_alias(plan.host_ifname, index, plan.alias)])
+        steps = _BATCHES.fill(_end, (), (plan.host_ifname, index, plan.alias, *plan.addresses))
+        *answers, named = host.exchange(steps)
         if named.errno:
-            raise NetlinkError(step, named)
+            raise NetlinkError(steps[-1], named)
         reachability.judge(host, plan.host_ifname, index, addresses=plan.addresses, answers=answers)
         hit(Failpoint.POD_WIRED)
+
+
+def _end(_: tuple[()], values: tuple[str, int, str, *tuple[Address, ...]]) -> list[Step]:
+    """Return the questions which way packets take, and the alias."""
+    name, index, alias, *addresses = values
+    return [*reachability.questions(name, index, addresses), link_messages.set_alias(name, index, alias)]
+
+
+def restore_loopback(host: Socket, link: query.Link, families: Sequence[Family]) -> None:
+    """Put back what the host end of a pod needs whose host ports include the node's loopback in these families."""
+    if IPV4 in families:
+        sysctl.answer_loopback(link.name)
+    if IPV6 in families:
+        with translated():
+            step = route_messages.add_loopback_route(link.name, link.index)
+            if (answer := host.exchange([step])[0]).errno not in {0, errno.EEXIST}:
+                raise NetlinkError(step, answer)
 
 
 def _usable(host: Socket, plan: Plan, index: int) -> AbstractContextManager[None]:
@@ -204,33 +226,47 @@ def _create_at(host: Socket, plan: Plan, netns_fd: int, *, index: int) -> tuple[
 
 def _wire_host_end(host: Socket, plan: Plan, index: int) -> None:
     name = plan.host_ifname
-    steps = [address_messages.add_gateway(name, index, family) for family in plan.families]
-    # its automatic link-local address would be unused, and duplicate address detection for it is a tenth of an ADD
-    steps += [link_messages.configure_host_end(name, index, plan.families), link_messages.set_up(name, index)]
-    routes = {route_messages.add_host_route(name, index, address): address for address in plan.addresses}
+    steps = _BATCHES.fill(_host_end, (plan.families, plan.loopback), (name, index, *plan.addresses))
     enable = partial(sysctl.enable_ipv6, name, advice="set net.ipv6.conf.default.disable_ipv6 to 0 on the node")
-    if refused := _refused(host, [*steps, *routes], enable):
+    if refused := _refused(host, steps, enable):
         step, answer = refused[0]
-        if answer.errno == errno.EEXIST and step in routes:
-            raise _conflict(host, routes[step])
+        for address in plan.addresses if answer.errno == errno.EEXIST else ():
+            if step == route_messages.add_host_route(name, index, address):
+                raise _conflict(host, address)
         raise NetlinkError(step, answer)
 
 
+def _host_end(
+    fixed: tuple[tuple[Family, ...], tuple[Family, ...]], values: tuple[str, int, *tuple[Address, ...]]
+) -> list[Step]:
+    (families, loopback), (name, index, *addresses) = fixed, values
+    steps = [address_messages.add_gateway(name, index, family) for family in families]
+    # its automatic link-local address would be unused, and duplicate address detection for it is a tenth of an ADD
+    steps += [link_messages.configure_host_end(name, index, families), link_messages.set_up(name, index)]
+    steps += [route_messages.add_loopback_route(name, index)] if IPV6 in loopback else []
+    return steps + [route_messages.add_host_route(name, index, address) for address in addresses]
+
+
 def _wire_pod_end(pod: Socket, plan: Plan, index: int, *, netns_fd: int) -> None:
-    name = plan.ifname
-    steps = [address_messages.add_address(name, index, address) for address in plan.addresses]
-    steps += [link_messages.set_up_pod_end(name, index, plan.families)]
-    steps += [
-        address_messages.add_neighbour(name, index, gateway=family.gateway, mac=plan.host_mac)
-        for family in plan.families
-    ]
-    steps += [route_messages.add_gateway_route(name, index)] if IPV4 in plan.families else []
-    steps += [route_messages.add_pod_route(name, index, route) for route in plan.routes]
+    values = (plan.ifname, index, plan.host_mac, *plan.addresses)
+    steps = _BATCHES.fill(_pod_end, (plan.families, plan.routes), values)
     with query.addresses_ready(pod, index, plan.addresses):
         # some runtimes switch it off for all of the pod, and loopback is its too
-        everywhere = partial(sysctl.enable_ipv6, "lo", "default", name)
+        everywhere = partial(sysctl.enable_ipv6, "lo", "default", plan.ifname)
         if refused := _refused(pod, steps, lambda: netns.inside(netns_fd, everywhere)):
             raise NetlinkError(*refused[0])
+
+
+def _pod_end(
+    fixed: tuple[tuple[Family, ...], tuple[RouteSpec, ...]], values: tuple[str, int, Mac, *tuple[Address, ...]]
+) -> list[Step]:
+    """Return the steps for a pod's interface, with the host end's MAC."""
+    (families, routes), (name, index, mac, *addresses) = fixed, values
+    steps = [address_messages.add_address(name, index, address) for address in addresses]
+    steps += [link_messages.set_up_pod_end(name, index, families)]
+    steps += [address_messages.add_neighbour(name, index, gateway=family.gateway, mac=mac) for family in families]
+    steps += [route_messages.add_gateway_route(name, index)] if IPV4 in families else []
+    return steps + [route_messages.add_pod_route(name, index, route) for route in routes]
 
 
 def _refused(socket: Socket, steps: Sequence[Step], enable_ipv6: Callable[[], None]) -> list[tuple[Step, Response]]:
@@ -247,7 +283,8 @@ def _refused(socket: Socket, steps: Sequence[Step], enable_ipv6: Callable[[], No
 
 
 def _failed(socket: Socket, steps: Sequence[Step]) -> list[tuple[Step, Response]]:
-    return [(step, answer) for step, answer in zip(steps, socket.exchange(steps), strict=True) if answer.errno]
+    # by their numbers: steps of a batch are made only where they are looked at
+    return [(steps[number], answer) for number, answer in enumerate(socket.exchange(steps)) if answer.errno]
 
 
 def _conflict(host: Socket, address: Address) -> CniError:

@@ -281,4 +281,4 @@ def test_status_names_a_prefix_that_comes_by_a_wrong_link(rig: Rig, family: str)
     assert (
         f"{INTERNET[family]} of trusted {prefix} came in by eth1, but the node answers by eth0," in problem["message"]
     )
-    assert re.search(r"counter packets [1-9]\d* bytes \d+\n", _listed(rig, "misrouted"))
+    assert re.search(r"counter packets [1-9]\d* bytes \d+ comment", _listed(rig, "misrouted"))

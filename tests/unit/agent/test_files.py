@@ -30,6 +30,19 @@ def test_conflist_is_not_overwritten(tmp_path: Path) -> None:
     assert found == json.loads(path.read_bytes())
 
 
+def test_a_conflist_of_the_version_before_is_written_again(tmp_path: Path) -> None:
+    """It had no host ports; whatever an operator has changed in it stays."""
+    path, before = tmp_path / "05-slash80.conflist", files.conflist(HERE)
+    del before["plugins"][0]["capabilities"]["portMappings"]
+    path.write_text(json.dumps(before))
+    assert files.install_conflist(tmp_path, HERE)
+    assert files.conflist(HERE) == json.loads(path.read_text())
+
+    before["plugins"].append({"type": "portmap", "capabilities": {"portMappings": True}})
+    path.write_text(json.dumps(before))
+    assert not files.install_conflist(tmp_path, HERE)
+
+
 def test_versions_of_the_conflist_are_compared_by_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """A version with two digits in a part is not older than one with a single digit, as it is for texts."""
     monkeypatch.setattr(versions, "SUPPORTED", ("0.3.0", "0.3.1", "0.10.0"))
@@ -74,6 +87,13 @@ def test_file_is_replaced_atomically(tmp_path: Path) -> None:
     assert files.read(tmp_path / "none") is None
     (tmp_path / "a.json").write_text("[1")
     assert files.read(tmp_path / "a.json") is None
+
+
+def test_a_conflist_shares_nothing_with_the_next_one() -> None:
+    """Who changes the one that was returned changes no capability of those to come."""
+    files.conflist(HERE)["plugins"][0]["capabilities"].clear()
+
+    assert files.conflist(HERE)["plugins"][0]["capabilities"]
 
 
 def test_conflist_declares_what_the_example_declares() -> None:

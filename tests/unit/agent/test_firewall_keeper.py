@@ -16,8 +16,9 @@ class FakeMonitor:
     told: tuple[str | OSError, ...] = ()
     open = 0
 
-    def __init__(self) -> None:
+    def __init__(self, _: object) -> None:
         type(self).open += 1
+        self.generation = self.changed_at = 0
 
     def close(self) -> None:
         """Close it."""
@@ -28,7 +29,9 @@ class FakeMonitor:
         for one in self.told:
             if isinstance(one, OSError):
                 raise one
+            self.changed_at = self.generation + 1 if one else 0
             yield one
+            self.generation += 1
 
 
 @pytest.fixture
@@ -45,21 +48,84 @@ def _authors(wakes: int) -> list[str]:
     woken: list[str] = []
 
     def wake() -> None:
-        woken.append(monitor.author)
+        woken.append(monitor.author(0))
         if len(woken) == wakes:
             monitor.stop()
 
     monitor, others = FirewallMonitor(wake), {*threading.enumerate()}
     monitor.start()
     for thread in {*threading.enumerate()} - others:
-        thread.join(10)
+        thread.join(100)
     return woken
+
+
+def test_changes_are_told_before_the_wake(monitors: type[FakeMonitor]) -> None:
+    """Who is woken can ask by then which commits there were, and sleeps through its own; silence adds nothing."""
+    monitors.told = ("nft (process 7)", "", "nft (process 8)", "nft (process 9)", "", OSError(5, "Input/output error"))
+    seen: list[int] = []
+    woken: list[list[int]] = []
+
+    def see(generation: int) -> bool:
+        seen.append(generation)
+        return generation != 4
+
+    def wake() -> None:
+        woken.append([*seen])
+        if len(woken) == 4:
+            monitor.stop()
+
+    monitor, others = FirewallMonitor(wake, seen=see), {*threading.enumerate()}
+    monitor.start()
+    for thread in {*threading.enumerate()} - others:
+        thread.join(100)
+
+    assert [[1], [1], [1, 3], [1, 3, 4]] == woken
 
 
 def test_each_change_wakes_and_names_the_program(monitors: type[FakeMonitor]) -> None:
     """One that the kernel does not name leaves the last name as it is."""
     monitors.told = ("nft (process 7)", UNKNOWN)
     assert ["nft (process 7)"] * 2 == _authors(2)
+
+
+def test_the_program_is_that_of_the_change_that_was_found(
+    monitors: type[FakeMonitor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the kernel told and was not read yet is waited for, or the program before would be blamed."""
+    found: list[str] = []
+    told = threading.Event()
+
+    def changes(fake: FakeMonitor) -> Generator[str]:
+        yield "loader (process 3)"
+        fake.generation = 1
+        told.wait(100)
+        yield "nft (process 7)"
+        fake.generation = 2
+
+    monkeypatch.setattr(firewall_keeper, "TOGETHER", 0.001)
+    monkeypatch.setattr(firewall_keeper, "_READS", 10_000)
+    monkeypatch.setattr(monitors, "changes", changes)
+    monitor = FirewallMonitor(lambda: None)
+    monitor.start()
+    found.append(monitor.author(1))
+    asking = threading.Thread(target=lambda: found.append(monitor.author(2)))
+    asking.start()
+    told.set()
+    asking.join(100)
+    monitor.stop()
+    assert ["loader (process 3)", "nft (process 7)"] == found
+
+
+def test_a_kernel_that_tells_nothing_is_waited_for_within_reason(
+    monitors: type[FakeMonitor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change from before the monitor began has no author."""
+    monkeypatch.setattr(firewall_keeper, "TOGETHER", 0.001)
+    monitors.told = ()
+    monitor = FirewallMonitor(lambda: None)
+    monitor.start()
+    assert UNKNOWN == monitor.author(5)
+    monitor.stop()
 
 
 def test_a_monitor_that_fails_is_opened_again_until_it_is_stopped(

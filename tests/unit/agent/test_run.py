@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +17,13 @@ from lab.waiting import wait_until
 from slash80 import ipc
 from slash80.agent import run
 from slash80.agent.files import LOCK
+from slash80.firewall.installed import InstalledTable
+from slash80.firewall.records import Ruleset
+from slash80.firewall.ruleset import build
+from slash80.host import kept_firewall
+from slash80.host.kept_firewall import KeptFirewall
 from slash80.store.locks import FileLock
+from unit.firewall.test_ruleset import CLOSED
 
 # An agent whose workers do what the name says, in the place of calls on a node.
 _PROGRAM = """
@@ -32,15 +39,15 @@ class Agent(run.Agent):
                 signal.pause()
         self._server.work()
 
-run.Agent = Agent
+run.Agent, run._NOTES_EVERY = Agent, {every}
 sys.exit(run.run(Path({folder!r})))
 """
 
 
 @contextmanager
-def _agent(folder: Path, *, busy: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+def _agent(folder: Path, *, busy: bool = False, every: float = 10) -> Iterator[subprocess.Popen[bytes]]:
     """Start an agent and wait until it serves; `busy` workers are at a call that never ends."""
-    program = _PROGRAM.format(busy=busy, folder=str(folder))
+    program = _PROGRAM.format(busy=busy, folder=str(folder), every=every)
     environment = {"PYTHONPATH": ":".join(sys.path), "PATH": os.environ["PATH"]}
     process = subprocess.Popen([sys.executable, "-B", "-c", program], env=environment, stderr=subprocess.PIPE)
     try:
@@ -79,6 +86,23 @@ def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
         assert -signal.SIGTERM == process.wait()
 
 
+@pytest.mark.parametrize("lost", ["socket", "state directory"])
+def test_an_agent_that_no_call_can_reach_ends(tmp_path: Path, lost: str) -> None:
+    """Its manager starts the next one, which makes its socket again; calls that had come are finished before."""
+    folder = tmp_path / "state"
+    with _agent(folder, every=0.1) as process:
+        workers = _children(process)
+        path = folder / ipc.SOCKET_NAME if lost == "socket" else folder
+        path.rename(tmp_path / "elsewhere")
+
+        assert 1 == process.wait()
+        assert process.stderr
+        said = process.stderr.read()
+    assert f"the socket in {folder} was removed" in said.decode()
+    assert b"every call was finished" in said
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
 def test_an_agent_ends_with_a_worker_that_dies(tmp_path: Path) -> None:
     """Its next start finds a node as after any kill; the exit code reports a failure."""
     with _agent(tmp_path) as process:
@@ -103,7 +127,7 @@ def test_the_workers_die_with_a_killed_agent(tmp_path: Path) -> None:
 def _is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
@@ -141,8 +165,36 @@ def test_systemd_is_told_by_its_socket(tmp_path: Path, monkeypatch: pytest.Monke
     address = str(tmp_path / "notify") if form == "path" else f"\0s80t-{os.getpid()}-{threading.get_ident()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(address)
-        manager.settimeout(20)
+        manager.settimeout(100)
         monkeypatch.setenv("NOTIFY_SOCKET", address.replace("\0", "@"))
         run._tell_systemd("READY=1")
 
         assert b"READY=1" == manager.recv(100)
+
+
+@pytest.mark.parametrize("kept", [[], [build(CLOSED)]], ids=["none", "kept"])
+def test_a_process_that_will_answer_calls_looks_at_the_firewall_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: list[Ruleset]
+) -> None:
+    """The first call would otherwise read every chain; where no firewall is kept there is nothing to look at."""
+    looked: list[Ruleset] = []
+
+    class Table(InstalledTable):
+        def open(self) -> None:
+            """Open nothing."""
+
+        def is_whole(self, ruleset: Ruleset) -> bool:
+            looked.append(ruleset)
+            return True
+
+        def own(self) -> None:
+            """Have nothing."""
+
+    for ruleset in kept:
+        kept_firewall.write(tmp_path, KeptFirewall(ruleset, "net"))
+    agent = run.Agent(tmp_path, None)
+    host = SimpleNamespace(store=SimpleNamespace(attachments=list), table=Table())
+    monkeypatch.setattr(agent._pool, "opened", lambda _: nullcontext(host))
+    agent._prepare()
+    agent._server.close()
+    assert kept == looked

@@ -9,15 +9,17 @@ import pytest
 
 from slash80 import __version__
 from slash80.addressing.attachment import State
+from slash80.addressing.openings import Openings
+from slash80.addressing.ports import PortRange
 from slash80.cli import commands
 from slash80.host.context import boottime, store_in
-from unit.builders import attachment
+from unit.builders import OPENINGS, attachment
 
 
 def test_attachments_as_json_have_the_documented_fields(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every field has its documented name, and unknown values are empty."""
     store = store_in(tmp_path / "s", timeout=5)
-    store.keep(attachment(since=boottime()))
+    store.keep(attachment(since=boottime(), openings=OPENINGS))
     store.keep(attachment(2, state=State.PENDING, since=boottime() - 1))
     store.mark_terminating(attachment().host_ifname)
 
@@ -35,7 +37,12 @@ def test_attachments_as_json_have_the_documented_fields(tmp_path: Path, capsys: 
         "mac": "02:00:5e:00:53:01",
         "ipv4": "10.80.1.1",
         "ipv6": "2001:db8:0:1:1::1",
+        "expose": {"ports": ["udp/8000-8100"], "allowed": True},
         "pod": {"namespace": "default", "name": "pod1", "uid": "uid1"},
+        "portMappings": [
+            {"hostIP": "0.0.0.0", "hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
+            {"hostIP": "2001:db8::1", "hostPort": 9, "containerPort": 9, "protocol": "sctp"},
+        ],
     } == first
 
 
@@ -47,6 +54,24 @@ def test_attachments_are_printed_as_a_table(tmp_path: Path, capsys: pytest.Captu
     head, row = capsys.readouterr().out.splitlines()
     assert ["POD", "IFNAME", "IPV4", "IPV6"] == head.split()[:4]
     assert ["default/pod1", "eth0", "10.80.1.1", "2001:db8:0:1:1::1", "ready"] == row.split()[:5]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "shown"), [(True, "tcp/443,udp/8000-8100"), (False, "tcp/443,udp/8000-8100 (closed)")]
+)
+def test_attachments_show_what_a_pod_asks_to_have_open(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], shown: str, *, allowed: bool
+) -> None:
+    """And whether it may: without the right it runs all the same."""
+    ports = PortRange("tcp", 443, 443), PortRange("udp", 8000, 8100)
+    store_in(tmp_path, timeout=5).keep(attachment(openings=Openings(expose=ports, expose_allowed=allowed)))
+
+    assert 0 == commands.main(["attachments", "--state-dir", str(tmp_path)])
+    assert 0 == commands.main(["attachments", "-o", "json", "--state-dir", str(tmp_path)])
+    head, row, *document = capsys.readouterr().out.splitlines()
+    assert "EXPOSE" == head.split()[-1]
+    assert row.rstrip().endswith(f" {shown}")
+    assert {"ports": ["tcp/443", "udp/8000-8100"], "allowed": allowed} == json.loads("".join(document))[0]["expose"]
 
 
 def test_listing_attachments_creates_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,6 +32,10 @@ def state_dir(tmp_path: Path) -> Path:
     report = {"node": "a", "ready": True, "sources": {V6: "spec"}, "routes": [{}], "problems": [ODD["message"]]}
     report["problemDetails"] = [ODD]
     report["kubeletsTrusted"] = ["clusterPrefixes", "nodePrefixes"]
+    report["policies"] = {"policies": 12, "isolated": 3, "answered": 5, "unanswered": 1}
+    members: list[dict[str, object]] = [{"id": "us", "prefixes": ["2001:db8:2::/48"], "trusted": True, "reason": ""}]
+    members += [{"id": "ap", "prefixes": ["2001:db8:2::/48"], "trusted": False, "reason": "a prefix holds a subnet"}]
+    report["clusterset"] = {"name": "shop", "here": "eu", "members": members}
     (folder / "agent.json").write_text(json.dumps(report))
     (folder / "cni.sock").touch()
     return folder
@@ -52,6 +56,8 @@ def test_status_of_a_node_is_a_few_lines(state_dir: Path, capsys: pytest.Capture
         "routes 1 to other nodes",
         "trust every kubelet's word on its node's prefixes and addresses: clusterPrefixes and nodePrefixes not set",
         "pods 1 ready",
+        "policies 12 in the cluster isolate 3 interfaces here; 5 pods waited for theirs at their start, 1 too long",
+        "clusterset shop: this cluster is eu; trusted: us; not: ap",
         f"addresses IPv6 {V6}: 1 addresses in use",
         "problem one thing is odd",
         "",

@@ -21,6 +21,7 @@ from unit.builders import attachment, host_in
 from unit.kernels import Kernel
 from unit.wiring.plans import link, route
 
+pytestmark = pytest.mark.usefixtures("connections")
 ONE = attachment()
 NAME = ONE.host_ifname
 DELETE = f"ip link del {NAME}"
@@ -66,7 +67,6 @@ def node(mocker: MockerFixture, tmp_path: Path) -> Node:
     mocker.patch("slash80.cli.uninstall.STANDALONE", CallContext(lambda _: nullcontext(node.host)))
     mocker.patch("slash80.cli.uninstall.apply.remove")
     mocker.patch("slash80.cli.uninstall.sysctl.restore", side_effect=node.restore)
-    mocker.patch("slash80.host.removal.conntrack.forget")
     return node
 
 
@@ -82,6 +82,7 @@ def test_everything_that_was_made_goes_and_is_printed(node: Node, capsys: pytest
         NODE_ROUTE,
         DISCARD,
         "table inet slash80",
+        "table arp slash80",
         "ipv4/ip_forward",
         "ipv6/conf/all/forwarding",
         f"{node.folder}/state",
@@ -91,6 +92,17 @@ def test_everything_that_was_made_goes_and_is_printed(node: Node, capsys: pytest
     assert [[("ipv4/ip_forward", "0"), ("ipv6/conf/all/forwarding", "0")]] == node.restored
     assert {"bin", "conf"} == {path.name for path in node.folder.iterdir()}
     assert [] == [*(node.folder / "bin").iterdir(), *(node.folder / "conf").iterdir()]
+
+
+def test_the_table_of_policies_goes_where_there_is_one(
+    node: Node, mocker: MockerFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It goes before the base table, so that no pod that is forced away is without policies meanwhile."""
+    removed = mocker.patch("slash80.cli.uninstall.PolicyTable.remove")
+    node.host.table.policies = True  # type: ignore[attr-defined]
+    assert 0 == node.uninstall()
+    assert ["table inet slash80-policy", "table inet slash80"] == capsys.readouterr().out.splitlines()[1:3]
+    removed.assert_called_once_with()
 
 
 def test_nothing_is_removed_while_a_pod_is_alive(node: Node, capsys: pytest.CaptureFixture[str]) -> None:

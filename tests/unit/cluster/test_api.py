@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from urllib3 import Timeout
 
-from lab.kube import FakeApi, node
+from lab.kube import Document, FakeApi, namespace, node
 from slash80.cluster import api as requests
 from slash80.cluster.api import Api, Refused, Unreachable
 from slash80.cluster.credentials import ClientConfig
@@ -50,11 +50,14 @@ def test_a_refusal_has_the_servers_words(server: FakeApi, api: Api) -> None:
 
 
 def test_a_server_that_is_away_is_named(server: FakeApi, api: Api) -> None:
-    """The error has the server's URL, for reads and for patches alike."""
+    """The error has the server's URL, for reads and for writes alike."""
     server.stop()
     calls: list[Callable[[], object]] = [
         lambda: api.get(NODES),
         lambda: api.patch(NODES, {}, kind="merge"),
+        lambda: api.create(NODES, {}),
+        lambda: api.apply(f"{NODES}/a", {}, manager="us", force=True),
+        lambda: api.delete(f"{NODES}/a", uid="1"),
         lambda: [*api.events(NODES, "1", seconds=1)],
     ]
     for call in calls:
@@ -130,7 +133,7 @@ def test_a_server_that_falls_silent_is_given_up(
 
 def test_a_watch_that_falls_silent_is_given_up(server: FakeApi, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has sent an event and then nothing, as a network does that has lost the way back."""
-    monkeypatch.setattr(requests, "_SILENCE", Timeout(connect=5, read=0.05))
+    monkeypatch.setattr(requests, "_SILENCE", Timeout(connect=5, read=1))
     server.put(NODES, node("a"))
     events = api.events(NODES, "0", seconds=600)
 
@@ -192,3 +195,81 @@ def test_a_list_that_never_ends_is_given_up(server: FakeApi, api: Api, monkeypat
         server.put(NODES, node(f"n{number}"))
     with pytest.raises(Unreachable, match="does not end after 2 pages"):
         api.items(NODES)
+
+
+SLICES = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"
+
+
+def _slice(*addresses: str, **labels: str) -> Document:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "web", "namespace": "shop", "labels": labels},
+        "addressType": "IPv6",
+        "endpoints": [{"addresses": [address]} for address in addresses],
+        "ports": [],
+    }
+
+
+@pytest.fixture
+def shop(server: FakeApi) -> FakeApi:
+    """Have a namespace with an empty list of EndpointSlices."""
+    server.objects["/apis/discovery.k8s.io/v1/endpointslices"] = {}
+    server.put("/api/v1/namespaces", namespace("shop"))
+    return server
+
+
+def test_an_object_is_created_once(shop: FakeApi, api: Api) -> None:
+    """The answer to a creation is the object as the server keeps it; a second creation is refused as a conflict."""
+    created = api.create(SLICES, _slice("2001:db8::1"))
+
+    assert created == api.get(f"{SLICES}/web")
+    assert created["metadata"]["uid"]
+    with pytest.raises(Refused, match="409"):
+        api.create(SLICES, _slice("2001:db8::1"))
+
+
+def test_an_apply_sets_its_own_fields_and_takes_back_those_that_it_leaves_out(shop: FakeApi, api: Api) -> None:
+    """A label that one apply sets and the next one does not is gone; a label of another manager stays."""
+    api.apply(f"{SLICES}/web", _slice("2001:db8::1", ours="1", former="1"), manager="us", force=False)
+    api.apply(f"{SLICES}/web", {**_slice("2001:db8::1", theirs="1")}, manager="them", force=False)
+    after = api.apply(f"{SLICES}/web", _slice("2001:db8::2", ours="2"), manager="us", force=True)
+
+    assert {"ours": "2", "theirs": "1"} == after["metadata"]["labels"]
+    assert [{"addresses": ["2001:db8::2"]}] == after["endpoints"]
+    assert f"PATCH {SLICES}/web?fieldManager=us&force=true" in shop.seen
+
+
+def test_an_apply_that_is_not_forced_leaves_what_another_manager_has_set(shop: FakeApi, api: Api) -> None:
+    """A field that has another manager and another value is refused as a conflict, and stays as it was."""
+    api.apply(f"{SLICES}/web", _slice("2001:db8::1"), manager="them", force=False)
+    with pytest.raises(Refused, match="409"):
+        api.apply(f"{SLICES}/web", _slice("2001:db8::2"), manager="us", force=False)
+
+    assert [{"addresses": ["2001:db8::1"]}] == api.get(f"{SLICES}/web")["endpoints"]
+
+
+def test_the_status_is_applied_by_its_own_path(shop: FakeApi, api: Api) -> None:
+    """An apply to the status subresource changes nothing else of the object, and needs the object."""
+    path = "/apis/multicluster.x-k8s.io/v1beta1/namespaces/shop/serviceexports/web"
+    shop.objects["/apis/multicluster.x-k8s.io/v1beta1/serviceexports"] = {}
+    body = {"apiVersion": "multicluster.x-k8s.io/v1beta1", "kind": "ServiceExport", "metadata": {"name": "web"}}
+    status = {"status": {"conditions": [{"type": "Valid", "status": "True"}]}}
+    with pytest.raises(Refused, match="404"):
+        api.apply(f"{path}/status", body | status, manager="us", force=True)
+    api.apply(path, body | {"spec": {"exportedLabels": {"a": "b"}}}, manager="them", force=True)
+    after = api.apply(f"{path}/status", body | status | {"spec": {}}, manager="us", force=True)
+
+    assert {"exportedLabels": {"a": "b"}} == after["spec"]
+    assert status["status"] == after["status"]
+
+
+def test_only_the_object_that_was_meant_is_deleted(shop: FakeApi, api: Api) -> None:
+    """One that has come in its place since has another uid, and stays; deleting it twice changes nothing."""
+    uid = api.create(SLICES, _slice("2001:db8::1"))["metadata"]["uid"]
+    with pytest.raises(Refused, match="409"):
+        api.delete(f"{SLICES}/web", uid="another")
+    api.delete(f"{SLICES}/web", uid=uid)
+    api.delete(f"{SLICES}/web", uid=uid)
+
+    assert not shop.objects["/apis/discovery.k8s.io/v1/endpointslices"]

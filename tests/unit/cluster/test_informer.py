@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from lab.kube import FakeApi
+from lab.kube import NAMESPACES, FakeApi, namespace
 from lab.waiting import wait_until
 from slash80.cluster.api import Api, Refused, Unreachable
 from slash80.cluster.cache import Change
 from slash80.cluster.informer import Informer
+from slash80.cluster.objects.reading import Resource
 from slash80.cluster.pace import INTERVAL, LONGEST
 from unit.cluster.fakes import INDEXES, PATH, PODS, FakeClock, Pod, pod
 
@@ -36,7 +37,7 @@ def made(server: FakeApi, api: Api) -> Iterator[Made]:
     yield make
     for one in informers:
         one.stop()
-        assert one.join(20)
+        assert one.join(100)
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_objects_are_listed_and_then_follow_the_watch(server: FakeApi, started: 
         found.indexed("namespace", "ns"),
         found.get("ns/a"),
     )
-    server.remove(PATH, "b")
+    server.remove(PATH, "ns/b")
     wait_until(lambda: found.objects == [A])
     assert [] == found.indexed("address", "10.0.0.2")
 
@@ -85,7 +86,7 @@ def test_listeners_are_woken_by_changes_only(server: FakeApi, started: Made) -> 
     """An object that changes in what is not kept wakes no subscriber; one takes what has changed, old and new."""
     bell = threading.Semaphore(0)
     found = started(changed=bell.release)
-    assert bell.acquire(timeout=20)
+    assert bell.acquire(timeout=100)
     subscription = found.subscribe(bell.release)
     assert subscription.take().everything
 
@@ -93,7 +94,7 @@ def test_listeners_are_woken_by_changes_only(server: FakeApi, started: Made) -> 
     server.put(PATH, pod("a", "10.0.0.1", labels={"x": "y"}))
     server.put(PATH, pod("a", "10.0.0.9"))
     for _ in range(4):
-        assert bell.acquire(timeout=20)
+        assert bell.acquire(timeout=100)
     assert (Change("ns/a", None, Pod("a", "ns", "10.0.0.9")),) == subscription.take().changes
     assert not bell.acquire(blocking=False)
 
@@ -107,6 +108,26 @@ def test_only_what_is_selected_is_asked_for(server: FakeApi, started: Made) -> N
     assert [B] == found.objects
     assert all("fieldSelector=metadata.name%3Db" in line for line in server.seen)
     assert "allowWatchBookmarks=true" in server.seen[-1]
+
+
+def test_objects_that_lose_the_label_are_gone(server: FakeApi, api: Api) -> None:
+    """The label selector is in the list's request and the watch's; a lost label comes as a deletion."""
+    resource = Resource(NAMESPACES, lambda document: str(document["metadata"]["name"]), labels="expose=true")
+    for number in range(10):
+        server.put(NAMESPACES, namespace(f"other-{number}"))
+    server.put(NAMESPACES, namespace("a", expose="true"))
+    found = Informer(api, resource)
+    found.start()
+    wait_until(lambda: found.objects == ["a"])
+    server.put(NAMESPACES, namespace("other-1", expose="true"))
+    wait_until(lambda: found.objects == ["a", "other-1"])
+    server.put(NAMESPACES, namespace("a", expose="false"))
+    wait_until(lambda: found.objects == ["other-1"])
+    found.stop()
+
+    assert 1 == asked(server, "limit=")
+    assert all("labelSelector=expose%3Dtrue" in line for line in server.seen)
+    assert found.join(100)
 
 
 def test_a_watch_that_ended_is_followed_by_one_from_the_last_bookmark(server: FakeApi, started: Made) -> None:
@@ -157,7 +178,7 @@ def test_a_forgotten_version_is_listed_again(server: FakeApi, started: Made) -> 
     subscription = found.subscribe(lambda: None)
     subscription.take()
     server.forgotten = True
-    del server.objects[PATH]["a"]
+    del server.objects[PATH]["ns/a"]
     end(server, "9")
     wait_until(lambda: not found.objects)
     server.forgotten = False
@@ -291,7 +312,7 @@ def test_stopping_is_prompt_before_the_server_answers(server: FakeApi, made: Mad
     told.clear()
     found.stop()
 
-    assert found.join(20)
+    assert found.join(100)
     assert ([], "") == (told, found.problem)
 
 
@@ -300,7 +321,7 @@ def test_stopping_is_prompt_while_a_watch_is_silent(server: FakeApi, started: Ma
     found = started()
     found.stop()
 
-    assert found.join(20)
+    assert found.join(100)
     assert 1 == asked(server, "watch=1")
 
 
@@ -311,7 +332,7 @@ def test_an_informer_that_is_stopped_leaves_the_others_their_connections(server:
         informer.start()
     wait_until(lambda: server.watched == 2)
     one.stop()
-    assert one.join(20)
+    assert one.join(100)
     server.put(PATH, pod("a", "10.0.0.1"))
     wait_until(lambda: other.objects == [A])
 
@@ -324,10 +345,10 @@ def test_stopping_ends_a_rest_at_once(server: FakeApi, api: Api) -> None:
     told = threading.Event()
     found = Informer(api, PODS, changed=told.set)
     found.start()
-    assert told.wait(20)
+    assert told.wait(100)
     found.stop()
 
-    assert found.join(20)
+    assert found.join(100)
 
 
 def test_an_informer_that_never_began_can_be_stopped(made: Made) -> None:

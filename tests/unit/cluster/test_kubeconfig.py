@@ -278,7 +278,7 @@ def test_stopping_is_prompt_over_tls(server: FakeApi, certificates: Path) -> Non
     wait_until(lambda: server.watched == 1)
     informer.stop()
 
-    assert informer.join(20)
+    assert informer.join(100)
 
 
 def test_requests_go_through_the_proxy_of_the_kubeconfig(server: FakeApi, tmp_path: Path, held: MemoryFiles) -> None:

@@ -205,6 +205,7 @@ def test_last_of_a_repeated_key_wins(judge: Judge) -> None:
         ("ADD STATUS", ("ipv6", "suffix"), 7),
         ("ADD STATUS", ("ipv6", "prefixes"), 7),
         ("ADD", ("runtimeConfig", "io.kubernetes.cri.pod-annotations", "slash80.io/ipv4"), 7),
+        ("ADD", ("runtimeConfig", "io.kubernetes.cri.pod-annotations", "slash80.io/expose"), 7),
     ],
 )
 def test_lone_surrogates_are_refused(judge: Judge, verbs: str, path: inputs.Path, code: int) -> None:

@@ -1,9 +1,12 @@
 """What a runtime asks for beside the configuration."""
 
+import re
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slash80.cni import capabilities
 from slash80.cni.capabilities import PodOptions
@@ -34,7 +37,8 @@ def test_runtime_config_beats_args_cni_and_cni_args(keys: Document, last: int) -
 
 def test_pod_options_are_empty_by_default() -> None:
     """Without any source no option is set."""
-    assert PodOptions((), "", {}, no_ipv4=False, pod_namespace="", pod_name="", pod_uid="") == _read({})
+    empty = PodOptions((), "", {}, ports=(), no_ipv4=False, expose=(), pod_namespace="", pod_name="", pod_uid="")
+    assert empty == _read({})
 
 
 def test_cni_args_name_the_kubernetes_pod() -> None:
@@ -86,13 +90,59 @@ def test_pod_annotation_disables_ipv4(value: str, refused: bool) -> None:  # noq
     assert refused == _read({"runtimeConfig": {ANNOTATIONS: annotations}}).no_ipv4
 
 
+@pytest.mark.parametrize(
+    ("value", "ports"),
+    [
+        ("", ()),
+        ("  ", ()),
+        ("tcp/443", ("tcp/443",)),
+        (" udp/53 ,tcp/443,\nsctp/9", ("sctp/9", "tcp/443", "udp/53")),
+        ("tcp/8000-8100, tcp/8050-8200, tcp/8201, udp/8000", ("tcp/8000-8201", "udp/8000")),
+        (
+            ",".join(f"tcp/{number}" for number in range(1, 128, 2)),
+            tuple(f"tcp/{number}" for number in range(1, 128, 2)),
+        ),
+    ],
+)
+def test_pod_annotation_names_ports_to_open(value: str, ports: tuple[str, ...]) -> None:
+    """Spaces do not matter, and ports that overlap or adjoin are one range: the kernel refuses ranges that overlap."""
+    read = _read({"runtimeConfig": {ANNOTATIONS: {"slash80.io/expose": value}}})
+
+    assert ports == tuple(map(str, read.expose))
+
+
+@given(st.text(st.sampled_from("tcpuds/0123456789-, \n\u0664x"), max_size=40))
+def test_every_annotation_is_read_or_refused_with_its_entry(value: str) -> None:
+    """What is read is what a strict reader of the same words reads; all else is code 7, and nothing ends a process."""
+    entries = [entry.strip() for entry in value.split(",")] if value.strip() else []
+    good = all(re.fullmatch(r"(tcp|udp|sctp)/[1-9][0-9]{0,4}(-[1-9][0-9]{0,4})?", entry, re.ASCII) for entry in entries)
+    keys = {"runtimeConfig": {ANNOTATIONS: {"slash80.io/expose": value}}}
+    if good and all(0 < int(port) < 65536 for entry in entries for port in re.findall(r"\d+", entry)):
+        bounds = [[int(port) for port in re.findall(r"\d+", entry)] for entry in entries]
+        if all(one == sorted(one) for one in bounds):
+            assert {one.protocol for one in _read(keys).expose} == {entry.partition("/")[0] for entry in entries}
+            return
+    with pytest.raises(CniError) as caught:
+        _read(keys)
+    assert caught.value.code == 7
+    assert "slash80.io/expose" in caught.value.msg
+
+
 REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"ipam": {"type": "host-local"}}, 2, "host-local"),
     ({"IPAM": {"type": "dhcp"}}, 2, "dhcp"),
-    ({"runtimeConfig": {"portMappings": [{"HostPort": 8080, "ContainerPort": 80}]}}, 2, "8080"),
     ({"runtimeConfig": {"bandwidth": {"IngressRate": 1000}}}, 2, "1000"),
     ({"runtimeConfig": {"ipRanges": [[{"subnet": "10.0.0.0/8"}]]}}, 2, "10.0.0.0/8"),
-    ({"runtimeConfig": {ANNOTATIONS: {"slash80.io/expose": "tcp/443"}}}, 2, "slash80.io/expose"),
+    ({"runtimeConfig": {ANNOTATIONS: {"slash80.io/exposed": "tcp/443"}}}, 2, "slash80.io/exposed"),
+    (
+        {"runtimeConfig": {ANNOTATIONS: {"slash80.io/expose": "tcp/443, udp/0"}}},
+        7,
+        "slash80.io/expose has the entry 'udp/0'",
+    ),
+    ({"runtimeConfig": {ANNOTATIONS: {"slash80.io/expose": "tcp/443,"}}}, 7, "the entry ''"),
+    ({"runtimeConfig": {ANNOTATIONS: {"slash80.io/expose": ["tcp/443"]}}}, 7, '["tcp/443"]'),
+    ({"runtimeConfig": {ANNOTATIONS: {"slash80.io/expose": ",".join(["tcp/443"] * 65)}}}, 7, "65 entries"),
+    ({"runtimeConfig": {ANNOTATIONS: {"slash80.io/expose": "tcp/" + "9" * 300_000}}}, 7, "the entry 'tcp/999"),
     ({"runtimeConfig": {ANNOTATIONS: {"slash80.io/ipv4": "no"}}}, 7, "'no'"),
     ({"runtimeConfig": {ANNOTATIONS: {"slash80.io/ipv4": ["false"]}}}, 7, "false"),
     ({"runtimeConfig": {ANNOTATIONS: ["x"]}}, 6, ANNOTATIONS),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab import members
 from profiles import examples
 from slash80.agent import files
 from slash80.cluster.objects.node import NodeSeen, read_node
@@ -21,6 +22,7 @@ from slash80.desired.trust import Judge
 from slash80.prefixes import annotation, spec
 from slash80.settings import node as nodefile
 from slash80.settings.cluster import ClusterSettings
+from slash80.settings.clusterset import parse
 from slash80.settings.network import Prefix
 from unit.desired.hostile import LISTS
 
@@ -45,10 +47,14 @@ OWN = _read("own", V4, V6, created="1", addresses=("192.0.2.1", "2001:db8:1::1")
 PEER = _read("peer", PEER4, PEER6, created="3", addresses=("192.0.2.2", "2001:db8:1::2"))
 
 
-def _desired(*hostile: NodeSeen, **keys: Any) -> Desired:  # noqa: ANN401 -- any settings
+def _desired(*hostile: NodeSeen, clusterset: str = "", **keys: Any) -> Desired:  # noqa: ANN401 -- any settings
     """Return what this node should be like beside an honest neighbour and hostile nodes."""
     reports = (PrefixReport("static"), annotation.report(OWN), spec.report(OWN))
-    found = desired(Observed(ClusterSettings.model_validate(keys), reports, OWN, (PEER, *hostile), ()))
+    clustersets = (parse(clusterset),) if clusterset else ()
+    observed = Observed(
+        ClusterSettings.model_validate(keys), reports, OWN, (PEER, *hostile), (), clustersets=clustersets
+    )
+    found = desired(observed)
     assert found
     assert nodefile.parse(files.text(found.node_file))
     return found
@@ -151,6 +157,26 @@ def test_when_there_is_no_room_for_all_each_node_has_its_share() -> None:
     found = _desired(*many)
     assert len(files.text(found.node_file)) < nodefile._BYTES
     assert set(_trusted(HONEST)[1]) <= set(_trusted(found)[1])
+    assert "no room" in found.problems[-1].message
+
+
+def test_members_of_the_clusterset_have_their_room_before_nodes() -> None:
+    """However many hostile nodes there are all members are trusted, and the file stays readable."""
+    entries = [
+        members.entry(0, prefixes=["2001:db8:a:b::/64"]),
+        *(members.entry(one, prefixes=[f"2001:db8:{one:x}f:{n:x}f::/80" for n in range(256)]) for one in range(1, 32)),
+    ]
+    many = [
+        _read(
+            f"h{number}",
+            created="0",
+            addresses=tuple(f"2001:db8:f{number:03x}:ffff:ffff:ffff:ffff:ff{n:02x}" for n in range(64)),
+        )
+        for number in range(300)
+    ]
+    found = _desired(*many, clusterset=members.text(*entries))
+    assert 31 * 256 == len(found.node_file["firewall"]["trusted"])
+    assert len(files.text(found.node_file)) < nodefile._BYTES
     assert "no room" in found.problems[-1].message
 
 

@@ -77,8 +77,12 @@ class Tables:
         """Answer with the elements of a set."""
         if self.table.errno:
             raise NetlinkError(step, self.table)
-        keys = [one.key for one in self.elements if one.set_name == step.values[0]]
-        listed = b"".join(attribute(1, attribute(1, attribute(1, key))) for key in keys)
+        found = [one.packed for one in self.elements if one.set_name == step.values[0]]
+        parts = [list(zip((1, 10, 2), packed, strict=True)) for packed in found]  # NFTA_SET_ELEM_KEY, _KEY_END, _DATA
+        listed = b"".join(
+            attribute(1, b"".join(attribute(kind, attribute(1, value)) for kind, value in element if value))
+            for element in parts
+        )
         return [Message(0, GENERIC + attribute(3, listed))]
 
     def have(self, ruleset: Ruleset, comment: str) -> None:

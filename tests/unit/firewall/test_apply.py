@@ -50,9 +50,19 @@ def test_elements_are_written_in_the_same_script(install: Install) -> None:
 
     host_ends = sorted(attachment(number).host_ifname for number in (1, 2))
     lines = (folder / "script").read_text().splitlines()
-    assert lines.index("}") == len(lines) - 3
-    assert ["pods4", "pods6"] == [line.split()[4] for line in lines[-2:]]
-    assert all(f'"{name}" . ' in line for line in lines[-2:] for name in host_ends)
+    added = lines[lines.index("}") + 1 :][:2]
+    assert ["pods4", "pods6"] == [line.split()[4] for line in added]
+    assert all(f'"{name}" . ' in line for line in added for name in host_ends)
+
+
+def test_a_kernel_without_tables_for_arp_has_the_firewall_all_the_same(install: Install) -> None:
+    """It may be built so; pods are as closed then, and only the gateway's address is answered for on every link."""
+    folder = install("/bin/cat > script; ! /bin/grep 'table arp' script || exit 1")
+    apply.replace(RULESET, "x")
+    assert RULESET.text in (folder / "script").read_text()
+
+    apply.remove()
+    assert "table inet slash80\ndelete table inet slash80\n" == (folder / "script").read_text()
 
 
 def test_a_check_changes_nothing(install: Install) -> None:
@@ -128,3 +138,12 @@ def test_the_nft_beside_the_engine_comes_first(
     shipped.chmod(0o644)
     with pytest.raises(FirewallUnusable, match="nft cannot be run: Permission denied"):
         apply.replace(RULESET, "")
+
+
+def test_a_long_script_of_policies_has_more_time(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nft may take grows with what it has to load, and the error says how long it was waited for."""
+    monkeypatch.setattr(apply, "_SECONDS", 0.0)
+    install("read line")  # which ends when all was written
+    with pytest.raises(FirewallUnusable, match=r"within 0 s"):
+        apply.load("", "the table of NetworkPolicies")
+    apply.load("\n" * 2_000_000, "the table of NetworkPolicies")

@@ -9,6 +9,8 @@ from unittest.mock import patch
 import pytest
 
 from slash80.addressing.family import Address
+from slash80.addressing.openings import PortMapping
+from slash80.addressing.ports import SCTP, TCP, UDP
 from slash80.errors import FirewallUnusable
 from slash80.firewall import conntrack
 from slash80.netlink.codec import Message, Response, Step, attribute, attributes
@@ -59,6 +61,67 @@ def forget(kernel: Connections, *addresses: Address) -> int:
     """Have the connections of the addresses forgotten."""
     with patch.object(conntrack, "Socket", lambda _: kernel):
         return conntrack.forget(addresses)
+
+
+HOST, HOST6 = ip_address("192.0.2.2"), ip_address("2001:db8:1::2")
+
+
+class Flows(Connections):
+    """Has connections, as protocol, target and port of the original direction."""
+
+    def __init__(self, *flows: tuple[int, Address, int]) -> None:
+        super().__init__()
+        self._flows = flows
+
+    def dump(
+        self, step: Step, *, allow_interrupted: bool = False, only: Callable[[bytes], bool] | None = None
+    ) -> list[Message]:
+        """Return those of the family that is asked for, as the kernel does."""
+        self.asked += 1
+        version = {2: 4, 10: 6}[step.message[16]]
+        bodies = [bytes(4) + _flow(*one) for one in self._flows if one[1].version == version]
+        return [Message(0, body) for body in bodies if only is None or only(body)]
+
+
+def _flow(protocol: int, target: Address, port: int) -> bytes:
+    ip = attribute(1, attribute(2 if target.version == 4 else 4, target.packed))
+    proto = attribute(1, bytes([protocol])) + attribute(3, struct.pack(">H", port))
+    return attribute(ORIGINAL, ip + attribute(2, proto))
+
+
+@pytest.mark.parametrize(
+    ("host", "gone"),
+    [
+        ("0.0.0.0", [(17, HOST, 53), (17, ip_address("127.0.0.1"), 53)]),
+        ("::", [(17, HOST6, 53), (17, ip_address("::1"), 53)]),
+        ("192.0.2.2", [(17, HOST, 53)]),
+        ("2001:db8:1::2", [(17, HOST6, 53)]),
+    ],
+)
+def test_udp_connections_to_a_host_port_are_deleted(host: str, gone: list[tuple[int, Address, int]]) -> None:
+    """Of every address of the node's or of one; not those to other hosts, other ports, or of other protocols."""
+    others = [(6, HOST, 53), (17, HOST, 54), (17, OTHER, 53), (17, OTHER6, 53), (6, HOST6, 53)]
+    hosts = [(17, HOST, 53), (17, ip_address("127.0.0.1"), 53), (17, HOST6, 53), (17, ip_address("::1"), 53)]
+    kernel = Flows(*others, *hosts)
+    with patch.object(conntrack, "Socket", lambda _: kernel):
+        assert len(gone) == conntrack.forget_ports([PortMapping(UDP, ip_address(host), 53, 5353)], [HOST, HOST6])
+
+    assert [_flow(*one)[4:] for one in gone] == [found[ORIGINAL] for found in kernel.deleted]
+
+
+def test_other_protocols_begin_again_by_themselves() -> None:
+    """A mapping of TCP or SCTP costs no walk over the table."""
+    with patch.object(conntrack, "Socket", side_effect=AssertionError):
+        assert 0 == conntrack.forget_ports([PortMapping(TCP, HOST, 53, 53), PortMapping(SCTP, HOST, 53, 53)], [HOST])
+
+
+def test_connections_of_a_port_that_cannot_be_deleted_are_told() -> None:
+    """The message names the host port."""
+    with (
+        patch.object(conntrack, "Socket", side_effect=OSError(errno.EPROTONOSUPPORT, "Protocol not supported")),
+        pytest.raises(FirewallUnusable, match=r"udp 192\.0\.2\.2:53 cannot be deleted: Protocol not supported"),
+    ):
+        conntrack.forget_ports([PortMapping(UDP, HOST, 53, 53)], [HOST])
 
 
 @pytest.mark.parametrize(("mine", "other"), [(MINE, OTHER), (MINE6, OTHER6)])

@@ -15,7 +15,7 @@ from slash80.firewall.installed import InstalledTable, NodePods, VerifiedGenerat
 from slash80.firewall.node_facts import NodeFacts
 from slash80.firewall.records import Element
 from slash80.firewall.ruleset import build
-from slash80.netlink.codec import Message, Response, attribute
+from slash80.netlink.codec import Message, Response, Step, attribute
 from unit.builders import attachment
 from unit.firewall.tables import Tables
 from unit.firewall.test_ruleset import CLOSED, SETTINGS
@@ -29,7 +29,7 @@ NEW = of_attachments([POD])
 def tables(monkeypatch: pytest.MonkeyPatch) -> Tables:
     """Return a kernel without the table, and an nft that changes it."""
     tables = Tables()
-    monkeypatch.setattr("slash80.firewall.installed.Socket", tables)
+    monkeypatch.setattr("slash80.firewall.nf_tables.Socket", tables)
     monkeypatch.setattr(apply, "replace", tables.replace)
     return tables
 
@@ -233,6 +233,30 @@ def test_a_commit_of_another_process_of_the_agent_is_known(tables: Tables) -> No
     assert before + 2 == tables.asked
 
 
+def test_the_nodes_own_prefixes_are_read_once_for_each_look_at_the_table(
+    tables: Tables, table: InstalledTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pods of ours begin no new look; a foreign commit, after which the sets may say something else, does."""
+    read: list[str] = []
+    dump = tables.dump
+
+    def noted(step: Step) -> list[Message]:
+        read.append(str(step.values[0]))
+        return dump(step)
+
+    monkeypatch.setattr(tables, "dump", noted)
+    table.ensure(RULESET, "net", _none)
+    table.own()
+    table.ensure(RULESET, "net", _one, new=NEW)
+    table.own()
+    assert ["own4", "own6"] == read
+
+    tables.generation += 1
+    table.ensure(RULESET, "net", _none)
+    table.own()
+    assert ["own4", "own6"] * 2 == read
+
+
 def test_a_foreign_commit_is_noticed_by_the_next_pod(tables: Tables, table: InstalledTable) -> None:
     """A chain that was deleted since is there again before the pod's element, which is not lost."""
     table.ensure(RULESET, "net", _none)
@@ -254,6 +278,21 @@ def test_a_commit_between_look_and_change_is_no_commit_of_ours(
     assert not table.ensure(RULESET, "net", _one, new=NEW)
     assert NEW == tables.elements
     tables.delete_attachment("edge")
+    assert not table.is_whole(RULESET)
+
+
+def test_a_commit_of_ours_to_another_table_needs_no_look_at_this_one(tables: Tables, table: InstalledTable) -> None:
+    """It costs one question; a foreign commit that came before it is noticed all the same."""
+    table.ensure(RULESET, "net", _none)
+    tables.generation += 1
+    table.passed_over(tables.generation)
+    before = tables.asked
+    assert table.is_whole(RULESET)
+    assert before + 1 == tables.asked
+
+    tables.delete_attachment("edge")
+    tables.generation += 1
+    table.passed_over(tables.generation)
     assert not table.is_whole(RULESET)
 
 
@@ -289,7 +328,7 @@ def test_many_elements_are_changed_in_several_transactions(tables: Tables, table
     """An attribute holds at most 64 KiB, so a thousand elements are sent in parts."""
     table.ensure(RULESET, "net", _none)
     address = ip_address("2001:db8::")
-    many = {Element("pods6", f"s80{number:012}", address + number) for number in range(1200)}
+    many = {Element("pods6", (f"s80{number:012}", address + number)) for number in range(1200)}
     table.change(add=many)
 
     assert many == tables.elements

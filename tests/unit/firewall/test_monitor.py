@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from slash80.firewall import messages, monitor
+from slash80.firewall.elements import POD_SETS
 from slash80.firewall.monitor import UNKNOWN, Monitor
 from slash80.netlink.codec import Message, attribute
 
@@ -33,6 +34,10 @@ CHANGES = {
         [change(NEWSETELEM, set_name="pods4"), change(DELSETELEM, set_name="pods6"), generation()],
         [],
     ),
+    "openings of a pod": (
+        [*(change(NEWSETELEM, set_name=one.name) for one in POD_SETS), change(DELSETELEM, set_name="hostport_port6")],
+        [],
+    ),
     "element of a pod and a rule": (
         [change(NEWSETELEM, set_name="pods4"), change(NEWRULE), generation()],
         ["nft (process 7)"],
@@ -42,7 +47,10 @@ CHANGES = {
         [change(NEWRULE), generation(), change(NEWRULE), generation(b"firewalld\0", 9)],
         ["nft (process 7)", "firewalld (process 9)"],
     ),
-    "no name": ([change(NEWRULE), Message(messages.NEW_GENERATION, ANY)], ["a program (process 0)"]),
+    "no name": (
+        [change(NEWRULE), Message(messages.NEW_GENERATION, ANY + attribute(1, bytes(4)))],
+        ["a program (process 0)"],
+    ),
     "another subsystem": ([Message(0x100, INET + OURS), generation()], []),
 }
 
@@ -69,7 +77,7 @@ class FakeSocket:
 
 def _followed(monkeypatch: pytest.MonkeyPatch, *told: list[Message] | OSError) -> list[str]:
     monkeypatch.setattr(monitor, "Socket", FakeSocket)
-    monkeypatch.setattr(monitor, "_TOGETHER", 0)
+    monkeypatch.setattr(monitor, "TOGETHER", 0)
     monkeypatch.setattr(FakeSocket, "told", iter(told))
     found: list[str] = []
 
@@ -93,6 +101,17 @@ def test_commits_that_change_the_skeleton_are_named(
 def test_a_change_and_its_generation_may_come_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """A large commit is told of in several parts."""
     assert ["nft (process 7)"] == _followed(monkeypatch, [change(NEWRULE)], [change(NEWRULE)], [generation()])
+
+
+def test_what_comes_after_a_loss_is_not_blamed_on_the_next_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a commit too large to be told of whole is lost, and the next one may be that of an ADD of ours."""
+    lost = OSError(errno.ENOBUFS, "lost")
+    assert [UNKNOWN, UNKNOWN, "nft (process 7)"] == _followed(
+        monkeypatch, lost, [change(NEWRULE), generation(b"engine\0")], [change(NEWRULE), generation()]
+    )
+    assert [UNKNOWN, "nft (process 7)"] == _followed(
+        monkeypatch, lost, [generation(b"engine\0"), change(NEWRULE), generation()]
+    )
 
 
 def test_lost_notifications_count_as_a_change(monkeypatch: pytest.MonkeyPatch) -> None:

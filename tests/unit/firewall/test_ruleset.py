@@ -6,7 +6,7 @@ REWRITE_GOLDEN=1 writes the files again; read the difference before it is commit
 import os
 import re
 from dataclasses import replace
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slash80.addressing.family import FAMILIES, IPV4, IPV6
+from slash80.addressing.metadata import SERVICES4, SERVICES6
+from slash80.addressing.ports import PortRange
+from slash80.firewall.drops import REASONS, dropped
 from slash80.firewall.records import Settings
 from slash80.firewall.ruleset import build
 
@@ -27,12 +30,24 @@ SETTINGS = {
     "closed": CLOSED,
     "open": replace(CLOSED, closed=False),
     "trusted": replace(CLOSED, trusted=tuple(map(ip_network, CLUSTERS))),
+    "metadata-open": replace(
+        CLOSED, metadata_open=tuple(map(ip_address, ("fd00:c1::a9fe:a9fe", "169.254.42.42", "64:ff9b::a83f:8110")))
+    ),
+    "node-none": replace(CLOSED, node=()),
+    "node-ports": replace(
+        CLOSED, node=tuple(map(PortRange.parse, ("tcp/22", "tcp/10250-10255", "tcp/10255-10260", "udp/8472", "tcp/23")))
+    ),
     "loose": replace(CLOSED, strict=False),
     "echo-open": replace(CLOSED, echo="open"),
     "echo-drop": replace(CLOSED, echo="drop", echo_rate=50),
     "echo-rate": replace(CLOSED, echo_rate=50),
+    "connection-rate-any": replace(CLOSED, connection_rate=0),
+    "exposed": replace(CLOSED, expose=tuple(map(PortRange.parse, ("tcp/443", "udp/53", "tcp/8000-8100", "tcp/444")))),
+    "pods-expose": replace(CLOSED, pods_expose=True),
     "services": replace(CLOSED, services=tuple(map(ip_network, ("10.96.0.0/16", "fd00:10:96::/112")))),
     "services-trusted": replace(CLOSED, cluster=tuple(map(ip_network, ("10.80.0.0/16", "2001:db8:a:b::/64")))),
+    "hostports-trusted": replace(CLOSED, host_ports="trusted"),
+    "hostports-none": replace(CLOSED, host_ports="none"),
     "masquerade-none": replace(CLOSED, masquerade=()),
     "masquerade-both": replace(
         CLOSED, masquerade=(IPV4, IPV6), keep_source=tuple(map(ip_network, ("10.80.0.0/16", "2001:db8::/32")))
@@ -41,6 +56,11 @@ SETTINGS = {
 NETWORKS = st.one_of(
     st.builds(lambda a, n: ip_network((a, n), strict=False), st.integers(0, 2**32 - 1), st.integers(8, 32)),
     st.builds(lambda a, n: ip_network((a, n), strict=False), st.integers(2**120, 2**128 - 1), st.integers(16, 128)),
+)
+PORTS = st.builds(
+    lambda protocol, bounds: PortRange(protocol, min(bounds), max(bounds)),
+    st.sampled_from(["tcp", "udp", "sctp"]),
+    st.tuples(st.integers(1, 65535), st.integers(1, 65535)),
 )
 ANY = st.builds(
     Settings,
@@ -53,6 +73,12 @@ ANY = st.builds(
     services=st.lists(NETWORKS, max_size=2).map(tuple),
     cluster=st.lists(NETWORKS, max_size=2).map(tuple),
     strict=st.booleans(),
+    host_ports=st.sampled_from(["open", "trusted", "none"]),
+    node=st.none() | st.lists(PORTS, max_size=4).map(tuple),
+    metadata_open=st.lists(st.sampled_from([*SERVICES4, *SERVICES6]), max_size=3).map(tuple),
+    connection_rate=st.integers(0, 1_000_000),
+    expose=st.lists(st.sampled_from(["tcp/1-9", "tcp/5", "udp/5", "sctp/7-8"]).map(PortRange.parse)).map(tuple),
+    pods_expose=st.booleans(),
 )
 
 
@@ -118,11 +144,20 @@ def test_the_text_holds_nothing_but_nft(settings: Settings) -> None:
 
 @given(ANY)
 def test_a_closed_pod_ends_in_a_drop(settings: Settings) -> None:
-    """Whatever else is configured, `edge` ends in a drop; in an open network its last rule is that of deleted pods."""
-    last = {chain.name: chain.rules[-1] for chain in build(settings).chains if chain.rules}
+    """Whatever else is configured, `edge` ends in a drop of both families, unless the network is open."""
+    chains = {chain.name: chain.rules for chain in build(settings).chains}
 
-    assert ("goto untrusted" if settings.closed else 'oifname "x80*" drop') == last["edge"]
-    assert "counter drop" == last["untrusted"]
+    assert settings.closed == (chains["edge"][-1] == "goto untrusted")
+    assert tuple(dropped("untrusted")) == chains["untrusted"][-2:]
+
+
+@given(ANY)
+def test_every_drop_says_why(settings: Settings) -> None:
+    """By these words the counters are read back: `slash80 firewall show` names the reason and the family."""
+    drops = [rule for chain in build(settings).chains for rule in chain.rules if re.search(r"\bdrop\b", rule)]
+
+    said = [re.fullmatch(r'.*counter drop comment "(\w+) ipv[46]"', rule) for rule in drops]
+    assert [] == [rule for rule, found in zip(drops, said, strict=True) if not found or found[1] not in REASONS]
 
 
 @given(ANY)

@@ -18,6 +18,7 @@ class FakeTable(InstalledTable):
         self.found: frozenset[Element] | None = frozenset()
         self.changes: list[Change] = []
         self.told: NodeFacts | None = NodeFacts()
+        self.policies = False
         self._refusal = refusal
 
     def is_whole(self, ruleset: Ruleset) -> bool:
@@ -27,6 +28,10 @@ class FakeTable(InstalledTable):
     def elements(self) -> frozenset[Element] | None:
         """Return what is there."""
         return self.found
+
+    def has_policies(self) -> bool:
+        """Report whether there is a table of policies beside it."""
+        return self.policies
 
     def own(self) -> NodeFacts | None:
         """Return what the table was told is the node's own."""

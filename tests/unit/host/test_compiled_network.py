@@ -8,12 +8,13 @@ import pytest
 from slash80.addressing.attachment import Assignment
 from slash80.addressing.family import IPV4, IPV6
 from slash80.addressing.pool import Pool, Range
+from slash80.addressing.ports import PortRange
 from slash80.firewall.records import Settings
 from slash80.host import compiled_network
 from slash80.host.compiled_network import CompiledNetwork
 from slash80.settings.network import NetConf
 from slash80.wiring.plan import Plan, RouteSpec
-from unit.builders import MAC, PREFIX4, PREFIX6, SANDBOX, attachment, conf, netconf
+from unit.builders import MAC, OPENINGS, PREFIX4, PREFIX6, SANDBOX, attachment, conf, netconf
 
 EVERYTHING4, EVERYTHING6 = ip_network("0.0.0.0/0"), ip_network("::/0")
 OTHER = ip_network("192.0.2.0/24")
@@ -54,6 +55,38 @@ def test_firewall_settings_collect_all_prefixes() -> None:
     keep_source = (OTHER, ip_network("10.80.0.0/16"))
     cluster = (ip_network("10.80.0.0/16"),)
     assert Settings(True, trusted, "drop", 5, (IPV4,), keep_source, cluster=cluster) == found  # noqa: FBT003
+
+
+def test_opened_metadata_services_are_handed_on() -> None:
+    """None is opened by default; the list may come by way of node.json, which the agent writes."""
+    opened = netconf(firewall={"metadata": ["169.254.169.254"]})
+    again = netconf(firewall=opened.firewall.given())
+
+    assert () == compiled_network.settings(netconf()).metadata_open
+    assert (ip_address("169.254.169.254"),) == compiled_network.settings(again).metadata_open
+
+
+def test_ports_of_the_node_are_handed_on() -> None:
+    """All are open by default; an empty list opens none, also by way of node.json."""
+    closed, some = (netconf(firewall={"node": listed}) for listed in ([], ["tcp/22"]))
+    again = [netconf(firewall=one.firewall.given()) for one in (netconf(firewall={"node": "open"}), closed, some)]
+
+    assert compiled_network.settings(netconf()).node is None
+    assert [None, (), (PortRange("tcp", 22, 22),)] == [compiled_network.settings(one).node for one in again]
+
+
+def test_host_ports_are_open_unless_a_setting_says_otherwise() -> None:
+    """Also by way of node.json."""
+    found = [netconf(), *(netconf(firewall={"hostPorts": value}) for value in ("trusted", "none"))]
+    again = [netconf(firewall=one.firewall.given()) for one in found]
+
+    assert ["open", "trusted", "none"] == [compiled_network.settings(one).host_ports for one in again]
+
+
+def test_the_links_of_host_ports_on_loopback_are_planned() -> None:
+    """Without such a mapping the pod's link needs nothing of it."""
+    assert () == _plan(netconf()).loopback
+    assert (IPV4,) == _plan(netconf(), openings=OPENINGS).loopback
 
 
 def test_service_ranges_matter_while_services_are_open() -> None:

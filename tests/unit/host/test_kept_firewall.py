@@ -41,6 +41,18 @@ def test_the_same_rules_are_not_written_again(tmp_path: Path) -> None:
     assert before == (tmp_path / "firewall.json").stat()
 
 
+def test_what_another_process_wrote_is_noticed(tmp_path: Path) -> None:
+    """The file that was read before is not taken for the one that is there now, nor for one that was deleted."""
+    kept_firewall.remember(tmp_path, RULESET, "net")
+    kept_firewall.remember(tmp_path, RULESET, "net")
+    kept_firewall.write(tmp_path, KeptFirewall(OTHER, "net"))
+    kept_firewall.remember(tmp_path, RULESET, "net")
+    assert KeptFirewall(RULESET, "net") == kept_firewall.read(tmp_path)
+    (tmp_path / "firewall.json").unlink()
+    kept_firewall.remember(tmp_path, RULESET, "net")
+    assert KeptFirewall(RULESET, "net") == kept_firewall.read(tmp_path)
+
+
 @pytest.mark.parametrize("content", [None, b"", b"{", b"\xff", b"[]", b'{"version": 2}', b'{"version": 1}', b"1"])
 def test_what_cannot_be_read_is_not_kept(tmp_path: Path, content: bytes | None) -> None:
     """A keeper without rules does nothing; the next call writes them."""

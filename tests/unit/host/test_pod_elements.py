@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from pytest_mock import MockerFixture
 
+from slash80.addressing.openings import Openings, PortMapping
+from slash80.addressing.ports import TCP, PortRange
 from slash80.errors import FirewallUnusable, IoFailure
 from slash80.firewall.elements import of_attachments
 from slash80.firewall.ruleset import build
@@ -16,12 +19,15 @@ from slash80.host.context import Host
 from slash80.store.locks import AttachmentLocks
 from slash80.store.sqlite import SqliteStore
 from unit.builders import attachment
+from unit.conftest import Connections
 from unit.firewall.test_ruleset import CLOSED
 from unit.host.tables import FakeTable
 from unit.kernels import Kernel
 from unit.wiring.plans import link
 
+pytestmark = pytest.mark.usefixtures("connections")
 POD = attachment()
+EXPOSED = Openings(expose=(PortRange("udp", 8000, 8100),), expose_allowed=True)
 SECOND = attachment(2, key=replace(POD.key, ifname="net1"))
 
 
@@ -35,11 +41,6 @@ REMOVALS: dict[str, Callable[[Host, str], None]] = {
     "never linked": removal.unreserve,
     "reaped": _reap,
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_conntrack(mocker: MockerFixture) -> None:
-    mocker.patch("slash80.host.removal.conntrack.forget")
 
 
 def _host(tmp_path: Path, table: FakeTable, links: dict[str, int | list[bytes]] | None = None) -> Host:
@@ -86,14 +87,13 @@ def test_elements_are_deleted_though_the_store_cannot_be_read(tmp_path: Path, mo
     assert [POD.key] == [left.key for left in host.store.attachments()]
 
 
-def test_what_another_call_has_reaped_meanwhile_is_not_deleted_again(tmp_path: Path, mocker: MockerFixture) -> None:
+def test_what_another_call_has_reaped_meanwhile_is_not_deleted_again(tmp_path: Path, connections: Connections) -> None:
     """A hundred ADDs of a full node reap the same links at once; one of them does the work under the lock."""
     table = FakeTable()
     host = _host(tmp_path, table)
     host.store.keep(POD)
     host.store.mark_terminating(POD.host_ifname)
-    forget = mocker.patch("slash80.host.removal.conntrack.forget")
-    forget.side_effect = lambda _: host.store.release(POD.host_ifname)
+    connections.at_each = lambda: host.store.release(POD.host_ifname)
     removal.reap(host)
 
     assert [] == table.changes
@@ -180,6 +180,29 @@ def test_elements_are_reconciled_with_the_records(tmp_path: Path) -> None:
     assert [(of_attachments([POD]), of_attachments([moved, lost]))] == table.changes
 
 
+def test_exposed_ports_of_a_pod_of_another_state_directory_stay(tmp_path: Path) -> None:
+    """They are at an address of a link that exists; those at any other address are left over."""
+    lost, others = (replace(attachment(number), openings=EXPOSED) for number in (2, 3))
+    table = FakeTable()
+    host = _host(tmp_path, table, {f"ip link show {others.host_ifname}": [link(others.host_ifname)]})
+    opened = replace(POD, openings=EXPOSED)
+    host.store.keep(opened)
+    table.found = of_attachments([POD, lost, others])
+    pod_elements.reconcile(host)
+
+    assert [(of_attachments([opened]) - of_attachments([POD]), of_attachments([lost]))] == table.changes
+
+
+def test_without_a_record_exposed_ports_go_with_their_addresses(tmp_path: Path) -> None:
+    """The address may be another pod's next, which exposes nothing."""
+    opened, other = (replace(attachment(number), openings=EXPOSED) for number in (2, 3))
+    table = FakeTable()
+    table.found = of_attachments([opened, other])
+    pod_elements.delete_of(_host(tmp_path, table), opened.host_ifname)
+
+    assert [(frozenset(), of_attachments([opened]))] == table.changes
+
+
 def test_without_a_table_nothing_is_reconciled(tmp_path: Path) -> None:
     """The next ADD installs it with the elements of all pods."""
     table = FakeTable()
@@ -189,3 +212,56 @@ def test_without_a_table_nothing_is_reconciled(tmp_path: Path) -> None:
 
     assert 0 == pod_elements.reconcile(host)
     assert [] == table.changes
+
+
+MAPPED = replace(POD, openings=Openings((PortMapping(TCP, ip_address("0.0.0.0"), 8080, 80),)))
+OTHERS = replace(attachment(3), openings=MAPPED.openings)
+
+
+def test_openings_are_closed_before_the_link_is_deleted(tmp_path: Path) -> None:
+    """What of them is there is deleted, and not the rest of the pod's elements; a pod without costs nothing."""
+    table = FakeTable()
+    host = _host(tmp_path, table)
+    elsewhere = replace(OTHERS, openings=Openings((PortMapping(TCP, ip_address("0.0.0.0"), 8081, 80),)))
+    table.found = of_attachments([MAPPED, elsewhere])
+    pod_elements.close(host, MAPPED)
+    pod_elements.close(host, SECOND)
+
+    assert [(frozenset(), of_attachments([MAPPED]) - of_attachments([POD]))] == table.changes
+
+
+def test_a_pod_without_host_ports_asks_nothing(tmp_path: Path, mocker: MockerFixture) -> None:
+    """Neither the kernel nor the table, at ADD and at DEL."""
+    table = FakeTable()
+    mocker.patch.object(table, "elements", side_effect=AssertionError)
+    mocker.patch("slash80.host.pod_elements.query", side_effect=AssertionError)
+    host = _host(tmp_path, table)
+    for use in (pod_elements.make_room, pod_elements.forget_ports, pod_elements.close):
+        use(host, POD)
+
+    assert [] == table.changes
+
+
+def test_the_final_removal_spares_a_port_that_leads_to_another_pod(tmp_path: Path) -> None:
+    """Its key in the maps is that pod's by now."""
+    table = FakeTable()
+    host = _host(tmp_path, table)
+    host.store.keep(MAPPED)
+    table.found = of_attachments([POD, OTHERS])
+    _reap(host, MAPPED.host_ifname)
+
+    assert [(frozenset(), of_attachments([POD]))] == table.changes
+
+
+def test_room_is_made_only_where_an_element_is_in_the_way(tmp_path: Path) -> None:
+    """An element that says the same stays; what else leads to the pod that is gone goes as well."""
+    table = FakeTable()
+    host = _host(tmp_path, table)
+    table.found = of_attachments([MAPPED])
+    pod_elements.make_room(host, MAPPED)
+    assert [] == table.changes
+
+    table.found = of_attachments([OTHERS])
+    pod_elements.make_room(host, MAPPED)
+    ((added, deleted),) = table.changes
+    assert (frozenset(), of_attachments([OTHERS]) - of_attachments([attachment(3)])) == (added, deleted)

@@ -2,7 +2,9 @@
 
 import errno
 import itertools
+import os
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from pytest_mock import MockerFixture
 
 from slash80.netlink import codec, constants
 from slash80.netlink.codec import Message, NetlinkError, Step
+from slash80.netlink.socket import _received
 from unit.kernels import HEADER, Reply, Wire, connected, packet
 
 ECHOED = 16
@@ -202,6 +205,26 @@ def test_notifications_are_waited_for_until_a_deadline(mocker: MockerFixture, ti
         return
     with pytest.raises(TimeoutError, match="did not tell"):
         connected(wire).wait_for_notification(lambda part: part.body == b"mine")
+
+
+def test_each_thread_receives_into_memory_of_its_own() -> None:
+    """Sockets of one thread share the memory in which they receive; what another thread receives is not put there."""
+    with ThreadPoolExecutor(1) as thread:
+        theirs = thread.submit(lambda: _received.buffer).result()
+
+    assert theirs is not _received.buffer
+
+
+def test_a_process_that_was_forked_receives_beside_its_parent() -> None:
+    """What it receives is not in the memory of the process that it was forked from."""
+    before = bytes(_received.buffer[:4])
+    child = os.fork()
+    if not child:
+        _received.buffer[:4] = b"ours"
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert before == _received.buffer[:4]
 
 
 def test_netlink_socket_is_closed_with_its_context() -> None:

@@ -15,6 +15,7 @@ PATH = Path("config.yaml")
 def test_cluster_settings_have_defaults(text: str) -> None:
     """With an empty config.yaml every key has its default."""
     assert ClusterSettings() == cluster_settings.parse(text, PATH)
+    assert "labelled" == cluster_settings.parse(text, PATH).firewall.expose_from
 
 
 def test_no_file_is_not_an_empty_one(tmp_path: Path) -> None:

@@ -121,9 +121,9 @@ def test_del_needs_a_valid_state_dir() -> None:
 def test_unknown_key_message_says_what_to_do() -> None:
     """The error is code 2 and names the whole path of the key and the next step."""
     with pytest.raises(UnsupportedField) as caught:
-        parse(NetConf, _with("firewall.metadata", "closed"))
+        parse(NetConf, _with("firewall.colour", "red"))
 
-    expected = "configuration key 'firewall.metadata' with value 'closed' is not supported; remove it"
+    expected = "configuration key 'firewall.colour' with value 'red' is not supported; remove it"
     assert expected == caught.value.msg
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from slash80.errors import CniError, InvalidConfig, TryAgain
 from slash80.host import compiled_network
+from slash80.settings import cluster as cluster_settings
 from slash80.settings import node as nodefile
 
 V6, V4, OLD = "2001:db8:0:1:1::/80", "10.80.1.0/24", "2001:db8:0:1:2::/80"
@@ -105,3 +106,21 @@ def test_unreadable_node_json_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig, match="more than 2097152 bytes"):
         _read(tmp_path, " " * (2 << 20) + "{}")
     assert nodefile.NAME == "node.json"
+
+
+@pytest.mark.parametrize(("firewall", "chosen"), [("{}", "labelled"), ('{"exposeFrom": "all"}', "all")])
+def test_namespaces_decide_about_ports_unless_node_json_says_otherwise(
+    tmp_path: Path, firewall: str, chosen: str
+) -> None:
+    """A network without node.json has no namespaces; its default is that no annotation opens a port."""
+    found = _read(tmp_path, ONLY_OLD.replace("}]", f'}}], "firewall": {firewall}'))
+
+    assert chosen == found.conf.firewall.expose_from
+
+
+def test_exposed_ports_go_through_node_json(tmp_path: Path) -> None:
+    """They are written as text, as a person writes them."""
+    given = cluster_settings.parse("firewall: {expose: [tcp/443, udp/8000-8100]}", tmp_path).firewall.given()
+    found = _read(tmp_path, ONLY_OLD.replace("}]", f'}}], "firewall": {json.dumps(given)}'))
+
+    assert ["tcp/443", "udp/8000-8100"] == [str(one) for one in found.conf.firewall.expose]

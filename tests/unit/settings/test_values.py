@@ -34,3 +34,12 @@ def test_message_names_the_index_in_a_list() -> None:
     """Of many prefixes, the message names the invalid one."""
     with pytest.raises(InvalidConfig, match=r"'firewall\.trusted\[1\]' has the value '::/0'"):
         parse(NetConf, conf(firewall={"trusted": ["2001:db8::/32", "::/0"]}))
+
+
+@pytest.mark.parametrize("value", [443, True, ["tcp/443"], "443/tcp"])
+def test_ports_are_text_with_a_protocol(value: object) -> None:
+    """A number alone says nothing of the protocol."""
+    with pytest.raises(ValueError, match="as"):
+        values.ports(value)
+
+    assert values.ports("tcp/443") == values.ports(values.ports("tcp/443"))

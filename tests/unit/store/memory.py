@@ -11,6 +11,7 @@ from dataclasses import replace
 from slash80.addressing.attachment import Assignment, Attachment, Key, State, hashed
 from slash80.addressing.choose import Counts, Use
 from slash80.addressing.family import Address, Prefix, family_of
+from slash80.addressing.openings import NO_OPENINGS
 from slash80.addressing.pool import Pool, Range
 from slash80.store.api import Register, Reservation, T
 
@@ -47,12 +48,24 @@ class MemoryStore:
             return kept
 
         with self._lock:
-            yield Reservation(self, self._secret, self.attachments(draft.key), hold)
+            yield Reservation(self, self._secret, self.attachments(draft.key), self._opened, hold)
+
+    def _opened(self) -> list[Attachment]:
+        found = [one for one in self.attachments() if one.openings != NO_OPENINGS]
+        return [one for one in found if one.state is not State.TERMINATING]
 
     def keep(self, attachment: Attachment) -> None:
         """Keep an attachment as it is."""
         with self._lock:
             self._hold(attachment)
+
+    def allow_expose(self, changed: Sequence[Attachment]) -> None:
+        """Keep of attachments which openings they have."""
+        with self._lock:
+            for one in changed:
+                known = self._attachments.get(one.host_ifname)
+                if known and known.since == one.since:
+                    self._attachments[one.host_ifname] = replace(known, openings=one.openings)
 
     def release(self, host_ifname: str, *, rest: bool = True) -> None:
         """Forget an attachment and let its addresses rest."""
@@ -69,11 +82,13 @@ class MemoryStore:
         """Return the attachments that are terminating, oldest first."""
         return [attachment for attachment in self.attachments() if attachment.state is State.TERMINATING]
 
-    def mark_terminating(self, host_ifname: str) -> None:
-        """Mark an attachment as dying."""
+    def mark_terminating(self, host_ifname: str) -> Attachment | None:
+        """Mark an attachment as dying, and return it if it has openings."""
         with self._lock:
-            if known := self._attachments.get(host_ifname):
-                self._attachments[host_ifname] = replace(known, state=State.TERMINATING)
+            if not (known := self._attachments.get(host_ifname)):
+                return None
+            marked = self._attachments[host_ifname] = replace(known, state=State.TERMINATING)
+            return marked if marked.openings != NO_OPENINGS else None
 
     def forget(self, dead: Sequence[Attachment]) -> None:
         """Release those that are dying still."""

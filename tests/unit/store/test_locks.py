@@ -21,7 +21,7 @@ from slash80.store.locks import Absent, AttachmentLocks, FileLock, unusable
 HOLDER = """
 import sys, pathlib
 from slash80.store.locks import FileLock
-with FileLock(pathlib.Path(sys.argv[1])).held(5):
+with FileLock(pathlib.Path(sys.argv[1])).held(100):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -83,7 +83,7 @@ def test_lock_acquired_after_a_timeout_is_released(path: Path) -> None:
     with FileLock(path).held(1), pytest.raises(TryAgain), FileLock(path).held(0.01):
         pass
 
-    with FileLock(path).held(5):
+    with FileLock(path).held(60):
         assert not _is_free(path)
 
 
@@ -92,7 +92,7 @@ def test_waiting_call_gets_the_lock_on_release(path: Path) -> None:
     got = threading.Event()
 
     def wait() -> None:
-        with FileLock(path).held(5):
+        with FileLock(path).held(100):
             got.set()
 
     thread = threading.Thread(target=wait)
@@ -119,16 +119,16 @@ def test_lock_follows_a_replaced_file(path: Path) -> None:
     got, done = threading.Event(), threading.Event()
 
     def wait() -> None:
-        with FileLock(path).held(5):
+        with FileLock(path).held(100):
             got.set()
-            done.wait(5)
+            done.wait(100)
 
     thread = threading.Thread(target=wait)
     with FileLock(path).held(1):
         thread.start()
         wait_until(lambda: is_waited_for(path))
         path.unlink()
-    assert got.wait(5)
+    assert got.wait(100)
     assert not _is_free(path)
     done.set()
     thread.join()

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from pytest_mock import MockerFixture
 from lab.waiting import wait_until
 from slash80.addressing.attachment import Assignment, Attachment
 from slash80.addressing.choose import Ledger
+from slash80.addressing.openings import NO_OPENINGS
 from slash80.addressing.pool import Range
 from slash80.errors import IoFailure, TryAgain
 from slash80.store.sqlite import SqliteStore
-from unit.builders import attachment
+from unit.builders import OPENINGS, attachment
 from unit.store import crowd
 from unit.store.reserving import reserve
 
@@ -203,6 +205,23 @@ def test_store_of_a_newer_version_serves_only_del(make: MakeStore, directory: Pa
     assert [] == names(store)
 
 
+def test_store_of_the_version_before_gets_its_missing_column(make: MakeStore, directory: Path) -> None:
+    """Its pods stay on record, further ones may have openings, and a connection of that version goes on working."""
+    make().keep(attachment(1))
+    of_before = sqlite3.connect(directory / "state.db", isolation_level=None)
+    with closing(of_before):
+        of_before.execute("ALTER TABLE attachment DROP COLUMN openings")
+        opened = replace(attachment(2), openings=OPENINGS)
+        make().keep(opened)
+        columns = "host_ifname, container_id, ifname, network, netns, pod_namespace, pod_name, pod_uid, state, since"
+        values = "'s80x', 'c', 'eth0', 'n', '', '', '', '', 'ready', 9"
+        of_before.execute(f"INSERT INTO attachment ({columns}) VALUES ({values})")
+
+    found = {one.host_ifname: one for one in make().attachments()}
+    assert [attachment(1), opened] == [found[one.host_ifname] for one in (attachment(1), opened)]
+    assert found["s80x"].openings == NO_OPENINGS
+
+
 def test_killed_writer_leaves_the_previous_rows(make: MakeStore, directory: Path) -> None:
     """Half-written pages are rolled back by the process that opens the file next."""
     store = make()
@@ -291,7 +310,7 @@ def test_database_lock_of_another_program_is_waited_for(
     with ThreadPoolExecutor(1) as pool:
         with locked(directory, how):
             keeping = pool.submit(store.keep, attachment(2))
-            wait_until(lambda: _is_held(directory / "lock") or keeping.done(), seconds=20)
+            wait_until(lambda: _is_held(directory / "lock") or keeping.done())
         keeping.result()
 
     assert ["container1", "container2"] == sorted(names(store))

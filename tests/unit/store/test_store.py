@@ -12,10 +12,11 @@ import pytest
 from slash80.addressing.attachment import Assignment, Attachment, Key, Pod, State, hashed
 from slash80.addressing.choose import Counts, Ledger, Use
 from slash80.addressing.family import IPV4, IPV6, Prefix
+from slash80.addressing.openings import Openings
 from slash80.addressing.pool import Pool, Range
 from slash80.store.api import Store
 from slash80.store.sqlite import SqliteStore
-from unit.builders import MAC, attachment
+from unit.builders import MAC, OPENINGS, attachment
 from unit.store.memory import MemoryStore
 from unit.store.reserving import Choose, reserve
 
@@ -71,6 +72,42 @@ def test_reservation_holds_its_addresses(store: Store, clock: Clock) -> None:
 
     assert replace(wanted, since=clock.now) == kept == store.get(wanted.host_ifname)
     assert [wanted.host_ifname] * 2 == [getattr(use(store, a), "holder", "") for a in kept.assignment.addresses]
+
+
+def test_openings_are_kept_with_their_attachment(store: Store) -> None:
+    """Host ports of both families and exposed ports are read back as they were."""
+    opened = attachment(openings=OPENINGS)
+    store.keep(opened)
+
+    assert opened == store.get(opened.host_ifname)
+    assert [opened] == store.attachments()
+
+
+def test_a_reservation_sees_living_attachments_with_openings(store: Store) -> None:
+    """Those that are terminating have none any more, and those without are left out."""
+    store.keep(attachment(1, openings=OPENINGS))
+    store.keep(attachment(2))
+    store.keep(attachment(3, openings=OPENINGS))
+    assert replace(attachment(3, openings=OPENINGS), state=State.TERMINATING) == store.mark_terminating(
+        attachment(3).host_ifname
+    )
+
+    with store.reservation(attachment(4)) as reservation:
+        assert [attachment(1, openings=OPENINGS)] == list(reservation.opened())
+
+
+def test_what_a_pod_may_open_is_changed_alone(store: Store) -> None:
+    """One that is dying stays so, one that was added again keeps its own, and one that is gone does not come back."""
+    closed, opened = Openings(expose=OPENINGS.expose), Openings(expose=OPENINGS.expose, expose_allowed=True)
+    kept, again, gone = (attachment(number, openings=closed) for number in (1, 2, 3))
+    for one in (kept, replace(again, since=again.since + 1)):
+        store.keep(one)
+    store.mark_terminating(kept.host_ifname)
+    store.allow_expose([replace(one, openings=opened) for one in (kept, again, gone)])
+
+    found = {one.host_ifname: one for one in store.attachments()}
+    assert {kept.host_ifname: opened, again.host_ifname: closed} == {name: one.openings for name, one in found.items()}
+    assert found[kept.host_ifname].state is State.TERMINATING
 
 
 def test_choice_sees_held_addresses_and_the_secret(store: Store) -> None:

@@ -25,6 +25,7 @@ from unit.builders import HANDED, attachment, conf, host_in, request_of
 from unit.kernels import Kernel
 from unit.wiring.plans import PLAN, link
 
+pytestmark = pytest.mark.usefixtures("connections")
 NAME = PLAN.host_ifname
 SHOW, DELETE = f"ip link show {NAME}", f"ip link del {NAME}"
 TERMINATING = SHOW.replace("s80", "x80")
@@ -83,8 +84,6 @@ def world(mocker: MockerFixture, tmp_path: Path) -> World:
     """Give a world whose node has no links at all."""
     kernel = Kernel({})
     world = World(host_in(tmp_path / "state", kernel), kernel)
-    mocker.patch("slash80.host.removal.conntrack.forget")
-    mocker.patch("slash80.verbs.add.conntrack.forget")
     mocker.patch.object(veth, "attach", world.wire)
     mocker.patch("slash80.verbs.add.netns.socket_inside", return_value=Kernel({}))
     mocker.patch("slash80.verbs.add.netns.inside")

@@ -62,5 +62,5 @@ def test_check_puts_right_what_is_the_nodes_though_the_pod_fails(host: Host, moc
     with pytest.raises(Failure):
         _check(host)
 
-    assert mocker.call(host, mocker.ANY, "net", ONE) == Host.ensure_firewall.call_args  # type: ignore[attr-defined]
+    assert mocker.call(host, mocker.ANY, "net", ONE, dispatch=mocker.ANY) == Host.ensure_firewall.call_args  # type: ignore[attr-defined]
     forwarding.restore.assert_called_once()  # type: ignore[attr-defined]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_mock import MockerFixture
 
 from slash80.addressing.attachment import Attachment, Key, alias_of, hashed
 from slash80.errors import Failure
@@ -15,6 +14,8 @@ from slash80.verbs.gc import gc
 from unit.builders import attachment, conf, host_in, request_of
 from unit.kernels import Kernel
 from unit.wiring.plans import link
+
+pytestmark = pytest.mark.usefixtures("connections")
 
 
 def _showing(*ones: Attachment, network: str = "net") -> dict[str, Any]:
@@ -29,9 +30,8 @@ def _showing(*ones: Attachment, network: str = "net") -> dict[str, Any]:
 
 
 @pytest.fixture
-def host(mocker: MockerFixture, tmp_path: Path) -> Host:
+def host(tmp_path: Path) -> Host:
     """Give a host that has nothing yet."""
-    mocker.patch("slash80.host.removal.conntrack.forget")
     return host_in(tmp_path / "state", Kernel({}))
 
 

@@ -2,20 +2,24 @@
 
 from dataclasses import replace
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from slash80.addressing.attachment import Pod
 from slash80.addressing.choose import Wanted
-from slash80.addressing.family import IPV6
+from slash80.addressing.family import FAMILIES, IPV6
 from slash80.addressing.occupied import Occupied
+from slash80.addressing.openings import NO_OPENINGS, Openings
+from slash80.addressing.ports import PortRange
 from slash80.addressing.suffix import Suffix
-from slash80.cni.capabilities import PodOptions
+from slash80.cni.capabilities import ANNOTATIONS, PodOptions
 from slash80.cni.document import Document
 from slash80.errors import InvalidConfig
 from slash80.host.compiled_network import CompiledNetwork
 from slash80.settings.network import NetConf
-from slash80.verbs.reserve import pod_of, wanted_of
+from slash80.verbs.reserve import openings_of, pod_of, wanted_of
 from unit.builders import MAC, PREFIX6, attachment, netconf, pod_options
 
 
@@ -63,3 +67,24 @@ def test_pod_is_named_by_kubernetes_arguments() -> None:
     requested = pod_options(arguments="K8S_POD_NAMESPACE=a;K8S_POD_NAME=b;K8S_POD_UID=c")
 
     assert (Pod("a", "b", "c"), Pod()) == (pod_of(requested), pod_of(pod_options()))
+
+
+@pytest.mark.parametrize(("expose_from", "allowed"), [("all", True), ("none", False), ("labelled", False)])
+def test_what_a_pod_asks_to_have_open_is_recorded_in_any_case(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, expose_from: str, *, allowed: bool
+) -> None:
+    """A pod without the right starts closed, and gets its ports when it has it; the log says why it has not."""
+    conf = netconf(stateDir=str(tmp_path), firewall={"exposeFrom": expose_from})
+    options = pod_options({ANNOTATIONS: {"slash80.io/expose": "tcp/443"}}, "K8S_POD_NAMESPACE=team-a")
+    found = openings_of(CompiledNetwork(conf), options, attachment().key, families=FAMILIES)
+
+    assert Openings(expose=(PortRange("tcp", 443, 443),), expose_allowed=allowed) == found
+    assert allowed is not any("starts with its ports tcp/443 closed" in line for line in caplog.messages)
+
+
+def test_for_a_pod_that_asks_nothing_no_file_is_read(tmp_path: Path, mocker: MockerFixture) -> None:
+    """Nearly all pods are so."""
+    may_expose = mocker.patch("slash80.settings.policy.may_expose")
+    conf = netconf(stateDir=str(tmp_path), firewall={"exposeFrom": "labelled"})
+    assert NO_OPENINGS == openings_of(CompiledNetwork(conf), pod_options(), attachment().key, families=FAMILIES)
+    assert not may_expose.called

@@ -20,7 +20,7 @@ GONE = ["ip link set eth0 down", "ip -4 address flush dev eth0", f"ip link set e
 
 def buried(host: Kernel, pod: Kernel) -> bool:
     """Defer the deletion of the attachment, with the pod's namespace open."""
-    with patch.object(netns, "socket_inside", lambda _: pod):
+    with patch.object(netns, "socket_inside", lambda *_: pod):
         return deferred.defer(host, ATTACHMENT.key, 9)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from slash80.desired import node_status
 from slash80.desired.node import Desired
 from slash80.desired.problems import Problem
+from slash80.settings.cluster import PolicySettings
 
 NEEDED = ("node", "firewall", "conflist")  # by a pod: without one of these parts none can be attached
 
@@ -27,6 +28,18 @@ class Outcome:
     problems: tuple[Problem, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyCounts:
+    """How many NetworkPolicies the cluster has, how many interfaces of this node they isolate, how many it cannot use.
+
+    The `rejected` ones are those that this node's kernel refuses.
+    """
+
+    policies: int = 0
+    isolated: int = 0
+    rejected: int = 0
+
+
 IN_FORCE, NOT_YET = Outcome(in_force=True), Outcome(in_force=False)
 
 
@@ -39,6 +52,8 @@ class Board:
         self._outcomes: dict[str, Outcome] = {}
         self._desired: Desired | None = None
         self._unrouted: tuple[str, ...] = ()
+        self._policies: PolicySettings | None = None
+        self._policy_counts = PolicyCounts()
 
     @property
     def desired(self) -> Desired | None:
@@ -49,6 +64,16 @@ class Board:
     def unrouted(self) -> tuple[str, ...]:
         """IPv4 prefixes of other nodes that this one has no route to."""
         return self._unrouted
+
+    @property
+    def policies(self) -> PolicySettings | None:
+        """How policies are enforced, as the settings say that are in use; None while none were used."""
+        return self._policies
+
+    @property
+    def policy_counts(self) -> PolicyCounts:
+        """What came of policies."""
+        return self._policy_counts
 
     def outcome(self, part: str) -> Outcome:
         """Return how a part fared the last time."""
@@ -70,6 +95,18 @@ class Board:
         if desired != self._desired:
             self._desired = desired
             self._changed("node")
+
+    def enforce(self, policies: PolicySettings) -> None:
+        """Replace how policies are enforced."""
+        if policies != self._policies:
+            self._policies = policies
+            self._changed("node")
+
+    def count(self, policy_counts: PolicyCounts) -> None:
+        """Replace what came of policies."""
+        if policy_counts != self._policy_counts:
+            self._policy_counts = policy_counts
+            self._changed("policies")
 
     def miss(self, unrouted: tuple[str, ...]) -> None:
         """Replace the prefixes without a route."""

@@ -8,44 +8,65 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slash80.addressing.family import Prefix
 from slash80.agent.firewall_keeper import FirewallMonitor
 from slash80.agent.health import Health
+from slash80.agent.policy_gate import PolicyGate
 from slash80.agent.reconcilers.board import Board
-from slash80.agent.reconcilers.cluster_view import ClusterView, Source
+from slash80.agent.reconcilers.cluster_view import OF_NODE, ClusterView, Followed, Source
 from slash80.agent.reconcilers.conflist import Conflist
+from slash80.agent.reconcilers.expose import Expose
 from slash80.agent.reconcilers.firewall import Firewall
 from slash80.agent.reconcilers.node import Node
 from slash80.agent.reconcilers.part import Options, Part, Surroundings, attempt
+from slash80.agent.reconcilers.policies import Enforcement, Policies, Revocation, Waiting
 from slash80.agent.reconcilers.report import Report
 from slash80.agent.reconcilers.routes import Routes
-from slash80.agent.reconcilers.runner import Pace, Runner
 from slash80.agent.reconcilers.status import Status
 from slash80.cluster.api import Api
 from slash80.cluster.clock import Clock, SystemClock
 from slash80.cluster.informer import Informer
+from slash80.cluster.objects.configmap import CONFIG_MAPS
+from slash80.cluster.objects.namespace import EXPOSING_NAMESPACES
 from slash80.cluster.objects.node import NODES, NodeSeen
+from slash80.cluster.objects.selected import NAMESPACES, NETWORK_POLICIES, PODS, RUNNING
 from slash80.cluster.objects.servicecidr import SERVICE_CIDRS
+from slash80.cluster.runner import Pace, Runner
 from slash80.host.context import STANDALONE, Host
 from slash80.settings import network as configuration
 from slash80.settings.network import RemovalConf
 
+if TYPE_CHECKING:
+    from slash80.agent.reconcilers.policy_keeper import PolicyKeeper
+    from slash80.policy.model import Namespace, Pod, Policy
+
 _LOCAL = Pace(minimum=0.2, maximum=10, retry=1)  # a cluster that starts has many changes at once
-_PACES = {"status": Pace(minimum=1, maximum=60, retry=2)}
+_PACES = {
+    "status": Pace(minimum=1, maximum=60, retry=2),
+    "policies": Pace(minimum=0.1, maximum=10, retry=1),  # what changes meanwhile is one change of the table
+    "waiting": Pace(minimum=0, maximum=10, retry=0.1),
+    "revocation": Pace(minimum=0.5, maximum=10, retry=1),
+}
 _WAKES = {
-    "node": ("firewall", "routes", "conflist", "status", "report"),
+    "node": ("policies", "firewall", "routes", "expose", "conflist", "status", "report"),
+    "policies": ("node", "report"),
+    "waiting": ("report",),
+    "revocation": ("report",),
     "firewall": ("conflist", "status", "report"),
     "conflist": ("status", "report"),
     "routes": ("status", "report"),
+    "expose": ("report",),
     "status": ("report",),
 }
 _END = 10.0  # seconds in which the parts have to end
 Opened = Callable[[RemovalConf], AbstractContextManager[Host]]
+MakeKeeper = Callable[..., "PolicyKeeper"]
 
 
 class Controller:
@@ -58,22 +79,32 @@ class Controller:
         api: Api,
         *,
         opened: Opened = STANDALONE.opened,
+        make_keeper: MakeKeeper | None = None,
         clock: Clock[threading.Condition] | None = None,
     ) -> None:
         """Put the parts together; nothing is started."""
         conf = configuration.parse(RemovalConf, {"stateDir": str(state_dir)})
         self._runners: dict[str, Runner] = {}
-        self._cluster = ClusterView(options.node, _Informers(api, partial(self._wake, ("node", "status", "report"))))
+        changed = partial(self._wake, ("node", "status", "report"))
+        exposing = partial(self._wake, ("expose", "report"))
+        informers = _Informers(api, options.node, changed, exposing=exposing, policies=self._policies_changed)
+        self._cluster = ClusterView(options.node, informers)
         self._health = Health(options.health, self._idle)
         self._around = Surroundings(options, state_dir, partial(opened, conf), self._cluster, Board(self._changed))
         around, self._monitor = self._around, FirewallMonitor(partial(self._wake, ("firewall",)))
+        self._gate = PolicyGate(state_dir, partial(self._wake, ("waiting",)))
+        enforcement = Enforcement(partial(make_keeper or _keeper, around, wake=lambda name: self._wake((name,))))
         self._parts: tuple[Part, ...] = (
             Node(around),
+            Policies(around, enforcement),
+            Waiting(around, enforcement, self._gate),
+            Revocation(around, enforcement),
             Firewall(around, self._monitor),
             Routes(around),
+            Expose(around),
             Conflist(around),
             Status(around, api),
-            Report(around, self._health),
+            Report(around, self._health, self._gate),
         )
         for part in self._parts:
             work = partial(attempt, part, around)
@@ -83,6 +114,7 @@ class Controller:
     def start(self) -> None:
         """Start all parts; raise OSError when the probes' address is taken."""
         self._health.start()
+        self._gate.start()
         self._monitor.start()
         for runner in self._runners.values():
             runner.start()
@@ -93,6 +125,7 @@ class Controller:
         What waits for the API server is not waited for: it changes nothing here.
         """
         self._monitor.stop()
+        self._gate.stop()
         for runner in self._runners.values():
             runner.stop()
         self._cluster.stop()
@@ -115,19 +148,60 @@ class Controller:
     def _changed(self, part: str) -> None:
         self._wake(_WAKES.get(part, ()))
 
+    def _policies_changed(self) -> None:
+        """Have policies looked at; a Pod that has come may be one that an ADD waits for."""
+        self._wake(("policies", "report"))
+        if self._gate.pending():
+            self._wake(("waiting",))
+
     def _wake(self, names: Iterable[str]) -> None:
         for name in names:
             self._runners[name].wake()
 
 
-class _Informers:
-    """Makes the lists of objects."""
+def _keeper(around: Surroundings, *, wake: Callable[[str], None]) -> PolicyKeeper:
+    from slash80.agent.reconcilers import policy_monitor  # noqa: PLC0415 -- not without policies, see Enforcement
 
-    def __init__(self, api: Api, changed: Callable[[], None]) -> None:
-        self._api, self._changed = api, changed
+    return policy_monitor.keeper(around, wake=wake)
+
+
+class _Informers:
+    """Makes the lists of objects; each calls what reads it when it changes."""
+
+    def __init__(
+        self,
+        api: Api,
+        node: str,
+        changed: Callable[[], None],
+        *,
+        exposing: Callable[[], None],
+        policies: Callable[[], None],
+    ) -> None:
+        self._api, self._changed, self._exposing, self._policies = api, changed, exposing, policies
+        self._node = node
 
     def nodes(self, selector: str) -> Source[NodeSeen]:
         return Informer(self._api, NODES, changed=self._changed, selector=selector)
 
     def service_cidrs(self) -> Source[tuple[Prefix, ...]]:
         return Informer(self._api, SERVICE_CIDRS, changed=self._changed)
+
+    def exposing_namespaces(self) -> Source[str]:
+        return Informer(self._api, EXPOSING_NAMESPACES, changed=self._exposing)
+
+    def config_maps(self, selector: str) -> Source[Mapping[str, str]]:
+        return Informer(self._api, CONFIG_MAPS, changed=self._changed, selector=selector)
+
+    def policies(self) -> Followed[Policy]:
+        return Informer(self._api, NETWORK_POLICIES, changed=self._policies)
+
+    def namespaces(self) -> Followed[Namespace]:
+        return Informer(self._api, NAMESPACES, changed=self._policies)
+
+    def pods(self) -> Followed[Pod]:
+        indexes = {OF_NODE: self._of_node}
+        return Informer(self._api, PODS, changed=self._policies, selector=RUNNING, indexes=indexes)
+
+    def _of_node(self, pod: Pod) -> tuple[str, ...]:
+        """Index this node's pods only: of all nodes' it would take memory for each."""
+        return (pod.node,) if pod.node == self._node else ()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from slash80.agent import files
 from slash80.agent.firewall_keeper import FirewallMonitor, fill, put_back
-from slash80.agent.reconcilers.board import IN_FORCE, NOT_YET, Outcome
-from slash80.agent.reconcilers.part import Surroundings, log, network_in_force
-from slash80.desired.problems import Reason
+from slash80.agent.reconcilers import trusted_before
+from slash80.agent.reconcilers.board import NOT_YET, Outcome
+from slash80.agent.reconcilers.part import Surroundings, log, network_in_force, tolerated
+from slash80.desired.problems import Problem, Reason
 from slash80.host.repair import Expected
 
 
@@ -29,4 +30,8 @@ class Firewall:
             if host.ensure_firewall(found.network.ruleset, files.NETWORK):
                 log.info("the firewall was put in place")
             fill(host, found.network.prefixes)
-        return IN_FORCE
+        problems: list[Problem] = []
+        with tolerated(problems, Reason.CONNECTIONS_NOT_ENDED, trusted_before.NAME):
+            if ended := trusted_before.end_others(self._around.state_dir, found.network):
+                log.info("%d connections with members that are not trusted any more were ended", ended)
+        return Outcome(in_force=True, problems=tuple(problems))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from slash80.addressing.family import Prefix
 from slash80.agent import files
+from slash80.agent.reconcilers import trusted_before
 from slash80.agent.reconcilers.board import Outcome
+from slash80.agent.reconcilers.clusterset import ClustersetFile
 from slash80.agent.reconcilers.part import Surroundings, log, network_in_force, tolerated
+from slash80.agent.reconcilers.policy_file import calls_know
 from slash80.agent.reconcilers.settings import Settings, SettingsFile
-from slash80.desired.node import desired
+from slash80.desired.node import Desired, desired
 from slash80.desired.observed import Observed
 from slash80.desired.problems import Problem, Reason
 from slash80.desired.trust import Judge
@@ -22,7 +27,7 @@ from slash80.settings import node as nodefile
 from slash80.settings.cluster import ClusterSettings
 from slash80.settings.network import NetConf
 from slash80.settings.node import NodeFile
-from slash80.wiring import sysctl
+from slash80.wiring import return_paths, sysctl, veth
 
 
 class Node:
@@ -34,6 +39,7 @@ class Node:
         """Start without settings."""
         self._around = around
         self._settings = SettingsFile(around.options.config, around.options.kept)
+        self._clusterset = ClustersetFile(around.options.kept)
         self._judge = Judge()
 
     def reconcile(self) -> Outcome:
@@ -48,7 +54,7 @@ class Node:
                 problems += apply(host, found.network)
                 problems += [Problem(Reason.NO_PREFIX, self._around.options.node, found.lacks)] if found.lacks else []
                 in_force = not found.lacks
-            elif candidates:
+            elif candidates and self._around.board.desired is None:
                 message = "the API server has not said yet which prefixes this node has"
                 problems.append(Problem(Reason.NODE_UNKNOWN, self._around.options.node, message))
         return Outcome(in_force, tuple(problems))
@@ -56,16 +62,21 @@ class Node:
     def _work_out(self, host: Host, candidates: Sequence[Settings], problems: list[Problem]) -> None:
         """Compute what should be so and write `node.json`; without good settings or a known node all stays as it is."""
         board = self._around.board
+        clustersets = self._clusterset.candidates(self._around.cluster.clusterset, problems)
         for settings in candidates:
-            if not (found := desired(self._observed(host, settings.values, problems), self._judge)):
+            observed = replace(self._observed(host, settings.values, problems), clustersets=tuple(clustersets))
+            if not (found := desired(observed, self._judge)):
                 break
             if reason := _unusable(found.node_file):
                 problems.append(self._settings.problem(f"{self._around.options.config}: {reason}"))
                 continue
             with tolerated(problems, Reason.SETTINGS_NOT_KEPT, str(self._around.options.kept)):
                 self._settings.keep(settings)
+            with tolerated(problems, Reason.CLUSTERSET_NOT_KEPT, str(self._around.options.kept)):
+                self._clusterset.keep(found.clusterset)
             with tolerated(problems, self.reason, nodefile.NAME):
-                self._write(found.node_file)
+                self._write(found, problems)
+            board.enforce(settings.values.policy)
             board.want(found)
             break
         if wanted := board.desired:
@@ -82,6 +93,7 @@ class Node:
             others=self._around.cluster.others,
             services=self._around.cluster.services,
             before=self._before(problems),
+            links=tuple(_links(host)),
             in_use=tuple(address for one in host.store.attachments() for address in one.assignment.addresses),
         )
 
@@ -96,12 +108,17 @@ class Node:
             problems.append(Problem(Reason.NODE_FILE_INVALID, str(path), error.msg))
             return None
 
-    def _write(self, document: dict[str, Any]) -> None:
-        path = self._around.state_dir / nodefile.NAME
-        if files.read(path) != document:
+    def _write(self, found: Desired, problems: list[Problem]) -> None:
+        """Write `node.json`; the first one after a boot has to wait until calls know which pods are isolated."""
+        path, document = self._around.state_dir / nodefile.NAME, found.node_file
+        if not path.exists() and not calls_know(self._around.state_dir):
+            message = "it is not known yet which pods NetworkPolicies isolate, and till then none can be attached"
+            problems.append(Problem(Reason.POLICIES_UNKNOWN, nodefile.NAME, message))
+        elif files.read(path) != document:
             text = files.text(document)
             nodefile.demand_readable(text)
-            files.write(path, text)
+            with trusted_before.noted(self._around.state_dir, found.trust.prefixes):
+                files.write(path, text)
             log.info("node.json: %s", ", ".join(f"{key} {_listed(document[key])}" for key in ("ipv6", "ipv4")))
 
 
@@ -114,6 +131,11 @@ def apply(host: Host, compiled: CompiledNetwork) -> list[Problem]:
         for command in forwarding.keep_discard_routes(host, files.NETWORK, compiled.prefixes):
             log.info("%s", command)
     return problems
+
+
+def _links(host: Host) -> list[Prefix]:
+    with veth.translated():
+        return return_paths.own_subnets(host.netlink)
 
 
 def _unusable(document: dict[str, Any]) -> str:

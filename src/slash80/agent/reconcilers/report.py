@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from slash80.agent import files
 from slash80.agent.health import Health
+from slash80.agent.policy_gate import PolicyGate
 from slash80.agent.reconcilers.board import IN_FORCE, Outcome
 from slash80.agent.reconcilers.part import Surroundings
+from slash80.desired.members import Trust
 from slash80.desired.problems import Reason, documents, sentences
 
 
@@ -16,9 +19,9 @@ class Report:
 
     name, reason = "report", Reason.REPORT_FAILED
 
-    def __init__(self, around: Surroundings, health: Health) -> None:
+    def __init__(self, around: Surroundings, health: Health, gate: PolicyGate) -> None:
         """Do nothing yet."""
-        self._around, self._health = around, health
+        self._around, self._health, self._gate = around, health, gate
 
     def reconcile(self) -> Outcome:
         """Have everything reported that is known now."""
@@ -33,6 +36,8 @@ class Report:
             "ready": board.ready,
             "sources": desired.sources if desired else {},
             "kubeletsTrusted": list(desired.believed) if desired else [],
+            "policies": {**asdict(board.policy_counts), **asdict(self._gate.counts())},
+            "clusterset": _clusterset(desired.trust) if desired else {},
             "routes": [{"dst": str(route.dst), "gateway": str(route.gateway)} for route in routes],
             "problems": sentences(found),
             "problemDetails": documents(found),
@@ -41,3 +46,14 @@ class Report:
         if files.read(path) != report:
             files.write(path, files.text(report))
         return IN_FORCE
+
+
+def _clusterset(trust: Trust) -> dict[str, Any]:
+    """Return the clusterset as the node has it; empty without one."""
+    if not trust.name:
+        return {}
+    members = [
+        {"id": one.id, "prefixes": [*map(str, one.prefixes)], "trusted": not one.refusal, "reason": one.refusal}
+        for one in trust.members
+    ]
+    return {"name": trust.name, "here": trust.here, "members": members}

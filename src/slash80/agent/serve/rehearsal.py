@@ -23,7 +23,7 @@ from slash80.errors import CniError, Failure
 from slash80.host import removal
 from slash80.host.context import CallContext
 from slash80.settings import network as configuration
-from slash80.settings import node
+from slash80.settings import node, policy
 from slash80.settings.network import RemovalConf
 from slash80.wiring import netns
 
@@ -54,6 +54,8 @@ def rehearse(state_dir: Path) -> None:
 def _attach_and_detach(folder: Path, pod: int) -> None:
     entries = {key: [{"prefix": prefix, "state": "active"}] for key, prefix in _PREFIXES.items()}
     files.write(folder / node.NAME, files.text({"version": 1, **entries}))
+    # as in a cluster without NetworkPolicies: unknown ones would have the table of those loaded, 1 MiB
+    files.write(folder / policy.NAME, files.text(policy.document(enforced=False, isolated=(), may_expose=None)))
     conflist = files.conflist(folder)
     conf = conflist["plugins"][0] | {"name": conflist["name"], "cniVersion": conflist["cniVersion"]}
     pool = HostPool(folder, Reaper(lambda: 0))  # never started: `reap` below does its work

@@ -12,12 +12,13 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from slash80 import ipc
+from slash80.agent.published_socket import PublishedSocket
 from slash80.agent.serve import heap
 from slash80.cni.document import INPUT_BYTES
 
@@ -32,7 +33,8 @@ class Handle(Protocol):
 
 
 _LONG = 0.1  # seconds after which a call is no longer waited for by those behind it
-_THREADS = 16  # of a process at most, of which all but one are at calls that take long
+_THREADS = 16  # of a process at most, of which all but one are at calls that take long; and those that wait aside:
+_ASIDE = 64  # of a process; each has its sockets and 100 KiB
 _SECONDS = 10.0  # for a request to come in whole, or an answer to be taken: the launcher has all of it at hand
 _REQUEST_BYTES = len(ipc.MAGIC) + ipc.ENVIRONMENT_BYTES + INPUT_BYTES + 2
 _CHUNK = 1 << 16
@@ -51,39 +53,37 @@ class Server:
 
     def __init__(self, folder: Path, handle: Handle, *, prepare: Callable[[], None] = lambda: None) -> None:
         """Name the folder of the socket; nothing is opened yet. Each thread that takes calls prepares itself first."""
-        self._folder, self._handle, self._prepare = folder, handle, prepare
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._inode, self._ended = 0, threading.Event()
+        self._handle, self._prepare = handle, prepare
+        self._socket, self._ended = PublishedSocket(folder / ipc.SOCKET_NAME), threading.Event()
+        self._watchdogs, self._waiting = _Watchdogs(), _Waiting()
 
     def open(self) -> None:
         """Listen, under a name that no launcher knows yet. Raise OSError when that cannot be."""
-        folder = os.open(self._folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            new = f"{ipc.SOCKET_NAME}.new"
-            with suppress(FileNotFoundError):
-                os.unlink(new, dir_fd=folder)
-            # a socket's address has 107 bytes, the way to the folder may have more
-            self._listener.bind(f"/proc/self/fd/{folder}/{new}")
-            os.chmod(new, 0o600, dir_fd=folder)
-            self._listener.listen(ipc.BACKLOG)
-        finally:
-            os.close(folder)
+        self._socket.open(ipc.BACKLOG)
 
     def publish(self) -> None:
         """Let the path appear: from now on calls come, and wait for `work`. Raise OSError when that cannot be."""
-        path = self._folder / ipc.SOCKET_NAME
-        path.with_name(f"{path.name}.new").rename(path)
-        self._inode = path.stat().st_ino
+        self._socket.publish()
+
+    def is_published(self) -> bool:
+        """Report whether launchers find it."""
+        return self._socket.is_published()
 
     def close(self) -> None:
         """Let no further calls come, in whatever process they are answered; those that came are still."""
-        path = self._folder / ipc.SOCKET_NAME
-        with suppress(FileNotFoundError):
-            if path.stat().st_ino == self._inode:
-                path.unlink()
-        # refuses new ones, while those that wait in the backlog are still accepted (unix_accept in net/unix/af_unix.c)
-        self._listener.shutdown(socket.SHUT_RD)
-        self._listener.close()
+        self._socket.close()
+
+    @contextmanager
+    def aside(self) -> Iterator[bool]:
+        """Have another thread take the calls behind this thread's one at once, while this one waits for something.
+
+        Those that wait have a number of their own, so they keep no other call from being answered. Say whether this
+        one may wait; beyond that number it may not.
+        """
+        with self._waiting.one_of(_ASIDE) as may_wait:
+            if may_wait and (watchdog := self._watchdogs.own):
+                watchdog.end()
+            yield may_wait
 
     def work(self) -> None:
         """Answer calls until the server was closed and no call is left.
@@ -93,14 +93,14 @@ class Server:
         """
         threads: list[threading.Thread] = []
         # a duplicate, since `close` may come from a thread of this process
-        with self._listener.dup() as listener, select.epoll() as calls:
+        with self._socket.listener.dup() as listener, select.epoll() as calls:
             listener.settimeout(0)
             # Of several processes the first one that waits gets the call, in which the last left all at hand; a plain
             # accept would wake them in turn (ep_poll_callback in fs/eventpoll.c).
             calls.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
             while not self._ended.is_set():
                 threads = [thread for thread in threads if thread.is_alive()]
-                if len(threads) == _THREADS:
+                if len(threads) - self._waiting.count >= _THREADS:
                     self._ended.wait(_LONG)
                     continue
                 watchdog = _Watchdog()
@@ -112,6 +112,7 @@ class Server:
 
     def _take(self, listener: socket.socket, calls: select.epoll, watchdog: _Watchdog) -> None:
         """Take calls until one took too long, or the server was closed."""
+        self._watchdogs.own = watchdog
         self._prepare()
         closed = False
         while not watchdog.expired:
@@ -185,6 +186,7 @@ class _Watchdog:
         self.busy = self.expired = False
         self._number = 0
         self._working = threading.Event()  # set at a call, and cleared when nothing has come for a while
+        self._over = threading.Event()
 
     def begin(self) -> None:
         """Note that a call has begun."""
@@ -196,6 +198,7 @@ class _Watchdog:
     def end(self) -> None:
         """End all waiting."""
         self.expired = True
+        self._over.set()
         self._working.set()
 
     def watch(self) -> None:
@@ -203,13 +206,38 @@ class _Watchdog:
         while not self.expired:
             self._working.wait()
             number = self._number
-            time.sleep(_LONG)
+            self._over.wait(_LONG)
             if self.busy:
                 self.expired |= number == self._number
             else:
                 self._working.clear()
                 if self.busy or self.expired:  # since it was looked at
                     self._working.set()
+
+
+class _Watchdogs(threading.local):
+    """The watchdog of each thread that takes calls."""
+
+    own: _Watchdog | None = None
+
+
+class _Waiting:
+    """How many threads wait aside."""
+
+    def __init__(self) -> None:
+        self.count, self._lock = 0, threading.Lock()
+
+    @contextmanager
+    def one_of(self, most: int) -> Iterator[bool]:
+        """Count this thread meanwhile, and say whether it is one of so many."""
+        with self._lock:
+            counted = self.count < most
+            self.count += counted
+        try:
+            yield counted
+        finally:
+            with self._lock:
+                self.count -= counted
 
 
 def _receive(connection: socket.socket, descriptors: list[int]) -> bytes:

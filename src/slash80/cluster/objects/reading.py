@@ -7,6 +7,7 @@ send anything. An object that does not fit raises `Unreadable` and costs only it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any, Generic, TypeVar
@@ -19,6 +20,7 @@ T_co = TypeVar("T_co", covariant=True)
 _ENTRIES = 1000
 _CHARACTERS = 64 << 10
 _PREFIX = 64  # characters
+_NAME = 253  # of a DNS name (RFC 1123)
 
 
 class Unreadable(ValueError):
@@ -27,10 +29,23 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Resource(Generic[T_co]):
-    """A kind of object: the path of its list, and what is kept of an object; `read` returns None for "nothing"."""
+    """A kind of object: the path of its list, and what is kept of an object; `read` returns None for "nothing".
+
+    `labels` is a label selector: the API server leaves out all other objects.
+    """
 
     path: str
     read: Callable[[Document], T_co | None]
+    labels: str = ""
+
+
+@contextmanager
+def within(key: str) -> Iterator[None]:
+    """Name the part of an object that something below it was refused in: `spec.ingress[0]`."""
+    try:
+        yield
+    except Unreadable as error:
+        raise Unreadable(f"{key}.{error}") from error
 
 
 def mapping(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -66,6 +81,15 @@ def text(parent: Mapping[str, Any], key: str, *, most: int = _CHARACTERS) -> str
     if len(value) > most:
         raise Unreadable(f"{key} has {len(value)} characters, of which at most {most} are read")
     return value
+
+
+def named(document: Document) -> tuple[str, str]:
+    """Return an object's namespace and name; raise Unreadable where it has none."""
+    metadata = mapping(document, "metadata")
+    namespace, name = text(metadata, "namespace", most=_NAME), text(metadata, "name", most=_NAME)
+    if not namespace or not name:
+        raise Unreadable("metadata.namespace or metadata.name is missing")
+    return namespace, name
 
 
 def entries(parent: Mapping[str, Any], key: str, *, of: str = "") -> list[Any]:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slash80.addressing.family import Family
+from slash80.addressing.family import FAMILIES
 from slash80.firewall.chains import trusted
-from slash80.firewall.records import Chain, NamedSet, Settings
+from slash80.firewall.drops import dropped
+from slash80.firewall.rates import by_source, over
+from slash80.firewall.records import Chain, Settings
 
-_SOURCES = 65536  # whose pings are counted at once; a full set lets no further source in
-
-
-def sets(family: Family) -> Iterator[NamedSet]:
-    """Return the set in which the sources of pings are counted."""
-    properties = f"size {_SOURCES}; flags dynamic,timeout; timeout 1m;"
-    yield NamedSet(f"echo{family.version}", f"ipv{family.version}_addr", properties)
+# Sources that may use their whole rate at once. A flood of forged ones takes more meters than there are, and then no
+# source has a rate of its own: what all of them have together is left.
+_TOGETHER = 1000
 
 
 def requests(chain: str) -> Iterator[str]:
@@ -33,8 +31,9 @@ def _of_the_untrusted(settings: Settings) -> Iterator[str]:
         yield "accept"
         return
     if settings.echo == "limit":
-        rate = f"limit rate {settings.echo_rate}/second burst {settings.echo_rate} packets"
-        # In IPv6 one source is one /64: who has one address there has all of them.
-        yield f"update @echo4 {{ ip saddr {rate} }} accept"
-        yield f"update @echo6 {{ ip6 saddr and ffff:ffff:ffff:ffff:: {rate} }} accept"
-    yield "counter drop"
+        rate, together = settings.echo_rate, _TOGETHER * settings.echo_rate
+        for family in FAMILIES:
+            beyond = over(f"echo{family.version}", by_source(family), rate=rate, burst=rate)
+            yield from dropped("echo", beyond, family=family)
+        yield f"limit rate {together}/second burst {together} packets accept"
+    yield from dropped("echo")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slash80.firewall.chains import echo, midstream, services, trusted
+from slash80.firewall.chains import echo, hostport, metadata, midstream, services, trusted
 from slash80.firewall.records import PODS, TERMINATING, Chain, Settings
 
 # Before other people's filters, at 0: what is dropped here no other table sees, and an accept here is not final.
@@ -12,13 +12,14 @@ _HOOK = "type filter hook forward priority filter - 10; policy accept;"
 
 
 def chain(settings: Settings) -> Chain:
-    """Return the chain; in an open network only the links of deleted pods are shut."""
+    """Return the chain; an open network shuts the links of deleted pods and metadata services only."""
     return Chain("edge", tuple(_rules(settings)), _HOOK)
 
 
 def _rules(settings: Settings) -> Iterator[str]:
     # A dying link has no route of ours; this stops packets that foreign policy routing still sends there.
-    yield f"oifname {TERMINATING} drop"
+    yield f"oifname {TERMINATING} goto deleted"
+    yield from metadata.jumps()
     if not settings.closed:
         return
     # Before the next two: what is led on to a pod of another node leaves by the uplink.
@@ -34,5 +35,6 @@ def _rules(settings: Settings) -> Iterator[str]:
     # Errors about any connection, and connections that a helper expects of a protocol, as FTP's.
     yield "ct state related accept"
     yield "ct status expected accept"
+    yield from hostport.refused(settings)
     yield from trusted.accepted()
     yield "goto untrusted"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slash80.addressing.family import FAMILIES, Family
+from slash80.firewall.drops import dropped
 from slash80.firewall.records import Chain, NamedSet, word
 
 
@@ -31,4 +32,5 @@ def _rules() -> Iterator[str]:
     # By name, since no route tells the node's own unused addresses from addresses of no host; and by the route, since a
     # subnet of one of the node's links may lie in a prefix, and an address may have moved to another host.
     for family in FAMILIES:
-        yield f"{word(family)} saddr @{own_set(family)} fib saddr . iif oif missing counter drop"
+        away = f"{word(family)} saddr @{own_set(family)} fib saddr . iif oif missing"
+        yield from dropped("forged", away, family=family)

@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slash80.firewall.chains import trusted
+from slash80.firewall.drops import dropped
 from slash80.firewall.records import IPPROTO_TCP, PODS, Chain, NamedSet, Settings
 
 # Longer than a pod's TCP keeps a connection whose packets are dropped: what it sends it repeats for 15 minutes
 # (tcp_retries2), an idle connection it probes after 2 hours and gives up 11 minutes later (tcp_keepalive_*).
 _FOR = "3h"
+PICKUP_SET = "pickup_refused"
 
 
 def sets(settings: Settings) -> Iterator[NamedSet]:
     """Return the set that has TCP in it for some time after the table was put in place; the kernel takes it out."""
     if settings.closed:
-        yield NamedSet("pickup_refused", "inet_proto", "flags timeout;", (f"{IPPROTO_TCP} timeout {_FOR}",))
+        yield NamedSet(PICKUP_SET, "inet_proto", "flags timeout;", (f"{IPPROTO_TCP} timeout {_FOR}",))
 
 
 def begun() -> Iterator[str]:
@@ -31,4 +33,5 @@ def begun() -> Iterator[str]:
 def chains(settings: Settings) -> Iterator[Chain]:
     """Return the chain; who may open a connection to the pod may also have it picked up."""
     if settings.closed:
-        yield Chain("midstream", (*trusted.accepted("daddr"), "meta l4proto @pickup_refused counter drop"))
+        refused = dropped("midstream", f"meta l4proto @{PICKUP_SET}")
+        yield Chain("midstream", (*trusted.accepted("daddr"), *refused))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slash80.addressing.family import Family
+from slash80.addressing.family import IPV6, Family
+from slash80.firewall.drops import dropped
 from slash80.firewall.records import Chain, NamedSet
 
 _SIZE = 65536  # of links, and of senders; a full set lets no further one in
@@ -38,6 +39,6 @@ def chain() -> Chain:
 
 def _rules() -> Iterator[str]:
     yield "iifname . ip6 saddr @linklocal6 accept"
-    yield "iifname @newlinklocal6 counter drop"
+    yield from dropped("neighbours", "iifname @newlinklocal6", family=IPV6)
     yield "add @newlinklocal6 { iifname } add @linklocal6 { iifname . ip6 saddr } accept"
-    yield "counter drop"
+    yield from dropped("neighbours", family=IPV6)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from slash80.addressing.family import FAMILIES, Family
 from slash80.firewall.chains import echo, services
 from slash80.firewall.chains.forged import own_set
+from slash80.firewall.drops import dropped
 from slash80.firewall.records import PODS, Chain, NamedSet, Settings, word
 
 # After dstnat (-100): the route of an answer depends on the pod's address, and not on that of its Service.
@@ -25,13 +26,13 @@ def misrouted_set(family: Family) -> str:
     return f"misrouted{family.version}"
 
 
-MISROUTED_SETS = tuple(map(misrouted_set, FAMILIES))
-
-
 def sets(family: Family) -> Iterator[NamedSet]:
     """Return the set in which `slash80 status` finds them. A full set keeps no further ones, and changes no verdict."""
     properties = f"size {_SOURCES}; flags dynamic,timeout; timeout 10m;"
     yield NamedSet(misrouted_set(family), f"ifname . ipv{family.version}_addr", properties)
+
+
+MISROUTED_SETS = tuple(one for family in FAMILIES for one in sets(family))
 
 
 def chains(settings: Settings) -> tuple[Chain, ...]:
@@ -60,7 +61,7 @@ def _rules(settings: Settings) -> Iterator[str]:
     yield 'iifname "lo" accept'
     yield "ip6 saddr fe80::/10 accept"  # of its link: another one of the node's may have the same
     # An address that the node has got since chain `forged` was told its addresses. A lookup takes 0.8 us in IPv6.
-    yield "fib saddr type local counter drop"
+    yield from dropped("forged", "fib saddr type local")
     # The default route leads to an unused address of the node's whenever its discard route was deleted.
     if settings.closed:
         yield from (f"{word(family)} saddr @{own_set(family)} goto misrouted" for family in FAMILIES)
@@ -76,7 +77,7 @@ def _misrouted(settings: Settings) -> Iterator[str]:
     """Return rules that treat the packet like an untrusted one, as chain `edge` later takes it for a trusted one."""
     yield f"meta nfproto ipv6 jump {MULTIPATH}"
     yield from (f"update @{misrouted_set(family)} {{ iifname . {word(family)} saddr }}" for family in FAMILIES)
-    yield "counter"
+    yield from (f'meta nfproto {family.key} counter comment "misrouted {family.key}"' for family in FAMILIES)
     yield from services.refused_to_the_untrusted(settings)
     yield f"fib daddr oifname != {PODS} accept"
     yield from echo.requests("untrusted_pings")

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slash80.addressing.family import FAMILIES, Family
+from slash80.addressing.family import FAMILIES
 from slash80.firewall.chains import control, neighbours
+from slash80.firewall.drops import dropped
 from slash80.firewall.elements import pod_set
-from slash80.firewall.records import IPPROTO_ICMPV6, PODS, TERMINATING, Chain, NamedSet, word
+from slash80.firewall.records import IPPROTO_ICMPV6, PODS, TERMINATING, Chain, word
 
 # In prerouting and not in forward, or a pod could still forge packets to its own node. Priority raw (-300) is before
 # connection tracking (-200), whose state a forged RST would change, and after its defragmentation (-400).
 _HOOK = "type filter hook prerouting priority raw; policy accept;"
-
-
-def sets(family: Family) -> Iterator[NamedSet]:
-    """Return the set of this node's pods: host end and address. Without a declared size the kernel lets it grow."""
-    yield NamedSet(pod_set(family), f"ifname . ipv{family.version}_addr")
 
 
 def chain() -> Chain:
@@ -25,7 +21,7 @@ def chain() -> Chain:
 
 
 def _rules() -> Iterator[str]:
-    yield f"iifname {TERMINATING} drop"
+    yield f"iifname {TERMINATING} goto deleted"
     yield f"iifname != {PODS} goto forged"
     yield from control.jumps()
     # Every packet is asked, also of an established connection: connection tracking knows a connection by its addresses
@@ -38,4 +34,4 @@ def _rules() -> Iterator[str]:
     yield from neighbours.jumps()
     # Is there a route back to the source by the interface that it came in by? rp_filter asks the same, but for IPv4
     # only, as a sysctl that others set as well (the stricter of a link's and of `all` counts), and without a counter.
-    yield "fib saddr . iif oif missing counter drop"
+    yield from dropped("source", "fib saddr . iif oif missing")

@@ -27,11 +27,13 @@ def sysctls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def setting(tmp_path: Path, sysctls: Path) -> Iterator[Setting]:
+def setting(tmp_path: Path, sysctls: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
     """Provide a node `a` with a neighbour `b`, whose kernel knows the commands for discard routes."""
     (tmp_path / "state").mkdir()
     (tmp_path / "net.d").mkdir()
     kernel = Kernel({discard(V4): 0, discard(V6): 0})
     host = FakeHost(tmp_path / "state", kernel)
-    yield Setting(tmp_path, FakeSources(OWN, PEER), kernel, host)
+    found = Setting(tmp_path, FakeSources(OWN, PEER), kernel, host)
+    monkeypatch.setattr("slash80.host.policies._table", lambda _: found.table)
+    yield found
     host.store.close()

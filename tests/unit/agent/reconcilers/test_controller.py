@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager
 import pytest
 from pytest_mock import MockerFixture
 
-from lab.kube import FakeApi, node
+from lab.kube import NAMESPACES, POLICIES, FakeApi, namespace, node, policy
 from lab.waiting import wait_until
+from slash80.addressing.openings import ALLOW_EXPOSE
 from slash80.agent.reconcilers import controller
 from slash80.agent.reconcilers.board import Outcome
 from slash80.agent.reconcilers.controller import Controller
@@ -26,7 +27,13 @@ from unit.clocks import ManualClock
 from unit.host.tables import FakeTable
 
 NODES, CIDRS = "/api/v1/nodes", "/apis/networking.k8s.io/v1/servicecidrs"
-PARTS = ("node", "firewall", "routes", "conflist", "status", "report")
+PARTS = ("node", "policies", "waiting", "revocation", "firewall", "routes", "expose", "conflist", "status", "report")
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the parts much time to end, which a busy machine may take."""
+    monkeypatch.setattr(controller, "_END", 100)
 
 
 @pytest.fixture
@@ -46,7 +53,9 @@ class Started:
         self.setting, self.clock = setting, ManualClock()
         api = Api(ClientConfig(server.start()))
         options = setting.around.options
-        self.controller = Controller(options, setting.state_dir, api, opened=self.opened, clock=self.clock)
+        self.controller = Controller(
+            options, setting.state_dir, api, opened=self.opened, make_keeper=setting.keeper, clock=self.clock
+        )
 
     def opened(self, conf: RemovalConf) -> AbstractContextManager[Host]:
         """Hand out the host of the state directory."""
@@ -112,9 +121,13 @@ def woken(setting: Setting, server: FakeApi) -> tuple[Controller, set[str]]:
 @pytest.mark.parametrize(
     ("part", "others"),
     [
-        ("node", {"firewall", "routes", "conflist", "status", "report"}),
+        ("node", {"policies", "firewall", "routes", "expose", "conflist", "status", "report"}),
+        ("policies", {"node", "report"}),
+        ("waiting", {"report"}),
+        ("revocation", {"report"}),
         ("firewall", {"conflist", "status", "report"}),
         ("routes", {"status", "report"}),
+        ("expose", {"report"}),
         ("conflist", {"status", "report"}),
         ("status", {"report"}),
         ("report", set()),
@@ -132,28 +145,41 @@ def test_the_cluster_wakes_those_that_read_it(woken: tuple[Controller, set[str]]
     found, names = woken
     found._cluster.follow(ClusterSettings())
     wait_until(lambda: found._cluster.own is not None)
-    wait_until(lambda: bool(names))
-    assert {"node", "status", "report"} == names
+    wait_until(lambda: names == {"node", "policies", "expose", "status", "report"})
     found._cluster.stop()
 
 
 @pytest.mark.parametrize(
-    ("kind", "changed"),
+    ("kind", "changed", "readers"),
     [
-        (NODES, node("b", cidrs=["2001:db8:0:2:1::/80"], addresses=["192.0.2.2"])),
-        (CIDRS, {"metadata": {"name": "more"}, "spec": {"cidrs": ["10.97.0.0/16"]}}),
+        (NODES, node("b", cidrs=["2001:db8:0:2:1::/80"], addresses=["192.0.2.2"]), {"node", "status", "report"}),
+        (
+            CIDRS,
+            {"metadata": {"name": "more"}, "spec": {"cidrs": ["10.97.0.0/16"]}},
+            {"node", "status", "report"},
+        ),
+        (NAMESPACES, namespace("team-a", **{ALLOW_EXPOSE: "true"}), {"expose", "report"}),
+        (POLICIES, policy("deny", "team-a"), {"policies", "report"}),
     ],
 )
 def test_a_change_of_any_list_wakes_those_that_read_it(
-    woken: tuple[Controller, set[str]], server: FakeApi, kind: str, changed: dict[str, object]
+    woken: tuple[Controller, set[str]], server: FakeApi, kind: str, changed: dict[str, object], readers: set[str]
 ) -> None:
-    """A node that joins and a range of Services that is added are in force before the ten seconds of the next look."""
+    """A node that joins, a range of Services and a label are in force before the ten seconds of the next look."""
     found, names = woken
     found._cluster.follow(ClusterSettings())
-    wait_until(lambda: found._cluster.own is not None and found._cluster.services is not None)
-    names.clear()
-    server.put(kind, changed)
-    wait_until(lambda: names == {"node", "status", "report"})
+    cluster = found._cluster
+    wait_until(lambda: None not in [cluster.own, cluster.services, cluster.exposing_namespaces, cluster.policies])
+    wait_until(lambda: names == {"node", "policies", "expose", "status", "report"})
+
+    def they_alone_are_woken() -> bool:
+        names.clear()
+        server.put(kind, changed)
+        wait_until(lambda: readers <= names)
+        server.remove(kind, next(reversed(server.objects[kind])))
+        return names == readers
+
+    wait_until(they_alone_are_woken)  # another list that was complete a moment ago may wake its readers once more
     found._cluster.stop()
 
 
@@ -241,15 +267,15 @@ def test_a_part_that_hangs_fails_the_liveness_probe(
     """The kubelet then restarts the agent, and `stop` reports that a part could not be waited for."""
     found = Started(setting, server)
     entered, leave = threading.Event(), threading.Event()
-    firewall = found.controller._parts[1]
+    firewall = next(part for part in found.controller._parts if part.name == "firewall")
 
     def hang() -> Outcome:
         entered.set()
-        return Outcome(leave.wait(20))
+        return Outcome(leave.wait(100))
 
     monkeypatch.setattr(firewall, "reconcile", hang)
     found.controller.start()
-    assert entered.wait(20)
+    assert entered.wait(100)
     found.until(lambda: found.controller._health.answer("/healthz")[0] == 503)
     with monkeypatch.context() as impatient:
         impatient.setattr(controller, "_END", 0.01)
@@ -267,7 +293,7 @@ def test_store_and_sockets_are_opened_once(setting: Setting, server: FakeApi, mo
     mocker.patch.multiple(Host, create=True, failure=None, ensured=[])
     pool = HostPool(setting.state_dir, mocker.Mock())
     api = Api(ClientConfig(server.start()))
-    found = Controller(setting.around.options, setting.state_dir, api, opened=pool.opened)
+    found = Controller(setting.around.options, setting.state_dir, api, opened=pool.opened, make_keeper=setting.keeper)
     for _ in range(3):
         found.look()
     wait_until(lambda: found._cluster.own is not None)

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from pytest_mock import MockerFixture
+
 from slash80.agent.firewall_keeper import FirewallMonitor
 from slash80.agent.reconcilers.board import Outcome
 from slash80.agent.reconcilers.firewall import Firewall
@@ -76,3 +78,26 @@ def test_a_table_that_cannot_be_put_in_place_is_a_problem(setting: Setting) -> N
     assert not attempt(Firewall(setting.around, FirewallMonitor(setting.woken.clear)), setting.around)
     problems = (Problem(Reason.FIREWALL_FAILED, "a", "nft failed; see why"),)
     assert Outcome(in_force=False, problems=problems) == setting.board.outcome("firewall")
+
+
+def test_connections_end_after_the_table_is_in_place(setting: Setting, mocker: MockerFixture) -> None:
+    """Or they would begin again; and where they cannot be ended pods are attached all the same."""
+    order: list[str] = []
+    _write(setting)
+
+    def ensure(*_: object, **__: object) -> bool:
+        order.append("table")
+        return True
+
+    setting.host.ensure_firewall = ensure  # type: ignore[method-assign]
+
+    def end(*_: object) -> int:
+        order.append("connections")
+        raise FirewallUnusable("nf_conntrack_netlink is missing; load it")
+
+    mocker.patch("slash80.agent.reconcilers.trusted_before.end_others", end)
+    assert attempt(Firewall(setting.around, FirewallMonitor(setting.woken.clear)), setting.around)
+    assert ["table", "connections"] == order
+    outcome = setting.board.outcome("firewall")
+    assert outcome.in_force
+    assert [Reason.CONNECTIONS_NOT_ENDED] == [one.reason for one in outcome.problems]

@@ -8,14 +8,22 @@ from typing import Any
 
 import pytest
 
+from lab import members
 from slash80.addressing.attachment import Assignment
 from slash80.agent.reconcilers.node import Node
 from slash80.agent.reconcilers.part import attempt
 from slash80.desired.problems import Problem, Reason
 from slash80.prefixes.static import Static
 from slash80.settings import node as nodefile
+from slash80.settings.clusterset import KEY
 from unit.agent.reconcilers.fakes import OTHER4, OTHER6, OWN, PEER, V4, V6, Setting, discard, seen
 from unit.builders import MAC, attachment
+
+
+@pytest.fixture(autouse=True)
+def _calls_know(setting: Setting) -> None:
+    """Have calls know that no pod is isolated, which the part `policies` lets them know."""
+    setting.tell_calls()
 
 
 def _node_file(setting: Setting) -> dict[str, Any]:
@@ -47,7 +55,27 @@ def test_node_json_is_written_before_others_are_told(setting: Setting) -> None:
     there: list[bool] = []
     setting.board._changed = lambda part: there.append((setting.state_dir / "node.json").exists())
     _look(setting)
-    assert [True, True] == there
+    assert {True} == {*there}
+
+
+def test_node_json_waits_until_calls_know_of_policies(setting: Setting) -> None:
+    """After a boot a conflist may be there already, and pods must not be open before it is known who closes them.
+
+    A file that is there stays as it is and is changed: pods that run are under what is in force.
+    """
+    (setting.state_dir / "policy.json").unlink()
+    (problem,) = _look(setting)
+    assert (Reason.POLICIES_UNKNOWN, "node.json") == (problem.reason, problem.subject)
+    assert not (setting.state_dir / "node.json").exists()
+    assert not setting.board.outcome("node").in_force
+    assert setting.board.policies is not None
+
+    setting.tell_calls()
+    assert [] == _look(setting)
+    (setting.state_dir / "policy.json").unlink()
+    setting.sources.given.objects = [OWN]
+    assert [] == _look(setting)
+    assert [] == _node_file(setting)["firewall"]["clusterPrefixes"]
 
 
 def test_node_json_is_written_only_when_it_changes(setting: Setting) -> None:
@@ -285,3 +313,63 @@ def test_problems_of_what_is_wanted_are_reported_as_long_as_it_stays(setting: Se
         setting.sources.given.synced = synced
         attempt(part, around)
         assert [Reason.PREFIX_SOURCE_FAILED] == [one.reason for one in setting.board.outcome("node").problems]
+
+
+def _listing(*numbers: int, **here: Any) -> dict[str, str]:  # noqa: ANN401 -- any YAML value
+    """Return the clusterset's ConfigMap with these members, and this cluster as c0."""
+    own = members.entry(0, prefixes=["2001:db8:0:1::/64", "10.80.0.0/16"], **here)
+    others = [members.entry(n, prefixes=[f"2001:db8:{n:x}::/48", f"10.{n}.0.0/16"]) for n in numbers]
+    return {KEY: members.text(own, *others)}
+
+
+def test_members_are_trusted_and_see_the_pods_own_address(setting: Setting) -> None:
+    """`node.json` says so, beside what the settings say, and what is reported names each member."""
+    (setting.folder / "config.yaml").write_text(
+        "firewall: {trusted: ['2001:db8:ffff::/64']}\nipv4: {noMasquerade: ['10.99.0.0/16']}"
+    )
+    setting.sources.of_clusterset.objects = [_listing(7, 8)]
+    assert [] == _look(setting)
+
+    found = _node_file(setting)
+    expected = ["2001:db8:ffff::/64", "2001:db8:7::/48", "10.7.0.0/16", "2001:db8:8::/48", "10.8.0.0/16"]
+    assert expected == found["firewall"]["trusted"]
+    assert ["10.99.0.0/16", "10.7.0.0/16", "10.8.0.0/16"] == found["options"]["ipv4"]["noMasquerade"]
+    assert setting.board.desired
+    assert ("shop", "c0") == (setting.board.desired.trust.name, setting.board.desired.trust.here)
+
+
+def test_members_are_trusted_after_a_boot_and_no_more_when_the_config_map_is_gone(setting: Setting) -> None:
+    """The last good file is on the node's disk; a ConfigMap that is known to be deleted ends all trust."""
+    setting.sources.of_clusterset.objects = [_listing(7)]
+    _look(setting)
+    (setting.state_dir / "node.json").unlink()
+    setting.sources.of_clusterset.synced = False
+    assert [] == _look(setting)
+    assert "2001:db8:7::/48" in _node_file(setting)["firewall"]["trusted"]
+
+    setting.sources.of_clusterset.synced, setting.sources.of_clusterset.objects = True, []
+    assert [] == _look(setting)
+    assert "trusted" not in _node_file(setting)["firewall"]
+    assert "noMasquerade" not in _node_file(setting)["options"]["ipv4"]
+
+
+@pytest.mark.parametrize("wrong", ["members: [", members.text(members.entry(0, prefixes=["10.96.0.0/24"]))])
+def test_a_wrong_clusterset_changes_nothing(setting: Setting, wrong: str) -> None:
+    """Whether it cannot be read or contradicts this cluster; the problem has the code, and says what stays."""
+    setting.sources.of_clusterset.objects = [_listing(7)]
+    _look(setting)
+    before = _node_file(setting)
+    setting.sources.of_clusterset.objects = [{KEY: wrong}]
+    (problem,) = _look(setting)
+
+    assert before == _node_file(setting)
+    assert Reason.CLUSTERSET_INVALID == problem.reason
+    assert "the last good file stays in force" in problem.message
+
+
+def test_a_member_is_noted_before_it_is_trusted(setting: Setting) -> None:
+    """Or its connections would not end where the agent is killed in between."""
+    setting.sources.of_clusterset.objects = [_listing(7)]
+    _look(setting)
+    noted = json.loads((setting.state_dir / "trusted.json").read_text())
+    assert {"version": 1, "prefixes": ["10.7.0.0/16", "2001:db8:7::/48"]} == noted

@@ -20,7 +20,7 @@ DESIRED = Desired({}, {V6: "spec"}, (NodeRoute(ip_network(OTHER6), ip_address("2
 
 def _report(setting: Setting) -> tuple[dict[str, Any], Health]:
     health = Health(("127.0.0.1", 0), idle=lambda: 0)
-    attempt(Report(setting.around, health), setting.around)
+    attempt(Report(setting.around, health, setting.gate), setting.around)
     found: dict[str, Any] = json.loads((setting.state_dir / "agent.json").read_text())
     return found, health
 
@@ -34,6 +34,17 @@ def test_a_node_of_which_nothing_is_known_is_reported_so(setting: Setting) -> No
         "ready": False,
         "sources": {},
         "kubeletsTrusted": [],
+        "policies": {
+            "policies": 0,
+            "isolated": 0,
+            "rejected": 0,
+            "asked": 0,
+            "answered": 0,
+            "unanswered": 0,
+            "refused": 0,
+            "milliseconds": 0.0,
+        },
+        "clusterset": {},
         "routes": [],
         "problems": [],
         "problemDetails": [],
@@ -76,6 +87,6 @@ def test_a_report_that_cannot_be_written_still_reaches_the_probes(setting: Setti
         setting.board.post(name, Outcome(in_force=True))
     (setting.state_dir / ".agent.json.tmp").mkdir()
     health = Health(("127.0.0.1", 0), idle=lambda: 0)
-    assert not attempt(Report(setting.around, health), setting.around)
+    assert not attempt(Report(setting.around, health, setting.gate), setting.around)
     assert 200 == health.answer("/readyz")[0]
     assert [Reason.REPORT_FAILED] == [problem.reason for problem in setting.board.outcome("report").problems]

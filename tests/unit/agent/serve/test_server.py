@@ -12,7 +12,7 @@ import pytest
 
 from lab.waiting import wait_until
 from slash80 import ipc
-from slash80.agent.serve.server import Reply, Server
+from slash80.agent.serve.server import Reply, Server, _Watchdog
 
 
 class Calls:
@@ -81,7 +81,7 @@ def _takers() -> int:
 def connected(folder: Path) -> socket.socket:
     """Connect as a launcher does."""
     caller = socket.socket(socket.AF_UNIX)
-    caller.settimeout(20)
+    caller.settimeout(100)
     try:
         caller.connect(str(folder / ipc.SOCKET_NAME))
     except OSError:
@@ -206,18 +206,88 @@ def test_a_caller_right_before_the_end_is_answered(
 def test_slow_call_does_not_block_the_calls_behind_it(server: Running, calls: Calls, tmp_path: Path) -> None:
     """The calls behind a slow one are taken by another thread; when it is done, one thread is left."""
     assert b"\0inx" == asked(tmp_path, REQUEST)
-    before = threading.active_count()
     with ThreadPoolExecutor(5) as pool:
         calls.gate.clear()
         slow = [pool.submit(asked, tmp_path, REQUEST) for _ in range(5)]
         for _ in range(5):
-            assert calls.came.acquire(timeout=20)
+            assert calls.came.acquire(timeout=100)
+        assert _takers() >= 4  # the first came before
         calls.gate.set()
         assert b"\0inx" == asked(tmp_path, REQUEST)
         assert [b"\0inx"] * 5 == [call.result() for call in slow]
-    wait_until(lambda: threading.active_count() == before)
+    wait_until(lambda: _takers() == 1)
 
 
+WAITING = ipc.write({"CNI_X": "waits"}, b"in")
+
+
+class Waits(Calls):
+    """Calls of which some wait aside, until `gate` is open, if they may; `server` says so."""
+
+    server: Server
+
+    def handle(self, environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, sandbox: int | None) -> None:
+        """Do a call."""
+        if environ["CNI_X"] != "waits":
+            reply(0, b"at once")
+            return
+        with self.server.aside() as may_wait:
+            self.came.release()
+            if may_wait:
+                self.gate.wait()
+        reply(0, b"waited" if may_wait else b"may not wait")
+
+
+@pytest.fixture
+def waits(tmp_path: Path) -> Iterator[Waits]:
+    """Provide a server whose calls wait."""
+    waits = Waits()
+    waits.gate.clear()
+    waits.server = server = Running(tmp_path, waits)
+    try:
+        yield waits
+    finally:
+        waits.gate.set()
+        server.stop()
+
+
+def test_calls_that_wait_for_others_keep_none_from_being_answered(waits: Waits, tmp_path: Path) -> None:
+    """More of them than a process has threads for calls are waiting when another one is answered."""
+    with ThreadPoolExecutor(40) as pool:
+        waiting = [pool.submit(asked, tmp_path, WAITING) for _ in range(40)]
+        try:
+            for _ in waiting:
+                assert waits.came.acquire(timeout=60)
+            assert b"\0at once" == asked(tmp_path, REQUEST)
+            assert not any(one.done() for one in waiting)
+        finally:
+            waits.gate.set()
+        assert [b"\0waited"] * 40 == [one.result() for one in waiting]
+    wait_until(lambda: _takers() == 1)
+
+
+def test_calls_that_wait_have_a_bound(waits: Waits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs a thread: one too many goes on at once, and the next one may wait when another has ended."""
+    monkeypatch.setattr("slash80.agent.serve.server._ASIDE", 2)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(asked, tmp_path, WAITING) for _ in range(2)]
+        try:
+            for _ in waiting:
+                assert waits.came.acquire(timeout=60)
+            assert b"\0may not wait" == asked(tmp_path, WAITING)
+        finally:
+            waits.gate.set()
+        assert [b"\0waited"] * 2 == [one.result() for one in waiting]
+    assert b"\0waited" == asked(tmp_path, WAITING)
+
+
+@pytest.fixture
+def no_call_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no call count as slow, as one would that a busy machine leaves standing for a tenth of a second."""
+    monkeypatch.setattr(_Watchdog, "watch", lambda watchdog: wait_until(lambda: watchdog.expired))
+
+
+@pytest.mark.usefixtures("no_call_is_slow")
 def test_successive_calls_are_served_by_one_thread(server: Running, calls: Calls, tmp_path: Path) -> None:
     """Calls one after another are served by the same thread, whose caches are warm."""
     for _ in range(20):

@@ -106,6 +106,15 @@ def test_packet_too_big_comes_in_whatever_connection_tracking_says(mode: str) ->
 
 
 @IN_EVERY_CLOSED_MODE
+def test_packet_too_big_of_no_known_connection_is_limited(mode: str) -> None:
+    """One about a connection of the pod's is related to it, and not counted."""
+    packet = {"icmp": "packet-too-big", "within_rate": False}
+
+    assert arriving(mode, 6, state="invalid", **packet) == "drop"
+    assert arriving(mode, 6, state="related", **packet) == "accept"
+
+
+@IN_EVERY_CLOSED_MODE
 @pytest.mark.parametrize("kind", ["destination-unreachable", "nd-router-advert", "nd-redirect", "echo-reply"])
 def test_no_other_icmpv6_message_comes_in_unasked(mode: str, kind: str) -> None:
     """Errors about a pod's own connections are related to those, and replies are established."""

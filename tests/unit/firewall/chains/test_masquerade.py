@@ -63,5 +63,25 @@ def test_ports_are_chosen_at_random() -> None:
     """Two connections that begin at once would otherwise get the same port, and one would lose its first packet."""
     rules = [rule for rule in Table(BOTH).rules if "masquerade" in rule]
 
-    assert 2 == len(rules)
+    assert 5 == len(rules)
     assert all(rule.endswith("masquerade fully-random") for rule in rules)
+
+
+@VERSIONS
+@pytest.mark.parametrize(("l4proto", "expected"), [(6, "drop"), (17, "drop"), (1, "masquerade"), (132, "masquerade")])
+def test_a_pod_gets_its_share_of_the_ports_of_one_destination(l4proto: int, expected: str, version: int) -> None:
+    """All pods share them; who keeps its own address needs none of them."""
+    assert expected == leaving(BOTH, version, l4proto=l4proto, within_rate=False)
+    assert leaving(BOTH, version, target=str(ip_network(KEPT[version])[7]), within_rate=False) == "accept"
+
+
+def test_a_share_is_half_of_the_ports() -> None:
+    """TCP keeps a port for two minutes after the end of the connection, UDP for half a minute after its only packet."""
+    limits = {
+        protocol: [rule for rule in Table(BOTH).rules if f"daddr . {protocol} dport" in rule]
+        for protocol in ("tcp", "udp")
+    }
+
+    assert all(" limit rate over 250/second burst 1000 packets }" in rule for rule in limits["tcp"])
+    assert all(" limit rate over 1000/second burst 4000 packets }" in rule for rule in limits["udp"])
+    assert [2, 2] == list(map(len, limits.values()))

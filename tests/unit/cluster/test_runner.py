@@ -3,8 +3,8 @@
 import threading
 from collections.abc import Callable, Sequence
 
-from slash80.agent.reconcilers.runner import Pace, Runner, spread
 from slash80.cluster.clock import SystemClock
+from slash80.cluster.runner import Pace, Runner, spread
 from unit.clocks import ManualClock, SteppedClock
 
 PACE = Pace(minimum=1, maximum=10, retry=2)
@@ -147,7 +147,7 @@ class Gate:
     def __call__(self) -> bool:
         """Run."""
         self.entered.release()
-        return self.open.acquire(timeout=20)
+        return self.open.acquire(timeout=100)
 
     def pass_through(self, *, after: Callable[[], object]) -> None:
         """Do something until it runs, and let that run end."""
@@ -163,9 +163,9 @@ def test_stopping_wakes_a_thread_that_waits() -> None:
     runner = Runner("work", gate, PACE, clock=ManualClock())
     gate.open.release()
     runner.start()
-    assert gate.entered.acquire(timeout=20)
+    assert gate.entered.acquire(timeout=100)
     runner.stop()
-    assert runner.join(20)
+    assert runner.join(100)
 
 
 def test_a_run_that_hangs_is_waited_for_within_bounds() -> None:
@@ -173,11 +173,11 @@ def test_a_run_that_hangs_is_waited_for_within_bounds() -> None:
     gate = Gate()
     runner = Runner("work", gate, PACE, clock=ManualClock())
     runner.start()
-    assert gate.entered.acquire(timeout=20)
+    assert gate.entered.acquire(timeout=100)
     runner.stop()
     assert not runner.join(0.001)
     gate.open.release()
-    assert runner.join(20)
+    assert runner.join(100)
 
 
 def test_time_and_wakes_reach_the_thread() -> None:
@@ -189,11 +189,11 @@ def test_time_and_wakes_reach_the_thread() -> None:
     gate.pass_through(after=lambda: clock.advance(10))
     gate.pass_through(after=runner.wake)
     runner.stop()
-    assert runner.join(20)
+    assert runner.join(100)
 
 
 def test_a_runner_that_was_never_started_has_ended() -> None:
     """Ending what began half-way must not wait for it."""
     runner = Runner("work", lambda: True, PACE, clock=SystemClock())
     runner.stop()
-    assert runner.join(20)
+    assert runner.join(100)

@@ -1,0 +1,1 @@
+"""`slash80 clusterset`: several clusters, by the contexts of a kubeconfig."""

@@ -1,0 +1,1 @@
+"""Services across the clusters of a clusterset: what is exported, exchanged, merged and written."""

@@ -1,0 +1,60 @@
+"""How fast things are written, and which come first: a change of one Service does not wait for ten thousand others."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from slash80.clusterset.records import Name
+
+_FEW = 16  # names that changed together and come before many
+_SHARE = 4  # so many turns of few, then one of many, so that neither waits without end
+
+
+class Bucket:
+    """Lets so many things happen a second, and as many at once after a time without any."""
+
+    def __init__(self, rate: float) -> None:
+        """Begin full."""
+        self._rate, self._tokens, self._at = rate, rate, float("-inf")
+
+    def take(self, now: float) -> bool:
+        """Take a token if there is one."""
+        self._tokens = min(self._rate, self._tokens + max(0.0, now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    @property
+    def rest(self) -> float:
+        """After how many seconds there is one."""
+        return max(0.0, (1 - self._tokens) / self._rate)
+
+
+@dataclass(slots=True)
+class Lanes:
+    """Names to look at: those that changed with few others, and those that changed with many."""
+
+    few: OrderedDict[Name, None] = field(default_factory=OrderedDict)
+    many: OrderedDict[Name, None] = field(default_factory=OrderedDict)
+    turns: int = 0
+
+    def add(self, names: Iterable[Name]) -> None:
+        """Have names looked at that have changed together."""
+        names = [*names]
+        if len(names) <= _FEW:
+            for name in names:
+                self.many.pop(name, None)
+                self.few[name] = None
+        else:
+            self.many.update((name, None) for name in names if name not in self.few)
+
+    def take(self) -> tuple[Name, OrderedDict[Name, None]] | None:
+        """Return the next name, and the lane that it goes back to if it is not settled."""
+        self.turns += 1
+        first, second = (self.many, self.few) if self.turns % (_SHARE + 1) == 0 else (self.few, self.many)
+        lane = first or second
+        return (lane.popitem(last=False)[0], lane) if lane else None

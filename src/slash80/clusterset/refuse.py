@@ -1,0 +1,272 @@
+"""What is believed of what another member says that it exports.
+
+A member may be hostile, or in hostile hands: then its records claim other members' addresses, namespaces that it has
+nothing to do with, an age that wins every conflict, or more than this cluster can hold. What lies outside of the bounds
+of its entry in the file is refused by itself, counted and named; the rest of its records stand.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from slash80.addressing.family import Address
+from slash80.addressing.special import special
+from slash80.cluster.objects.endpointslice import Endpoint
+from slash80.cluster.objects.reading import Unreadable
+from slash80.clusterset import wire
+from slash80.clusterset.records import Export, Name, Pairs, Slice
+from slash80.settings.clusterset import Member
+
+UNREADABLE = "Unreadable"
+NAMESPACE = "NamespaceNotAllowed"
+ADDRESS = "AddressNotAllowed"
+SPECIAL = "SpecialAddress"
+FAMILY = "FamilyMismatch"
+ENDPOINTS = "TooManyEndpoints"
+SERVICES = "TooManyServices"
+RESERVED = "ReservedKey"
+
+AFFINITY = "slash80.io/affinity"  # the one key of ours that is exported: see `documents`
+_RESERVED = ("kubernetes.io", "k8s.io", "x-k8s.io", "slash80.io")
+_EXAMPLES = 8
+_REMEMBERED = 1000  # refused names of a member; what is beyond is counted only
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of one member is believed."""
+
+    services: int = 1000
+    endpoints_per_slice: int = 100
+    endpoints: int = 50_000
+
+
+class Refusal(NamedTuple):
+    """What was refused of a record: a word for counting, a sentence about the first of it, and how often."""
+
+    reason: str
+    message: str
+    times: int = 1
+
+
+class Admitted(NamedTuple):
+    """A record within its member's bounds, or None, and what was refused of it.
+
+    Without both it is of a namespace that is not here, which is not a lie.
+    """
+
+    export: Export | None
+    refusals: tuple[Refusal, ...] = ()
+
+
+class Bounds:
+    """What a member may say, prepared for many records."""
+
+    def __init__(self, member: Member, limits: Limits = Limits()) -> None:
+        self.member = member
+        self.limits = limits
+        self._since = joined(member.since)
+        self._spans = {
+            family: [
+                (int(prefix.network_address), int(prefix.broadcast_address))
+                for prefix in member.prefixes
+                if prefix.version == family
+            ]
+            for family in (4, 6)
+        }
+
+    def admit(self, document: object, here: Container[str]) -> Admitted:
+        """Return what is believed of a record; `here` are the namespaces of this cluster."""
+        name = None
+        try:
+            name = wire.name_of(document)
+            if not self.member.may_export(name.namespace):
+                why = f"member {self.member.id!r} may not export from namespace {name.namespace}"
+                return Admitted(None, (Refusal(NAMESPACE, f"{name}: {why}"),))
+            if name.namespace not in here:
+                return Admitted(None)
+            export = wire.decode(document)
+        except Unreadable as error:
+            return Admitted(None, (Refusal(UNREADABLE, f"{name or 'a record'}: {error}"),))
+        if any(len(one.endpoints) > self.limits.endpoints_per_slice for one in export.slices):
+            why = f"a slice has more than {self.limits.endpoints_per_slice} endpoints"
+            return Admitted(None, (Refusal(ENDPOINTS, f"{name}: {why}"),))
+        return self._bounded(export)
+
+    def _bounded(self, export: Export) -> Admitted:
+        """Return the export without what the member cannot have."""
+        families = tuple(family for family in export.families if self._spans[family])
+        if not families:
+            why = f"member {self.member.id!r} has no prefix of its families"
+            return Admitted(None, (Refusal(FAMILY, f"{export.name}: {why}"),))
+        refused = _Refused(export.name)
+        slices = tuple(filter(None, (self._slice(one, refused) for one in export.slices)))
+        properties = replace(
+            export.properties,
+            labels=_unreserved(export.properties.labels, refused),
+            annotations=_unreserved(export.properties.annotations, refused),
+        )
+        created = max(export.created, self._since)
+        bounded = replace(export, created=created, families=families, properties=properties, slices=slices)
+        return Admitted(bounded, refused.refusals)
+
+    def _slice(self, found: Slice, refused: _Refused) -> Slice | None:
+        kept = []
+        for endpoint in found.endpoints:
+            if lie := self._lie(endpoint, found.family):
+                refused.add(lie[0], f"{endpoint.address} {lie[1]}")
+            else:
+                kept.append(endpoint)
+        return replace(found, endpoints=tuple(kept)) if kept else None
+
+    def _lie(self, endpoint: Endpoint, family: int) -> tuple[str, str] | None:
+        address = endpoint.address
+        if address.version != family:
+            return FAMILY, f"is in a slice of IPv{family}"
+        if not self._has(address):
+            return ADDRESS, f"is outside of the prefixes of member {self.member.id!r}"
+        if range_ := special(address):
+            return SPECIAL, f"cannot be a pod's: {range_}"
+        return None
+
+    def _has(self, address: Address) -> bool:
+        number = int(address)
+        return any(first <= number <= last for first, last in self._spans[address.version])
+
+
+class _Refused:
+    """What is refused of a record: once for each reason, since a record may have thousands of lies."""
+
+    def __init__(self, name: Name) -> None:
+        self._name = name
+        self._found: dict[str, Refusal] = {}
+
+    def add(self, reason: str, why: str) -> None:
+        """Count one more."""
+        first = self._found.get(reason) or Refusal(reason, f"{self._name}: {why}", 0)
+        self._found[reason] = first._replace(times=first.times + 1)
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """All of it."""
+        return tuple(self._found.values())
+
+
+class Admission:
+    """Admits one member's records one after the other: bounds its whole answer, and says what was refused.
+
+    Another one is made for another entry in the file and for each full answer.
+    """
+
+    def __init__(self, member: Member, here: Callable[[], Container[str]], limits: Limits = Limits()) -> None:
+        self._bounds = Bounds(member, limits)
+        self._here = here
+        self._limits = limits
+        self._endpoints: dict[Name, int] = {}  # of each admitted Service
+        self._total = 0
+        self._refusals: dict[Name, tuple[Refusal, ...]] = {}
+        self._others: dict[str, Refusal] = {}  # of records without a name, and of more names than are remembered
+
+    def admit(self, document: object) -> Export | None:
+        """Return the export that a record is, within its bounds; None if it is refused, or of no namespace here.
+
+        A record that is refused takes the place of the one before: what was believed of its Service counts no more.
+        """
+        found = self._bounds.admit(document, self._here())
+        name = found.export.name if found.export else _name(document)
+        if name:
+            self.gone(name)
+        refusals, export = found.refusals, found.export
+        if export and (refusal := self._too_much(export)):
+            refusals, export = (*refusals, refusal), None
+        if refusals:
+            self._remember(name, refusals)
+        if export:
+            self._endpoints[export.name] = count = _count(export)
+            self._total += count
+        return export
+
+    def gone(self, name: Name) -> None:
+        """Note that the member exports a Service no more."""
+        self._total -= self._endpoints.pop(name, 0)
+        self._refusals.pop(name, None)
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """How much is refused now, by reason."""
+        found = Counter[str]()
+        for one in self._all():
+            found[one.reason] += one.times
+        return dict(sorted(found.items()))
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """Sentences about some of it, of each reason one before others of the same."""
+        found = defaultdict[str, list[str]](list)
+        for one in self._all():
+            found[one.reason].append(one.message)
+        ranked = [(rank, message) for messages in found.values() for rank, message in enumerate(messages[:_EXAMPLES])]
+        return tuple(message for _, message in sorted(ranked)[:_EXAMPLES])
+
+    def _all(self) -> Iterator[Refusal]:
+        yield from self._others.values()
+        for refusals in self._refusals.values():
+            yield from refusals
+
+    def _too_much(self, export: Export) -> Refusal | None:
+        member = self._bounds.member.id
+        if len(self._endpoints) >= self._limits.services:
+            why = f"member {member!r} exports more than {self._limits.services} Services to namespaces of this cluster"
+            return Refusal(SERVICES, f"{export.name}: {why}")
+        if self._total + _count(export) > self._limits.endpoints:
+            why = f"member {member!r} exports more than {self._limits.endpoints} endpoints to this cluster"
+            return Refusal(ENDPOINTS, f"{export.name}: {why}")
+        return None
+
+    def _remember(self, name: Name | None, refusals: tuple[Refusal, ...]) -> None:
+        if name and len(self._refusals) < _REMEMBERED:
+            self._refusals[name] = refusals
+            return
+        for one in refusals:
+            known = self._others.get(one.reason, one._replace(times=0))
+            self._others[one.reason] = known._replace(times=known.times + one.times)
+
+
+def joined(since: dt.date) -> int:
+    """Return since when exports of a member count, in seconds since 1970: none is taken for older, by any cluster."""
+    return int(dt.datetime.combine(since, dt.time(), dt.UTC).timestamp())
+
+
+def reserved(key: str) -> bool:
+    """Report whether a key of a label or an annotation means something to Kubernetes or to us, and is not exported.
+
+    Such a key on the derived objects would change what other programs do with them.
+    """
+    prefix = key.rpartition("/")[0]
+    return key != AFFINITY and any(prefix == one or prefix.endswith(f".{one}") for one in _RESERVED)
+
+
+def unreserved(pairs: Pairs) -> Pairs:
+    """Return labels or annotations without those that are not exported."""
+    return tuple(pair for pair in pairs if not reserved(pair[0]))
+
+
+def _unreserved(pairs: Pairs, refused: _Refused) -> Pairs:
+    for key in (key for key, _ in pairs if reserved(key)):
+        refused.add(RESERVED, f"the key {key} is reserved, so it is not imported")
+    return unreserved(pairs)
+
+
+def _name(document: object) -> Name | None:
+    try:
+        return wire.name_of(document)
+    except Unreadable:
+        return None
+
+
+def _count(export: Export) -> int:
+    return sum(len(one.endpoints) for one in export.slices)

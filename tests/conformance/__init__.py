@@ -1,0 +1,1 @@
+"""Kubernetes' own end-to-end tests, run on a cluster with slash80."""

@@ -1,0 +1,1 @@
+"""NetworkPolicies as packets meet them."""

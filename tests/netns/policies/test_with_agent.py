@@ -1,0 +1,188 @@
+"""Pods and the agent that puts their policies in force: when ADD returns, or when the agent is well again."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from lab.kube import PODS, POLICIES, pod, policy
+from lab.namespaces import Namespace
+from lab.node_agent import NodeAgent
+from lab.policed import TABLE
+from lab.probes import Server
+from lab.rig import Attachment, Rig
+from lab.topology import INTERNET4, INTERNET6
+from lab.waiting import wait_until
+from netns.policies.test_begin import answered, bound, reached
+from slash80.store.locks import AttachmentLocks, FileLock
+
+TRIES = 20  # on a busy machine an agent may need longer than the second for which an ADD waits
+INTERNET = [INTERNET6, INTERNET4]
+Kubernetes = tuple[Rig, NodeAgent]
+
+
+@pytest.fixture
+def shop(kubernetes: Kubernetes) -> Iterator["Shop"]:
+    """Provide a cluster in whose namespace `shop` pods with the label app=web may reach all, and others nothing."""
+    rig, agent = kubernetes
+    shop = Shop(rig, agent)
+    agent.api.put(POLICIES, policy("deny", "shop", policyTypes=["Ingress", "Egress"]))
+    web = {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Egress"], "egress": [{}]}
+    agent.api.put(POLICIES, policy("web", "shop", **web))
+    wait_until(lambda: TABLE in rig.host.command("nft", "list", "tables"))
+    with Server(rig.site.internet):
+        yield shop
+
+
+class Shop:
+    """A namespace with policies, on a node with its agent."""
+
+    def __init__(self, rig: Rig, agent: NodeAgent) -> None:
+        self.rig, self.agent = rig, agent
+
+    def stop(self, process: int) -> None:
+        """Have a process stand still at a moment at which it has no lock that a call would wait for."""
+        state_dir = self.rig.state_dir
+        with AttachmentLocks(state_dir, 50).firewall_held(), FileLock(state_dir / "lock").held(50):
+            os.kill(process, signal.SIGSTOP)
+            wait_until(self.agent.is_stopped)
+
+    def show(self, name: str, uid: str, app: str, **annotations: str) -> None:
+        """Have the API show a pod."""
+        shown: dict[str, Any] = pod(name, "shop", uid, app=app)
+        shown["metadata"]["annotations"] = annotations
+        self.agent.api.put(PODS, shown)
+
+    def attach(self, name: str, uid: str, **more: Any) -> Attachment:  # noqa: ANN401 -- as of `attach`
+        """Attach a pod of that name."""
+        return self.rig.attach(args=f"K8S_POD_NAMESPACE=shop;K8S_POD_NAME={name};K8S_POD_UID={uid}", **more)
+
+    def open(self, attachment: Attachment) -> bool:
+        """Report whether a pod reaches the Internet by both families, now."""
+        return answered(attachment.pod, *INTERNET) == INTERNET
+
+    def closed(self, attachment: Attachment) -> bool:
+        """Report whether a pod reaches nothing."""
+        return not reached(attachment.pod, *INTERNET)
+
+    def chains(self) -> set[str]:
+        """Return the names of the table's chains."""
+        listed = self.rig.host.command("nft", "list", "table", "inet", TABLE).splitlines()
+        return {line.split()[1] for line in listed if line.startswith("\tchain ")}
+
+    def gave_up(self, attachment: Attachment) -> bool:
+        """Report whether a pod's ADD has waited for as long as it may."""
+        lines = self.agent.log.read_text().splitlines()
+        return any("begins closed" in line and attachment.pod.name in line for line in lines)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What the agent says of ADDs that asked."""
+        found: dict[str, int] = json.loads((self.rig.state_dir / "agent.json").read_text())["policies"]
+        return found
+
+
+def test_a_pod_has_its_policies_when_its_add_returns(shop: Shop) -> None:
+    """The API has shown its labels before; each ADD that was answered is counted, and so is one that was not."""
+    for number in range(TRIES):
+        shop.show(f"web-{number}", f"u{number}", "web")
+        web = shop.attach(f"web-{number}", f"u{number}")
+        if not shop.gave_up(web):
+            break
+    assert shop.open(web)
+    wait_until(lambda: shop.counts["answered"] >= 1 and shop.counts["asked"] == number + 1)
+    shop.show("db-0", "db", "db")
+    assert shop.closed(shop.attach("db-0", "db"))
+
+
+def test_rules_of_a_pod_are_there_before_its_add(shop: Shop) -> None:
+    """The API shows that it is bound to the node, and its ADD brings elements only, which takes no program."""
+    none = shop.chains()
+    shop.show("web-0", "one", "web")
+    wait_until(lambda: len(shop.chains()) > len(none))
+    before = shop.chains()
+    web = shop.attach("web-0", "one")
+    wait_until(lambda: shop.open(web))
+    assert before == shop.chains()
+
+
+def test_a_recreated_pod_waits_for_its_own_labels(shop: Shop) -> None:
+    """A StatefulSet's pod has the name of the one before, which the API may still show, and perhaps other labels."""
+    shop.show("web-0", "one", "web")
+    before = shop.attach("web-0", "one")
+    wait_until(lambda: not shop.closed(before))
+    shop.rig.detach(before)
+    again = shop.attach("web-0", "two")
+    assert shop.closed(again)
+    assert shop.gave_up(again)
+    shop.show("web-0", "two", "db")
+    assert shop.closed(again)
+    shop.show("web-0", "two", "web")
+    wait_until(lambda: not shop.closed(again))
+
+
+def test_a_static_pod_is_known_by_its_files_hash(shop: Shop) -> None:
+    """The runtime says that as its UID, while its mirror in the API has another one."""
+    mirror = {"kubernetes.io/config.mirror": "hash", "kubernetes.io/config.hash": "hash"}
+    shop.show("static-a", "mirror", "web", **mirror)
+    static = shop.attach("static-a", "hash")
+    wait_until(lambda: not shop.closed(static))
+    shop.show("other-a", "mirror2", "web", **{"kubernetes.io/config.hash": "stolen"})
+    assert shop.closed(shop.attach("other-a", "stolen"))
+
+
+def test_what_the_engine_has_attached_the_agent_opens(shop: Shop) -> None:
+    """While no agent runs a pod begins closed, and no ADD waits."""
+    shop.show("web-0", "one", "web")
+    shop.agent.kill()
+    web = shop.attach("web-0", "one")
+    assert shop.closed(web)
+    shop.agent.start()
+    wait_until(lambda: not shop.closed(web))
+
+
+def test_a_controller_that_stands_still_holds_up_no_pod(shop: Shop) -> None:
+    """Its other processes answer calls: the pod begins closed, and is opened when the controller goes on."""
+    shop.show("web-0", "one", "web")
+    main = shop.agent.pids[0]
+    shop.stop(main)
+    try:
+        web = shop.attach("web-0", "one")
+        assert shop.closed(web)
+    finally:
+        os.kill(main, signal.SIGCONT)
+    wait_until(lambda: not shop.closed(web))
+
+
+def test_both_interfaces_of_a_pod_are_judged_as_the_pod_is(shop: Shop) -> None:
+    """By each link it sends from both links' addresses, as its policies allow."""
+    shop.show("web-0", "one", "web")
+    eth0 = shop.attach("web-0", "one")
+    net1 = shop.attach("web-0", "one", pod=eth0.pod, ifname="net1")  # whose ADD may have been faster than the agent
+    for ifname in ("eth0", "net1"):
+        for to, sources in zip(INTERNET, zip(eth0.addresses, net1.addresses, strict=True), strict=True):
+            wait_until(partial(_all_reach, eth0.pod, ifname, to, sources))
+
+
+def _all_reach(pod: Namespace, ifname: str, to: str, sources: tuple[str, ...]) -> bool:
+    return [*sources] == bound(pod, ifname, to, sources)
+
+
+def test_the_first_policy_closes_no_pod_before_its_own_rules_are_known(kubernetes: Kubernetes) -> None:
+    """While the agent cannot list Pods what runs goes on, also after further ADDs, which begin closed."""
+    rig, agent = kubernetes
+    shop = Shop(rig, agent)
+    agent.api.forbidden = {PODS}
+    running = shop.attach("web-0", "one")
+    with Server(rig.site.internet):
+        agent.api.put(POLICIES, policy("deny", "shop", policyTypes=["Ingress", "Egress"]))
+        wait_until(lambda: TABLE in rig.host.command("nft", "list", "tables"))
+        assert shop.closed(shop.attach("web-1", "two"))
+        assert shop.open(running)
+        shop.show("web-0", "one", "web")
+        agent.api.forbidden = set()
+        wait_until(lambda: shop.closed(running))

@@ -1,0 +1,1 @@
+"""The policies' table, without a kernel."""

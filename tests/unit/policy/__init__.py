@@ -1,0 +1,1 @@
+"""Tests of slash80.policy."""
