@@ -94,10 +94,10 @@ roots: root apt-tests apt-roots ## test the frozen plugin in the roots of other 
 	@$(PY) -m pytest $(ARGS) $(or $(TESTS),tests/roots)
 
 runtime: root tools apt-tests apt-runtime ## test the frozen plugin under containerd and cnitool; needs root
-	@$(PY) -m pytest $(ARGS) $(or $(TESTS),tests/runtime)
+	@$(PY) -m $(if $(TESTS),pytest,again) $(ARGS) $(or $(TESTS),tests/runtime)
 
 cluster: root image tools cluster-tools apt-tests apt-cluster ## test on real Kubernetes clusters, made by kind; needs root
-	@$(PY) -m pytest -p no:randomly $(ARGS) $(or $(TESTS),tests/cluster)
+	@$(PY) -m $(if $(TESTS),pytest,again) -p no:randomly $(ARGS) $(or $(TESTS),tests/cluster)
 
 conformance: root image tools cluster-tools conformance-tools apt-net apt-cluster ## run Kubernetes' own conformance tests of networking on a cluster of kind; needs root
 	@$(PY) -m conformance $(ARGS)
