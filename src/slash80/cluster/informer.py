@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 from slash80.cluster.api import Api, Refused, Unreachable
 from slash80.cluster.cache import Cache, Change, Indexer, Listing, TooMany, version_of
 from slash80.cluster.clock import Clock, SystemClock
+from slash80.cluster.mistakes import MISTAKES
 from slash80.cluster.objects.reading import Resource
 from slash80.cluster.pace import Pace
 from slash80.cluster.stream import Event, Garbled
@@ -25,8 +26,6 @@ T = TypeVar("T")
 _GONE = 410
 _WATCH = (300, 600)  # seconds after which the server ends a watch; at random, or all nodes come back at once
 _ALIVE = 5.0  # seconds after which a watch that brought nothing has not failed
-# What a mistake of ours raises. It must not end the thread, which would not be started again.
-_MISTAKES = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 _RANDOM = random.SystemRandom()
 _log = logging.getLogger(__name__)
 
@@ -136,7 +135,7 @@ class Informer(Generic[T]):
                 self._refused(error)
             except (Unreachable, TooMany) as error:
                 self._failed(str(error))
-            except _MISTAKES as error:
+            except MISTAKES as error:
                 # no subscriber is woken: it may be a subscriber that raised it
                 _log.exception("%s is listed again", self._path)
                 self._pace.failed()

@@ -18,6 +18,7 @@ from functools import partial
 
 from slash80.cluster.api import Api, Refused, Unreachable
 from slash80.cluster.clock import SystemClock
+from slash80.cluster.mistakes import MISTAKES
 from slash80.cluster.runner import Pace, Runner
 from slash80.clusterset import state
 from slash80.clusterset.deadlines import Deadlines
@@ -47,8 +48,6 @@ from slash80.settings.clusterset import Clusterset
 _LOOK = 5.0  # seconds after which everything is looked at, whatever has not rung: silence rings no bell
 _PACE = Pace(minimum=0.1, maximum=_LOOK, retry=1)
 _REPORT_EVERY, _FIRST_REPORT = 60.0, 10.0  # seconds; the first one waits a little for the members to answer
-# What a mistake of ours raises. It must not end a part's thread, which would not be started again.
-_MISTAKES = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 _log = logging.getLogger(__name__)
 
 
@@ -184,7 +183,7 @@ class Program:
             work()
         except (CniError, Refused, Unreachable) as error:
             problem = str(error)
-        except _MISTAKES as error:
+        except MISTAKES as error:
             problem = f"part {name} failed by a mistake in slash80, please report it: {type(error).__name__}: {error}"
             if problem != self._problems.get(name):
                 _log.exception("this is a mistake in slash80; please report it")

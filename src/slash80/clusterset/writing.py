@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 
 from slash80.cluster.clock import Clock, SystemClock
+from slash80.cluster.mistakes import MISTAKES
 from slash80.clusterset.differences import Wanted
 from slash80.clusterset.documents import Desired, Members
 from slash80.clusterset.lists import Lists
@@ -15,8 +16,6 @@ from slash80.clusterset.records import Name
 from slash80.clusterset.writer import Writer
 
 _LONGEST = 10.0  # seconds
-# What a mistake of ours raises. It must not end the thread, which would not be started again.
-_MISTAKES = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 _log = logging.getLogger(__name__)
 
 
@@ -72,7 +71,7 @@ class Writing:
             try:
                 rest = self.step()
                 self._mistake = ""
-            except _MISTAKES as error:
+            except MISTAKES as error:
                 _log.exception("this is a mistake in slash80; please report it")
                 self._mistake = f"what is imported cannot be written: {type(error).__name__}: {error}"
             if rest > 0:
