@@ -18,6 +18,7 @@ from slash80.cluster.objects.ports import Port
 from slash80.clusterset import identity, wire
 from slash80.clusterset.deadlines import Deadlines
 from slash80.clusterset.feed import Feed
+from slash80.clusterset.follower import Home
 from slash80.clusterset.followers import Followers
 from slash80.clusterset.identity import Identity
 from slash80.clusterset.records import Export, Name, Slice
@@ -171,7 +172,7 @@ def _importer(pipe: Connection) -> None:
     deadlines.start()
     news = threading.Semaphore(0)
     here = frozenset({"namespace-0"})
-    followers = Followers(own, lambda: listed, here=lambda: here, changed=news.release, deadlines=deadlines)
+    followers = Followers(own, lambda: listed, home=Home(lambda: here), changed=news.release, deadlines=deadlines)
     before, began = _memory("VmRSS"), time.monotonic()
     followers.follow()
     while not all(one.complete for one in followers.all.values()):
@@ -240,7 +241,7 @@ def _importers(pipe: Connection) -> None:
 
 def _importing(own: Identity, listed: Clusterset, changed: Callable[[], None], deadlines: Deadlines) -> Followers:
     here = frozenset({_CHANGED.namespace})
-    return Followers(own, lambda: listed, here=lambda: here, changed=changed, deadlines=deadlines)
+    return Followers(own, lambda: listed, home=Home(lambda: here), changed=changed, deadlines=deadlines)
 
 
 def _relay(pipe: Connection) -> None:

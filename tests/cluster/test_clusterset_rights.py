@@ -17,8 +17,10 @@ from kind import __main__ as kind
 from lab.control_plane import ControlPlane
 from lab.programs import ProgramFailed
 from lab.waiting import wait_until
+from slash80.clusterset import dry_run
 from slash80.clusterset.dry_run import families, restricted
 from slash80.clusterset.own_objects import OwnObjects
+from slash80.clusterset.service_ranges import service_ranges
 
 MANIFESTS = kind.ROOT / "manifests"
 OWN, TEAM = "slash80-system", "shop"
@@ -270,6 +272,15 @@ def test_a_dry_run_tells_a_restricted_account_from_another(control_plane: Contro
 def test_a_dry_run_says_which_families_services_have(control_plane: ControlPlane, token: str) -> None:
     """They come in the cluster's order, as a dual-stack Service would get them, and nothing is left behind."""
     assert (4, 6) == control_plane.run(lambda: families(control_plane.api(token), OWN))
+    assert 404 == control_plane.answer(token, "GET", f"/api/v1/namespaces/{OWN}/services/derived-dry-run")[0]
+
+
+def test_the_account_learns_the_ranges_of_services(control_plane: ControlPlane, token: str) -> None:
+    """They are those of the API server's option, and asking for an impossible address leaves nothing behind."""
+    found = control_plane.run(lambda: service_ranges(control_plane.api(token), OWN))
+    control_plane.run(lambda: dry_run.service_ranges(control_plane.api(token), OWN))
+
+    assert set(control_plane.services.split(",")) == set(map(str, found))
     assert 404 == control_plane.answer(token, "GET", f"/api/v1/namespaces/{OWN}/services/derived-dry-run")[0]
 
 

@@ -34,7 +34,7 @@ class ControlPlane:
 
     def __init__(self, tools: Path, folder: Path, *, services: str = _SERVICES) -> None:
         """Take note of it; nothing is made."""
-        self._tools, self._folder, self._services = tools, folder, services
+        self._tools, self._folder, self.services = tools, folder, services
         self._token = secrets.token_hex(16)
         self._processes: list[subprocess.Popen[bytes]] = []
         self.namespace = Namespace(f"{unique_name()}-control")
@@ -136,7 +136,7 @@ class ControlPlane:
             f"--tls-private-key-file={self._folder / 'server.key'}",
             f"--token-auth-file={known}",
             "--authorization-mode=RBAC",
-            f"--service-cluster-ip-range={self._services}",
+            f"--service-cluster-ip-range={self.services}",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}",

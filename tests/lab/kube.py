@@ -193,7 +193,7 @@ class FakeApi:
         """Create, apply or delete an object; raise Refusal."""
         with self._lock:
             if method == "POST":
-                return self.writes.create(path, body)
+                return self.writes.create(path, body, dry="dryRun" in query)
             if method == "DELETE":
                 return self.writes.delete(path, body.get("preconditions", {}).get("uid", ""))
             force = query.get("force") == "true"

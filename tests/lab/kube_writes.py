@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ _KEYED = {
     "clusters": "cluster",
     "ownerReferences": "uid",
 }  # lists whose entries are owned one by one
-_FIRST = {"IPv6": "fd00:10:96::", "IPv4": "10.96.0.0"}  # of the ranges of clusterIPs
 _SERVICES, _SLICES = "services", "endpointslices"
 CREATED = "2026-11-28T12:00:00Z"
 
@@ -69,14 +68,16 @@ class Writes:
     full: set[str] = field(default_factory=set)  # namespaces whose quota is used up
     collecting: bool = True  # whether what belonged to a deleted object is deleted with it, at once
     made: int = 0  # how many objects were created or changed
+    ranges: dict[str, str] = field(default_factory=lambda: {"IPv6": "fd00:10:96::/112", "IPv4": "10.96.0.0/12"})
+    names_ranges: bool = True  # whether a refused clusterIP names the range, as it does before Kubernetes 1.33
     _owned: dict[tuple[str, str], dict[tuple[str, str], set[Leaf]]] = field(default_factory=dict)
 
-    def create(self, path: str, body: Document) -> Document:
-        """Answer a POST."""
+    def create(self, path: str, body: Document, *, dry: bool = False) -> Document:
+        """Answer a POST; `dry` says what would come of it."""
         where = place(path, body["metadata"]["name"])
         if where.key in self._list(where):
             raise Refusal(409, f"{where.name} already exists")
-        return self._store(where, None, _copy(body))
+        return self._checked(where, None, _copy(body)) if dry else self._store(where, None, _copy(body))
 
     def apply(self, path: str, body: Document, *, manager: str, force: bool) -> Document:
         """Answer a server-side apply."""
@@ -146,7 +147,8 @@ class Writes:
         ]
         return {"apiVersion": body["apiVersion"], "kind": body["kind"]} | dict(_unkeyed(after))
 
-    def _store(self, where: Place, there: Document | None, after: Document) -> Document:
+    def _checked(self, where: Place, there: Document | None, after: Document) -> Document:
+        """Return an object as it is kept; raise Refusal where it is not."""
         metadata = after["metadata"]
         metadata["name"] = where.name
         if where.namespace:
@@ -154,6 +156,10 @@ class Writes:
         self._admit(where, there)
         if validate := _VALIDATED.get(where.path.rpartition("/")[2]):
             validate(self, there, after)
+        return after
+
+    def _store(self, where: Place, there: Document | None, after: Document) -> Document:
+        metadata = self._checked(where, there, after)["metadata"]
         if there is None:
             metadata |= {"uid": f"uid-{self.api.version + 1}", "creationTimestamp": CREATED, "generation": 1}
         elif there.get("spec") != after.get("spec"):
@@ -178,11 +184,16 @@ class Writes:
         spec = after["spec"]
         if spec.get("clusterIP") == "None" or spec.get("type") == "ExternalName":
             return
-        families = spec.setdefault("ipFamilies", self.families[:1])
+        dual = spec.get("ipFamilyPolicy") == "PreferDualStack"
+        families = spec.setdefault("ipFamilies", self.families if dual else self.families[:1])
         before = there["spec"] if there else {"ipFamilies": [], "clusterIPs": []}
         had = dict(zip(before["ipFamilies"], before["clusterIPs"], strict=True))
         if unknown := {*families} - {*self.families}:
             raise Refusal(422, f"spec.ipFamilies: {unknown.pop()} is not configured on this cluster")
+        asked, range_ = spec.get("clusterIP"), ip_network(self.ranges[families[0]])
+        if not there and asked and ip_address(asked) not in range_:
+            named = f"the provided IP ({asked}) is not in the valid range. The range of valid IPs is {range_}"
+            raise Refusal(422, f"failed to allocate IP {asked}: {named if self.names_ranges else 'no ServiceCIDR'}")
         if there and before["ipFamilies"][:1] != families[:1]:
             raise Refusal(422, "spec.ipFamilies[0]: field is immutable")
         spec["clusterIPs"] = [had.get(family) or self._allocated(family) for family in families]
@@ -192,7 +203,7 @@ class Writes:
         taken = {
             ip for one in self.api.objects["/api/v1/services"].values() for ip in one["spec"].get("clusterIPs", [])
         }
-        first = ip_address(_FIRST[family])
+        first = ip_network(self.ranges[family]).network_address
         return next(str(first + n) for n in range(1, 1 << 16) if str(first + n) not in taken)
 
     def _slice(self, there: Document | None, after: Document) -> None:

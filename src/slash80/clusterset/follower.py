@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from slash80.addressing.family import Prefix
 from slash80.cluster.clock import Clock, SystemClock
 from slash80.cluster.pace import Pace
 from slash80.clusterset import tls
@@ -34,16 +35,24 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Home:
+    """What of this cluster bounds what others may export to it: its namespaces, and the ranges of its Services."""
+
+    namespaces: Callable[[], Container[str]]
+    services: Collection[Prefix] = ()
+
+
+@dataclass(frozen=True)
 class Surroundings:
     """What all followers of a process have in common.
 
-    `here` returns this cluster's namespaces, `hints` addresses where others have seen a member, and `wanted` whether
-    any member is looked for. `changed` is called when anything is new, and must only ring a bell.
+    `hints` returns addresses where others have seen a member, and `wanted` whether any member is looked for. `changed`
+    is called when anything is new, and must only ring a bell.
     """
 
     identity: Identity
     listed: Callable[[], Clusterset | None]
-    here: Callable[[], Container[str]]
+    home: Home
     changed: Callable[[], None]
     deadlines: Deadlines
     hints: Callable[[str], Sequence[str]] = lambda _: ()
@@ -136,7 +145,7 @@ class Follower:
 
     def _asked(self, client: Client, member: Member) -> int:
         """Ask for what is new and take it; return how many bytes that was."""
-        before, size = self._known, 0
+        before, home, size = self._known, self._with.home, 0
 
         def lines() -> Iterator[Mapping[str, Any]]:
             nonlocal size
@@ -146,9 +155,9 @@ class Follower:
                 yield line
 
         def admission() -> Admission:
-            return Admission(member, self._with.here)
+            return Admission(member, home.namespaces, services=home.services)
 
-        received, here = lines(), self._with.here()
+        received, here = lines(), home.namespaces()
         head = next(received, {})
         self._known = None  # an answer that is cut off from here on has changed what the next would be judged by
         try:

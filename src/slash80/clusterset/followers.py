@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from slash80.cluster.clock import Clock
 from slash80.clusterset.deadlines import Deadlines
-from slash80.clusterset.follower import Follower, Surroundings
+from slash80.clusterset.follower import Follower, Home, Surroundings
 from slash80.clusterset.identity import Identity
 from slash80.settings.clusterset import Clusterset
 
@@ -20,16 +20,16 @@ class Followers:
         identity: Identity,
         listed: Callable[[], Clusterset | None],
         *,
-        here: Callable[[], Container[str]],
+        home: Home,
         changed: Callable[[], None],
         deadlines: Deadlines,
         clock: Clock[threading.Condition] | None = None,
     ) -> None:
-        """Follow no one yet. `here` returns this cluster's namespaces; `changed` must only ring a bell."""
+        """Follow no one yet; `changed` must only ring a bell."""
         self._identity, self._listed, self._clock = identity, listed, clock
         self._all: dict[str, Follower] = {}
         self._seen: dict[str, str] = {}
-        self._with = Surroundings(identity, listed, here, changed, deadlines, hints=self._hints, wanted=self._wanted)
+        self._with = Surroundings(identity, listed, home, changed, deadlines, hints=self._hints, wanted=self._wanted)
 
     @property
     def all(self) -> Mapping[str, Follower]:

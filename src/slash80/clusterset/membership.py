@@ -80,7 +80,9 @@ class Membership:
         if taken := self._parsed(text, services):
             self._good = taken
         elif self._good:
-            self._problem += "; the last good file stays in force"
+            same = self._good.text == text  # Services have come to have addresses that were a member's before
+            stays = "it stays in force, but no endpoint with such an address is imported"
+            self._problem += f"; {stays if same else 'the last good file stays in force'}"
 
     def _parsed(self, text: str, services: Collection[Prefix]) -> _File | None:
         """Return what a text says; the same text is read once."""

@@ -21,14 +21,16 @@ from slash80.cluster.clock import SystemClock
 from slash80.cluster.mistakes import MISTAKES
 from slash80.cluster.runner import Pace, Runner
 from slash80.clusterset import state
+from slash80.clusterset.cluster_facts import ClusterFacts, Recheck, ask
 from slash80.clusterset.deadlines import Deadlines
 from slash80.clusterset.documents import MANAGER, properties
 from slash80.clusterset.documents import Members as Seen
 from slash80.clusterset.exporter import Exported, Exporter
 from slash80.clusterset.feed import Feed
+from slash80.clusterset.follower import Home
 from slash80.clusterset.followers import Followers
 from slash80.clusterset.identity import Identity
-from slash80.clusterset.lists import Lists, Versions
+from slash80.clusterset.lists import Lists
 from slash80.clusterset.members import Members
 from slash80.clusterset.membership import Membership, Standing
 from slash80.clusterset.merge import Merger
@@ -48,19 +50,19 @@ from slash80.settings.clusterset import Clusterset
 _LOOK = 5.0  # seconds after which everything is looked at, whatever has not rung: silence rings no bell
 _PACE = Pace(minimum=0.1, maximum=_LOOK, retry=1)
 _REPORT_EVERY, _FIRST_REPORT = 60.0, 10.0  # seconds; the first one waits a little for the members to answer
+_ASK_AGAIN = Pace(minimum=30, maximum=300, retry=30)
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What is known before anything runs: who this cluster is, what an earlier process has kept, what the API has.
+    """What is known before anything runs: who this cluster is, what it has, what an earlier process has kept.
 
     `before` has when each member answered an earlier process, in seconds of the clock.
     """
 
     identity: Identity
-    versions: Versions
-    families: tuple[int, ...]
+    facts: ClusterFacts
     kept: str = ""
     before: Mapping[str, float] = field(default_factory=dict)
 
@@ -97,7 +99,7 @@ class Program:
         self._lists = Lists(
             api,
             namespace,
-            begin.versions,
+            begin.facts.versions,
             file=partial(self._wake, "file"),
             exported=partial(self._wake, "exports"),
             written=self._write_soon,
@@ -106,7 +108,11 @@ class Program:
         self._deadlines, self._feed = Deadlines(), Feed(secrets.token_hex(8), encode=encode)
         changed = partial(self._wake, "imports")
         self._followers = Followers(
-            begin.identity, self._listed, here=self._here, changed=changed, deadlines=self._deadlines
+            begin.identity,
+            self._listed,
+            home=Home(self._here, begin.facts.services),
+            changed=changed,
+            deadlines=self._deadlines,
         )
         exchange = Exchange(self._feed, self._followers.places, lambda: self._lists.age)
         self._server = Server(
@@ -123,6 +129,9 @@ class Program:
             "imports": self._runner("imports", self._import),
         }
         self._reporter = self._runner("report", self._report)
+        asked = partial(ask, api.separate(), namespace)
+        recheck = Recheck(begin.facts, asked, soon=self._ask_soon, lost=lost)
+        self._rechecker = self._runner("recheck", recheck.look, _ASK_AGAIN)
         self._due = self._time.now() + _FIRST_REPORT
 
     def start(self) -> None:
@@ -131,12 +140,12 @@ class Program:
         self._server.start()
         self._lists.start()
         self._writing.start()
-        for runner in (*self._runners.values(), self._reporter):
+        for runner in (*self._runners.values(), self._reporter, self._rechecker):
             runner.start()
 
     def stop(self) -> None:
         """End all parts. What waits for the API server is not waited for: what it has begun is whole or not there."""
-        for runner in (*self._runners.values(), self._reporter):
+        for runner in (*self._runners.values(), self._reporter, self._rechecker):
             runner.stop()
         self._writing.stop()
         self._followers.stop()
@@ -155,7 +164,7 @@ class Program:
         return self._server.port
 
     def _make_writing(self, api: Api) -> Writing:
-        lists, served = self._lists, self._begin.versions
+        lists, served = self._lists, self._begin.facts.versions
         about = served.properties or served.services
         observed = Observed(
             lists.imports,
@@ -167,11 +176,14 @@ class Program:
         )
         return Writing(Writer(api, observed, self._time, version=served.services), observed, lists)
 
-    def _runner(self, name: str, work: Callable[[], None]) -> Runner:
-        return Runner(name, partial(self._attempt, name, work), _PACE, clock=SystemClock())
+    def _runner(self, name: str, work: Callable[[], None], pace: Pace = _PACE) -> Runner:
+        return Runner(name, partial(self._attempt, name, work), pace, clock=SystemClock())
 
     def _wake(self, name: str) -> None:
         self._runners[name].wake()
+
+    def _ask_soon(self) -> None:
+        self._rechecker.wake()
 
     def _write_soon(self) -> None:
         self._writing.wake()
@@ -204,7 +216,7 @@ class Program:
         if not self._lists.file.synced:
             return
         listed = next(iter(self._lists.file.objects), None)
-        standing = self._membership.read(listed, self._time.now())
+        standing = self._membership.read(listed, self._time.now(), self._begin.facts.services)
         if standing == self._standing:
             return
         _log.info("%s", standing.problem or f"member {standing.own.id if standing.own else ''} of the clusterset")
@@ -232,7 +244,7 @@ class Program:
         verdict = self._judged(now)
         if not standing.known:
             return  # what is there may still be right
-        here = Here(standing.own.id if standing.own else "", self._begin.families, self._namespaces())
+        here = Here(standing.own.id if standing.own else "", self._begin.facts.families, self._namespaces())
         others = {name: found for name, found in self._members.exports.items() if name not in verdict.gone}
         merged, result = wanted(
             others,
@@ -244,8 +256,8 @@ class Program:
         )
         self._imports = len(merged.imports)
         seen = Seen(here.id, verdict.silent, verdict.gone, self._members.unknown - verdict.gone)
-        named = standing.clusterset.name if standing.clusterset and self._begin.versions.properties else ""
-        about = properties(here.id, named, self._begin.versions.properties) if named else []
+        named = standing.clusterset.name if standing.clusterset and self._begin.facts.versions.properties else ""
+        about = properties(here.id, named, self._begin.facts.versions.properties) if named else []
         self._writing.want(result, seen, tuple(about))
 
     def _namespaces(self) -> frozenset[str]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from slash80.addressing.family import Address
+from slash80.addressing.family import Address, Prefix
 from slash80.addressing.special import special
 from slash80.cluster.objects.endpointslice import Endpoint
 from slash80.cluster.objects.reading import Unreadable
@@ -25,6 +25,7 @@ UNREADABLE = "Unreadable"
 NAMESPACE = "NamespaceNotAllowed"
 ADDRESS = "AddressNotAllowed"
 SPECIAL = "SpecialAddress"
+SERVICE = "ServiceAddress"
 FAMILY = "FamilyMismatch"
 ENDPOINTS = "TooManyEndpoints"
 SERVICES = "TooManyServices"
@@ -66,18 +67,12 @@ class Admitted(NamedTuple):
 class Bounds:
     """What a member may say, prepared for many records."""
 
-    def __init__(self, member: Member, limits: Limits = Limits()) -> None:
+    def __init__(self, member: Member, limits: Limits = Limits(), services: Iterable[Prefix] = ()) -> None:
+        """Take its entry; `services` are the ranges of this cluster's Services, where no pod is."""
         self.member = member
         self.limits = limits
         self._since = joined(member.since)
-        self._spans = {
-            family: [
-                (int(prefix.network_address), int(prefix.broadcast_address))
-                for prefix in member.prefixes
-                if prefix.version == family
-            ]
-            for family in (4, 6)
-        }
+        self._spans, self._services = _Spans(member.prefixes), _Spans(services)
 
     def admit(self, document: object, here: Container[str]) -> Admitted:
         """Return what is believed of a record; `here` are the namespaces of this cluster."""
@@ -99,7 +94,7 @@ class Bounds:
 
     def _bounded(self, export: Export) -> Admitted:
         """Return the export without what the member cannot have."""
-        families = tuple(family for family in export.families if self._spans[family])
+        families = tuple(family for family in export.families if self._spans.of(family))
         if not families:
             why = f"member {self.member.id!r} has no prefix of its families"
             return Admitted(None, (Refusal(FAMILY, f"{export.name}: {why}"),))
@@ -127,15 +122,31 @@ class Bounds:
         address = endpoint.address
         if address.version != family:
             return FAMILY, f"is in a slice of IPv{family}"
-        if not self._has(address):
+        if not self._spans.have(address):
             return ADDRESS, f"is outside of the prefixes of member {self.member.id!r}"
+        if self._services.have(address):
+            return SERVICE, "is an address of this cluster's Services"
         if range_ := special(address):
             return SPECIAL, f"cannot be a pod's: {range_}"
         return None
 
-    def _has(self, address: Address) -> bool:
+
+class _Spans:
+    """Prefixes as the numbers of their first and last addresses, for many questions."""
+
+    def __init__(self, prefixes: Iterable[Prefix]) -> None:
+        self._of: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
+        for one in prefixes:
+            self._of[one.version].append((int(one.network_address), int(one.broadcast_address)))
+
+    def of(self, family: int) -> list[tuple[int, int]]:
+        """Return those of a family."""
+        return self._of[family]
+
+    def have(self, address: Address) -> bool:
+        """Report whether an address is in one of them."""
         number = int(address)
-        return any(first <= number <= last for first, last in self._spans[address.version])
+        return any(first <= number <= last for first, last in self._of[address.version])
 
 
 class _Refused:
@@ -162,8 +173,16 @@ class Admission:
     Another one is made for another entry in the file and for each full answer.
     """
 
-    def __init__(self, member: Member, here: Callable[[], Container[str]], limits: Limits = Limits()) -> None:
-        self._bounds = Bounds(member, limits)
+    def __init__(
+        self,
+        member: Member,
+        here: Callable[[], Container[str]],
+        limits: Limits = Limits(),
+        *,
+        services: Collection[Prefix] = (),
+    ) -> None:
+        """Begin with nothing admitted; `services` are the ranges of this cluster's Services."""
+        self._bounds = Bounds(member, limits, services)
         self._here = here
         self._limits = limits
         self._endpoints: dict[Name, int] = {}  # of each admitted Service

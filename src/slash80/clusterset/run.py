@@ -18,10 +18,11 @@ from slash80.cluster.credentials import SERVICE_ACCOUNT
 from slash80.cluster.objects.reading import Unreadable
 from slash80.cluster.pace import Pace
 from slash80.clusterset import dry_run, identity, state
+from slash80.clusterset.cluster_facts import ask
 from slash80.clusterset.identity import Identity
-from slash80.clusterset.lists import versions
 from slash80.clusterset.own_objects import OwnObjects
 from slash80.clusterset.program import Beginning, Program
+from slash80.clusterset.service_ranges import are_known
 from slash80.errors import CniError, InvalidConfig
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -33,6 +34,7 @@ _UNRESTRICTED = (
     "no admission policy holds this account to its own objects, so a stolen token could redirect every Service; apply "
     "manifests/clusterset, which needs Kubernetes 1.30, or start with --without-admission-policy"
 )
+_UNKNOWN_RANGES = "apply manifests/clusterset again, which has the right to read ServiceCIDRs"
 T = TypeVar("T")
 _log = logging.getLogger("slash80.clusterset")
 
@@ -86,10 +88,11 @@ def _beginning(api: Api, namespace: str, options: Options) -> Beginning:
     own = OwnObjects(api, namespace)
     if not options.unrestricted:
         _have_restriction(api, namespace)
-    served, key = _answered(lambda: versions(api)), _answered(lambda: _identity(own))
-    families = _answered(lambda: dry_run.families(api, namespace))
+    facts, key = _answered(lambda: ask(api, namespace)), _answered(lambda: _identity(own))
+    if not are_known(facts.services):
+        _log.warning("which addresses this cluster's Services have is not known; %s", _UNKNOWN_RANGES)
     kept = _answered(own.state)
-    return Beginning(key, served, families, kept.get(state.FILE_KEY, ""), _before(kept))
+    return Beginning(key, facts, kept.get(state.FILE_KEY, ""), _before(kept))
 
 
 def _have_restriction(api: Api, namespace: str) -> None:

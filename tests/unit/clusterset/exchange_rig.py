@@ -12,6 +12,7 @@ from slash80.cluster.objects.ports import Port
 from slash80.clusterset import identity, wire
 from slash80.clusterset.deadlines import Deadlines
 from slash80.clusterset.feed import Feed
+from slash80.clusterset.follower import Home
 from slash80.clusterset.followers import Followers
 from slash80.clusterset.identity import Identity
 from slash80.clusterset.records import Export, Name
@@ -91,7 +92,7 @@ class Cluster:
         self.followers = Followers(
             self.identity,
             self.file,
-            here=lambda: self.here,
+            home=Home(lambda: self.here),
             changed=self.news.release,
             deadlines=self.deadlines,
             clock=self.followers_clock,

@@ -101,6 +101,17 @@ def test_prefixes_among_services_are_a_mistake() -> None:
     assert "2001:db8:1::/48" in standing.problem
 
 
+def test_services_that_come_to_have_a_members_addresses_change_nothing() -> None:
+    """The file was right when it was applied, so its members stay: what they may not export is refused one by one."""
+    membership = Membership(OURS, kept=BOTH)
+    standing = membership.read(data(), 0, [ip_network("2001:db8:1:ffff::/112")])
+
+    assert standing.active
+    assert ["c1"] == ids(standing)
+    assert "2001:db8:1::/48" in standing.problem
+    assert "no endpoint with such an address is imported" in standing.problem
+
+
 def test_a_deleted_file_ends_the_exchange_and_is_remembered() -> None:
     """No one is asked or served from then on; for a quarter of an hour it is known what was."""
     membership = Membership(OURS)

@@ -102,6 +102,15 @@ def test_a_metadata_service_within_a_members_prefixes_is_left_out(address: str) 
     assert {refuse.SPECIAL: 1} == found.refused
 
 
+def test_an_address_of_this_clusters_services_is_left_out() -> None:
+    """Connections to it would end at a Service of this cluster, in whatever namespace, and not at a member's pod."""
+    found = Admission(MEMBER, lambda: HERE, services=[ip_network("2001:db8:0:ffff::/112")])
+
+    assert ["2001:db8::1"] == believed(found.admit(with_endpoints("2001:db8::1", "2001:db8:0:ffff::1")))
+    assert {refuse.SERVICE: 1} == found.refused
+    assert "2001:db8:0:ffff::1 is an address of this cluster's Services" in found.examples[0]
+
+
 def test_families_without_a_prefix_are_left_out() -> None:
     """A Service of both families is imported in those that its member has prefixes of."""
     found = admission().admit(DOCUMENT | {"families": [4, 6]})

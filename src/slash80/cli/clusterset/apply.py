@@ -17,8 +17,8 @@ from slash80.cli.clusterset.contexts import CONFIG_MAPS, NAMESPACE, Outcome, eac
 from slash80.cli.clusterset.own import certificate
 from slash80.cli.tables import printable
 from slash80.cluster.api import Api, Refused
-from slash80.cluster.lookup import Lookup
 from slash80.cluster.objects.configmap import read_config_map
+from slash80.clusterset.service_ranges import service_ranges
 from slash80.errors import CniError, Failure, InvalidConfig
 from slash80.settings import clusterset
 from slash80.settings.clusterset import KEY, NAME, Clusterset
@@ -72,7 +72,7 @@ def _planned(chosen: argparse.Namespace, context: str, api: Api, *, wanted: Clus
                 f"no entry of {chosen.file} has this cluster's certificate, so it would leave the clusterset; "
                 f"slash80 clusterset add -f {chosen.file} {context} adds it, --leaving applies it all the same"
             )
-    clusterset.refuse_overlaps(wanted, Lookup(api).service_cidrs)
+    clusterset.refuse_overlaps(wanted, service_ranges(api, NAMESPACE))
     document = found(api, _PATH)
     there = read_config_map(document).get(KEY, "") if document else ""
     return _Plan(changes(_read(there), wanted), needed=document is None or there != content)

@@ -105,12 +105,17 @@ def test_a_cluster_without_a_certificate_has_to_wait(
     assert "has not put its certificate into the Secret" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("listed", [True, False], ids=["ServiceCIDRs", "before Kubernetes 1.33"])
 def test_prefixes_of_a_clusters_services_are_refused_before(
-    clusters: Clusters, file: Path, capsys: pytest.CaptureFixture[str]
+    clusters: Clusters, file: Path, capsys: pytest.CaptureFixture[str], *, listed: bool
 ) -> None:
     """A cluster whose Services have addresses of a member would refuse the file, so it does not get it."""
-    services = {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["2001:db8:2:0::/112"]}}
-    clusters.apis["eu"].put("/apis/networking.k8s.io/v1/servicecidrs", services)
+    api = clusters.apis["eu"]
+    api.writes.ranges["IPv6"] = "2001:db8:2::/112"
+    api.objects |= {"/api/v1/services": {}}
+    if listed:
+        services = {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["2001:db8:2:0::/112"]}}
+        api.put("/apis/networking.k8s.io/v1/servicecidrs", services)
 
     assert 1 == clusters.run("apply", "-f", str(file), "-y", "eu")
     assert "which overlaps 2001:db8:2::/112" in capsys.readouterr().err
