@@ -26,9 +26,13 @@ EXPORTS = f"/apis/{GROUP}/{{}}/serviceexports"
 
 
 class Verb(Enum):
-    """How an object is changed: `CREATE` is an apply that takes nothing over from another manager."""
+    """How an object is changed: `CREATE` is an apply that takes nothing over from another manager.
+
+    `DEMOTE` makes a slice a last resort as it is, where it is not known what else would be in it.
+    """
 
     CREATE = "create"
+    DEMOTE = "demote"
     APPLY = "apply"
     DELETE = "delete"
 
@@ -76,6 +80,7 @@ def changes(
         desired = documents(wanted.imported, found, members, now=now, version=version)
     result += applies([one for one in desired if one.path not in problems], there)
     keep = {one.path for one in desired} | problems.keys()
+    result += _demotes(there, members, keep=keep)
     result += _deletes(wanted, there, members, keep=keep)
     return result, problems
 
@@ -142,6 +147,16 @@ def _export_status(name: Name, wanted: Wanted, there: There, *, version: str) ->
             "status": {"conditions": [one.document() for one in wanted.conditions]},
         }
         yield from applies([Desired(path, None, body)], there)
+
+
+def _demotes(there: There, members: Members, *, keep: set[str]) -> Iterator[Change]:
+    """Yield what makes the slices of members a last resort that have died before this process could ask them."""
+    dead = members.silent & members.unheard
+    for path, one in there.items():
+        if not isinstance(one, WrittenSlice) or one.cluster not in dead or path in keep:
+            continue
+        if one.proxied and one.ready and not one.deleting:
+            yield Change(Verb.DEMOTE, path, path, uid=one.uid)
 
 
 def _deletes(wanted: Wanted, there: There, members: Members, *, keep: set[str]) -> Iterator[Change]:

@@ -17,7 +17,7 @@ from slash80.cluster.objects.endpointslice import MANAGED_BY as SLICE_MANAGED_BY
 from slash80.cluster.objects.endpointslice import PATH as SLICES
 from slash80.cluster.objects.endpointslice import SOURCE, Endpoint, WrittenSlice
 from slash80.cluster.objects.ports import Port
-from slash80.cluster.objects.reading import Document
+from slash80.cluster.objects.reading import Document, mapping, mappings
 from slash80.cluster.objects.service import SERVICE_NAME as KUBE_SERVICE_NAME
 from slash80.cluster.objects.serviceexport import GROUP
 from slash80.cluster.objects.serviceimport import ServiceImport
@@ -33,6 +33,7 @@ _WORDS = {number: word for word, number in FAMILIES.items()}
 IMPORTS = f"/apis/{GROUP}/{{}}/serviceimports"
 SERVICES = "/api/v1/services"
 PROPERTY_NAMES = ("cluster.clusterset.k8s.io", "clusterset.k8s.io")
+_OF_SLICES = {SERVICE_NAME, SOURCE, SLICE_MANAGED_BY, KUBE_SERVICE_NAME}  # labels
 _HEADLESS, _CLUSTERSET_IP = "Headless", "ClusterSetIP"
 
 
@@ -327,15 +328,41 @@ def _slice(wanted: Import, owner: Document, key: _Key, *, bits: str, endpoints: 
     return Desired(path_of(SLICES, wanted.name.namespace, named), body)
 
 
-def _endpoint(endpoint: Endpoint, *, local: bool, last: bool) -> Document:
-    """Return an endpoint as the API has it.
+def demoted(found: Document, uid: str) -> Document:
+    """Return what is applied to a slice of ours, as the API has it, so that it becomes a last resort."""
+    metadata = mapping(found, "metadata")
+    kept = {key: metadata[key] for key in ("name", "namespace", "ownerReferences") if key in metadata} | {"uid": uid}
+    labels = {key: one for key, one in mapping(metadata, "labels").items() if key in _OF_SLICES}
+    endpoints = []
+    for one in mappings(found, "endpoints"):
+        said = mapping(one, "conditions")
+        ready = said.get("ready") is not False
+        serving = said.get("serving", ready) is not False
+        endpoints.append({**one, "conditions": _last_resort(ready, serving, said.get("terminating") is True)})
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {**kept, "labels": labels},
+        "addressType": found.get("addressType"),
+        "ports": mappings(found, "ports"),
+        "endpoints": endpoints,
+    }
 
-    As a last resort it is not ready, but still serving while it terminates: kube-proxy sends to such endpoints when no
-    endpoint of a Service is ready, and only then (KEP-1669).
+
+def _last_resort(*conditions: bool) -> Document:
+    """Return the conditions of an endpoint that is one; its own are whether it is ready, serving and terminating.
+
+    It is not ready, but still serving while it terminates: kube-proxy sends to such endpoints when no endpoint of a
+    Service is ready, and only then (KEP-1669).
     """
+    ready, serving, terminating = conditions
+    return {"ready": False, "serving": ready or (serving and terminating), "terminating": True}
+
+
+def _endpoint(endpoint: Endpoint, *, local: bool, last: bool) -> Document:
+    """Return an endpoint as the API has it."""
     if last:
-        usable = endpoint.ready or (endpoint.serving and endpoint.terminating)
-        conditions = {"ready": False, "serving": usable, "terminating": True}
+        conditions = _last_resort(endpoint.ready, endpoint.serving, endpoint.terminating)
     else:
         conditions = {"ready": endpoint.ready, "serving": endpoint.serving, "terminating": endpoint.terminating}
     document: Document = {"addresses": [str(endpoint.address)], "conditions": conditions}

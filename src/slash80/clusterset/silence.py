@@ -1,8 +1,9 @@
 """What is to be made of members that do not answer: values, the clock is the caller's.
 
-A member that is silent for 30 seconds is the last resort for its Services; after 15 minutes it counts as gone. Where
-most members fall silent at once the fault is more likely this cluster's own: then nothing is changed before the 15
-minutes are over, since there is nothing better to go to, and with many members it would be a flood of writes, twice.
+A member that is silent for 30 seconds is the last resort for its Services; after 15 minutes it counts as gone. A new
+process gives each member half a minute to answer it, since until then the one that was away may be itself. Where most
+members fall silent at once the fault is more likely this cluster's own: then nothing is changed before the 15 minutes
+are over, since there is nothing better to go to, and with many members it would be a flood of writes, twice.
 """
 
 from __future__ import annotations
@@ -36,6 +37,14 @@ class Contact:
         known = self.asked if self.before is None else self.before
         return known if self.answered is None else max(known, self.answered)
 
+    @property
+    def heard(self) -> float:
+        """When it answered this process last, or from when on it could have.
+
+        What it did before is no sign of how it is: this process was away then.
+        """
+        return max(self.asked, self.last)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -51,16 +60,17 @@ def judge(members: Mapping[str, Contact], now: float) -> Verdict:
     """Judge all members but this one."""
     conditions = {name: _condition(contact, now) for name, contact in members.items()}
     gone = frozenset(name for name, condition in conditions.items() if condition is Condition.GONE)
-    late = {name for name, contact in members.items() if name not in gone and now - contact.last > _OVERDUE}
-    held = len(late) >= _MANY and 2 * len(late) > len(members) - len(gone)
-    silent = frozenset[str]() if held else frozenset(name for name in late if now - members[name].last >= SILENT)
+    ages = {name: now - contact.heard for name, contact in members.items() if name not in gone}
+    late = [name for name, age in ages.items() if age > _OVERDUE]
+    held = len(late) >= _MANY and 2 * len(late) > len(ages)
+    silent = frozenset[str]() if held else frozenset(name for name in late if ages[name] >= SILENT)
     return Verdict(conditions, silent, gone, held)
 
 
 def _condition(contact: Contact, now: float) -> Condition:
     if _is_gone(contact, now):
         return Condition.GONE
-    if contact.answered is None:
+    if contact.answered is None and contact.before is None:
         return Condition.NEVER
     return Condition.SILENT if now - contact.last >= SILENT else Condition.OK
 

@@ -16,7 +16,7 @@ from slash80.cluster.api import Refused, Unreachable
 from slash80.cluster.objects.reading import Document
 from slash80.cluster.pace import Pace
 from slash80.clusterset.differences import Change, Record, There, Verb, Wanted, applies, changes
-from slash80.clusterset.documents import MANAGER, Desired, Members
+from slash80.clusterset.documents import MANAGER, Desired, Members, demoted
 from slash80.clusterset.observed import read
 from slash80.clusterset.pacing import Bucket, Lanes
 from slash80.clusterset.records import Name
@@ -44,6 +44,9 @@ _log = logging.getLogger(__name__)
 
 class Writes(Protocol):
     """The part of the API client that changes objects."""
+
+    def get(self, path: str) -> Document:
+        """Return an object."""
 
     def apply(self, path: str, body: Document, *, manager: str, force: bool) -> Document:
         """Apply fields."""
@@ -253,11 +256,13 @@ class Writer:
         return True
 
     def _sent(self, change: Change) -> Record | None:
-        if change.verb is Verb.DELETE or change.body is None:
+        if change.verb is Verb.DELETE:
             self._api.delete(change.path, uid=change.uid)
             return None
-        answer = self._api.apply(change.path, change.body, manager=MANAGER, force=change.verb is Verb.APPLY)
-        return read(answer, change.body["kind"], MANAGER)
+        # what is in the slice now is not kept in memory: one in thousands is ever asked for
+        body = change.body or demoted(self._api.get(change.path), change.uid)
+        answer = self._api.apply(change.path, body, manager=MANAGER, force=change.verb is not Verb.CREATE)
+        return read(answer, body["kind"], MANAGER)
 
     def _answered(self, name: Name, path: str, after: Record | None) -> None:
         shown = self._view.there(name).get(path)

@@ -77,6 +77,13 @@ class Direct:
         self.lives, self.before, self.away = -1, True, False
         self.sent: list[str] = []
 
+    def get(self, path: str) -> Document:
+        """Return an object as Api does."""
+        found = self._api.one(path)
+        if found is None:
+            raise Refused(404, "not found")
+        return found
+
     def apply(self, path: str, body: Document, *, manager: str, force: bool) -> Document:
         """Apply as Api does."""
         return self._write("PATCH", path, {"fieldManager": manager, "force": str(force).lower()}, body=body)

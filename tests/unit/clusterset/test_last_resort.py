@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slash80.cluster.objects.endpointslice import Endpoint
+from slash80.cluster.objects.endpointslice import SOURCE, Endpoint
+from slash80.cluster.objects.managed import digest
 from slash80.cluster.objects.serviceimport import ServiceImport
 from slash80.cluster.objects.servicespec import ServiceSpec
-from slash80.clusterset.documents import MANAGER, Found, Members, derived, documents
+from slash80.clusterset.documents import MANAGER, Found, Members, demoted, derived, documents
 from slash80.clusterset.merge import merge
-from slash80.clusterset.records import Slice
+from slash80.clusterset.records import Export, Slice
 from unit.clusterset.exports import DB, endpoints, export
 from unit.clusterset.kube_proxy import EndpointDocument, reached
 
@@ -40,18 +41,21 @@ def written(
     states: States, silent: Collection[str] = (), changes: Mapping[str, Any] | None = None
 ) -> list[EndpointDocument]:
     """Return the endpoints of the slices that are written for exports of endpoints in these states."""
-    exported = {}
-    for cluster, flags in states.items():
-        whole = endpoints(CLUSTERS.index(cluster) + 1, count=max(len(flags), 1))
-        ends = tuple(
-            replace(one, ready=ready, serving=serving, terminating=terminating)
-            for one, (ready, serving, terminating) in zip(whole.endpoints, flags, strict=False)
-        )
-        one = export(CLUSTERS.index(cluster) + 1, **(changes or {}))
-        exported[cluster] = {DB: replace(one, slices=(replace(whole, endpoints=ends),) if ends else ())}
+    exported = {cluster: {DB: export_in(cluster, flags, **(changes or {}))} for cluster, flags in states.items()}
     found = merge(exported, families=(6,)).imports.get(DB)
     bodies = documents(found, FOUND, Members(HERE, frozenset(silent)), now="2026-11-28T12:00:00Z") if found else []
     return [end for one in bodies if one.body and one.body["kind"] == "EndpointSlice" for end in one.body["endpoints"]]
+
+
+def export_in(cluster: str, flags: Collection[tuple[bool, bool, bool]], **changes: Any) -> Export:  # noqa: ANN401 -- what a test gives
+    """Return a cluster's export of endpoints in these states."""
+    whole = endpoints(CLUSTERS.index(cluster) + 1, count=max(len(flags), 1))
+    ends = tuple(
+        replace(one, ready=ready, serving=serving, terminating=terminating)
+        for one, (ready, serving, terminating) in zip(whole.endpoints, flags, strict=False)
+    )
+    one = export(CLUSTERS.index(cluster) + 1, **changes)
+    return replace(one, slices=(replace(whole, endpoints=ends),) if ends else ())
 
 
 def usable(states: States, clusters: Collection[str], *wanted: tuple[bool, bool, bool]) -> set[str]:
@@ -138,3 +142,25 @@ def test_local_traffic_stays_on_nodes_of_this_cluster(node: str) -> None:
 def on_worker(endpoint: Endpoint) -> Endpoint:
     """Return an endpoint of a pod on worker-1."""
     return replace(endpoint, node="worker-1")
+
+
+@given(STATES, st.sets(st.sampled_from(["ap", "us"])))
+def test_a_slice_becomes_a_last_resort_as_it_is(states: States, silent: set[str]) -> None:
+    """Where what it was made from is not known any more, the same comes of it as where that is known."""
+    found = merge(
+        {cluster: {DB: export_in(cluster, flags)} for cluster, flags in states.items()}, families=(6,)
+    ).imports.get(DB)
+    if found is None:
+        return
+    ready, last = (
+        [one.body for one in documents(found, FOUND, Members(HERE, frozenset(who)), now="") if one.body]
+        for who in ((), silent)
+    )
+    made = [
+        demoted({**one, "metadata": {**one["metadata"], "labels": {**one["metadata"]["labels"], "theirs": "x"}}}, "uid")
+        if one["kind"] == "EndpointSlice" and one["metadata"]["labels"][SOURCE] in silent
+        else one
+        for one in ready
+    ]
+
+    assert [*map(digest, last)] == [*map(digest, made)]

@@ -85,6 +85,21 @@ def test_a_predecessor_s_last_answer_counts() -> None:
     assert {"us"} == judge(young, 10_030.0).gone
 
 
+def test_a_restarted_program_gives_each_member_half_a_minute() -> None:
+    """Whatever was before: a member that answers within it is never a last resort, and one that is dead then is."""
+    old = Contact(asked=9_000.0, before=8_700.0)
+
+    assert frozenset() == judge({"us": old}, 9_029.9).silent
+    assert {"us"} == judge({"us": old}, 9_030.0).silent
+    assert frozenset() == judge({"us": Contact(9_000.0, answered=9_029.0, before=8_700.0)}, 9_050.0).silent
+    assert Condition.SILENT is judge({"us": old}, 9_001.0).conditions["us"]
+
+
+def test_a_restart_is_no_sign_of_a_cut() -> None:
+    """All members are late by what the predecessor knew, and none has been asked yet."""
+    assert not judge({name: Contact(asked=9_000.0, before=8_900.0) for name in "abcd"}, 9_010.0).held
+
+
 def test_a_member_that_never_answered_has_its_quarter_of_an_hour_from_the_first_question_on() -> None:
     """What an earlier process imported stays until then, since no answer is not the answer "nothing"."""
     new = {"us": Contact(asked=9_500.0)}

@@ -123,6 +123,63 @@ def test_nothing_is_deleted_of_a_member_that_has_not_answered_yet(rig: Rig) -> N
     assert 1 == len(rig.objects(SLICES))
 
 
+def test_a_member_that_died_while_the_program_was_away_is_a_last_resort(rig: Rig) -> None:
+    """What it exports is not known, so its slices become one as they are, each by one write, and nothing is deleted."""
+    ends = endpoints("2001:db8:1::a", zone="a", hostname="db-0", zone_hints=("a",))
+    rig.want(imported({"eu": ends, "us": BOTH["us"]}))
+    rig.settle()
+    before = rig.everything
+    rig.start()
+    alone = imported({"us": BOTH["us"]})
+    rig.want(alone, members=Members("us", unheard=ABSENT))
+    rig.settle()
+    assert before == rig.everything
+    rig.api.sent.clear()
+    for _ in range(2):
+        rig.want(alone, members=Members("us", silent=ABSENT, unheard=ABSENT))
+        rig.settle()
+        rig.start()
+
+    assert ["web-eu"] == [one.rpartition("/")[2][:6] for one in rig.api.sent]
+    silent = rig.everything
+    rig.want(imported({"eu": ends, "us": BOTH["us"]}), members=Members("us", silent=ABSENT))
+    rig.settle()
+    assert silent == rig.everything
+    assert 1 == len(rig.api.sent)
+    rig.want(imported({"eu": ends, "us": BOTH["us"]}))
+    rig.settle()
+    assert before == rig.everything
+    assert not rig.writer.problems
+
+
+def test_slices_that_kube_proxy_does_not_read_are_no_last_resort(rig: Rig) -> None:
+    """CoreDNS answers with ready endpoints alone, so those of a headless Service stay ready until they are deleted."""
+    rig.want(imported(ONE, headless=True))
+    rig.settle()
+    before = rig.everything
+    rig.start()
+    rig.want(members=Members("us", silent=ABSENT, unheard=ABSENT))
+    rig.settle()
+
+    assert before == rig.everything
+
+
+def test_a_slice_in_the_place_of_ours_is_not_made_a_last_resort(rig: Rig) -> None:
+    """What is read before it is changed may be another program's by then."""
+    rig.want(imported(ONE))
+    rig.settle()
+    (key,) = rig.objects(SLICES)
+    rig.start()
+    path = f"/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/{key.partition('/')[2]}"
+    rig.server.writes.delete(path)
+    body = {"metadata": {"name": key.partition("/")[2]}, "addressType": "IPv6", "endpoints": [{"addresses": ["::1"]}]}
+    theirs = rig.server.writes.create(path.rpartition("/")[0], body)
+    rig.want(members=Members("us", silent=ABSENT, unheard=ABSENT))
+    rig.settle(seconds=10)
+
+    assert theirs == rig.objects(SLICES)[key]
+
+
 def test_the_endpoints_of_a_member_that_is_gone_are_deleted_but_not_the_address(rig: Rig) -> None:
     """When it comes back, the Service has the same clusterset IP."""
     rig.want(imported(ONE))

@@ -60,7 +60,10 @@ class EndpointSlice:
 
 @dataclass(frozen=True, slots=True)
 class WrittenSlice:
-    """A slice of an imported Service as its manager compares it."""
+    """A slice of an imported Service as its manager compares it.
+
+    `proxied` is whether it is one of a Service for kube-proxy, and `ready` whether any of its endpoints is.
+    """
 
     namespace: str
     name: str
@@ -69,6 +72,8 @@ class WrittenSlice:
     cluster: str
     applied: bytes
     deleting: bool = False
+    proxied: bool = False
+    ready: bool = False
 
 
 def read_endpoint_slice(document: Document) -> EndpointSlice | None:
@@ -104,6 +109,8 @@ def read_written_slice(document: Document, manager: str) -> WrittenSlice:
         text(labels, SOURCE, most=_NAME),
         applied(document, manager),
         deleting=bool(metadata.get("deletionTimestamp")),
+        proxied=bool(text(labels, SERVICE_NAME, most=_NAME)),
+        ready=any(mapping(one, "conditions").get("ready") is not False for one in mappings(document, "endpoints")),
     )
 
 
