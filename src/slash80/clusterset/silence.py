@@ -41,7 +41,7 @@ class Contact:
     def heard(self) -> float:
         """When it answered this process last, or from when on it could have.
 
-        What it did before is no sign of how it is: this process was away then.
+        What it did before says nothing: this process was away then.
         """
         return max(self.asked, self.last)
 
