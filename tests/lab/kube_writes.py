@@ -69,6 +69,7 @@ class Writes:
     collecting: bool = True  # whether what belonged to a deleted object is deleted with it, at once
     made: int = 0  # how many objects were created or changed
     ranges: dict[str, str] = field(default_factory=lambda: {"IPv6": "fd00:10:96::/112", "IPv4": "10.96.0.0/12"})
+    unsupported: set[str] = field(default_factory=set)  # values of trafficDistribution that this version does not know
     names_ranges: bool = True  # whether a refused clusterIP names the range, as it does before Kubernetes 1.33
     _owned: dict[tuple[str, str], dict[tuple[str, str], set[Leaf]]] = field(default_factory=dict)
 
@@ -185,6 +186,8 @@ class Writes:
         if spec.get("clusterIP") == "None" or spec.get("type") == "ExternalName":
             return
         dual = spec.get("ipFamilyPolicy") == "PreferDualStack"
+        if (value := spec.get("trafficDistribution")) in self.unsupported:
+            raise Refusal(422, f'spec.trafficDistribution: Unsupported value: "{value}"')
         families = spec.setdefault("ipFamilies", self.families if dual else self.families[:1])
         before = there["spec"] if there else {"ipFamilies": [], "clusterIPs": []}
         had = dict(zip(before["ipFamilies"], before["clusterIPs"], strict=True))

@@ -19,6 +19,7 @@ from slash80.cluster.objects.serviceimport import ServiceImport
 from slash80.cluster.objects.servicespec import ServiceSpec
 from slash80.clusterset.documents import MANAGER, Desired, Found, Members, documents, path_of
 from slash80.clusterset.records import Import, Name
+from slash80.clusterset.served import Served
 
 Record = ServiceImport | ServiceSpec | WrittenSlice | ServiceExport | ClusterProperty
 There = Mapping[str, Record]  # by path
@@ -69,15 +70,16 @@ class Wanted:
 
 
 def changes(
-    name: Name, wanted: Wanted, there: There, *, members: Members, now: str, version: str
+    name: Name, wanted: Wanted, there: There, *, members: Members, now: str, served: Served
 ) -> tuple[list[Change], dict[str, str]]:
     """Return the changes of a name's objects in their order, and for each that is left alone the reason, by path."""
     found = _found(there)
     problems = dict(_foreign(there))
-    result = [*_export_status(name, wanted, there, version=version)]
+    result = [*_export_status(name, wanted, there, version=served.version)]
     desired: list[Desired] = []
     if wanted.imported and not (found.serviceimport and found.serviceimport.managed_by != MANAGER):
-        desired = documents(wanted.imported, found, members, now=now, version=version)
+        made = documents(wanted.imported, found, members, now=now, version=served.version)
+        desired = [served.taken(one) for one in made]
     result += applies([one for one in desired if one.path not in problems], there)
     keep = {one.path for one in desired} | problems.keys()
     result += _demotes(there, members, keep=keep)

@@ -20,6 +20,7 @@ from slash80.clusterset.documents import MANAGER, Desired, Members, demoted
 from slash80.clusterset.observed import read
 from slash80.clusterset.pacing import Bucket, Lanes
 from slash80.clusterset.records import Name
+from slash80.clusterset.served import Served
 from slash80.errors import CniError
 
 RATE = 50.0  # writes a second
@@ -99,7 +100,7 @@ class Writer:
 
     def __init__(self, api: Writes, view: View, time: Time, *, version: str = "v1beta1", rate: float = RATE) -> None:
         """Begin without anything that is wanted; nothing is written before `want`."""
-        self._api, self._view, self._time, self._version = api, view, time, version
+        self._api, self._view, self._time, self._served = api, view, time, Served(version)
         self._members, self._wanted = Members(), dict[Name, Wanted]()
         self._properties: tuple[Desired, ...] = ()
         self._lanes, self._bucket, self._pace = Lanes(), Bucket(rate), Pace()
@@ -116,6 +117,11 @@ class Writer:
         return self._writes
 
     @property
+    def refused(self) -> list[str]:
+        """What is left out of objects because the API server does not take it."""
+        return [*self._served.refused.values()]
+
+    @property
     def pending(self) -> int:
         """How many names have still to be looked at."""
         return len(self._lanes.few) + len(self._lanes.many)
@@ -130,6 +136,10 @@ class Writer:
         if (listed := tuple(properties)) != self._properties:
             self._properties = listed
             changed.add(PROPERTIES)
+        if self._served.refused:
+            self._served.only(
+                {one.imported.properties.traffic_distribution for one in self._wanted.values() if one.imported}
+            )
         if not self._started:
             changed |= self._view.names() | {PROPERTIES}
             self._started = True
@@ -197,7 +207,7 @@ class Writer:
             return self._of_properties(there)
         wanted = self._wanted.get(name, Wanted())
         found, problems = changes(
-            name, wanted, there, members=self._members, now=self._time.today(), version=self._version
+            name, wanted, there, members=self._members, now=self._time.today(), served=self._served
         )
         for path in self._foreign.pop(name, set()) - problems.keys():
             self.problems.pop(path, None)
@@ -246,7 +256,10 @@ class Writer:
             self._note("", f"Nothing can be written: {error}.")
             return False
         except (Refused, ValueError) as error:  # the latter where the answer cannot be understood
-            self._failed(name, change, attempts, why=str(error))
+            if instead := self._served.refuse(change.body, str(error)):
+                _log.warning("%s", instead)
+            else:
+                self._failed(name, change, attempts, why=str(error))
             return True
         self._pace.succeeded()
         self._writes += 1

@@ -54,7 +54,7 @@ class Writing:
     @property
     def problems(self) -> list[str]:
         """What cannot be written, and why."""
-        return [*filter(None, [self._mistake]), *list(self._writer.problems.values())]
+        return [*filter(None, [self._mistake]), *list(self._writer.problems.values()), *self._writer.refused]
 
     def step(self) -> float:
         """Write what can be written now; return after how many seconds there may be more."""

@@ -365,6 +365,51 @@ def test_a_quota_costs_the_objects_of_its_namespace_only(rig: Rig) -> None:
     assert not rig.writer.problems
 
 
+@pytest.mark.parametrize(
+    ("unknown", "wanted", "instead"),
+    [
+        ({"PreferSameZone", "PreferSameNode"}, "PreferSameZone", "PreferClose"),
+        ({"PreferSameZone", "PreferSameNode"}, "PreferSameNode", None),
+        ({"PreferSameZone", "PreferSameNode", "PreferClose"}, "PreferSameZone", None),
+    ],
+)
+def test_a_traffic_distribution_that_the_api_server_refuses_is_left_out(
+    unknown: set[str], wanted: str, instead: str | None, rig: Rig
+) -> None:
+    """An exporter's Kubernetes may be newer: the Service is there, by the old name of the same, and people are told."""
+    rig.server.writes.unsupported = unknown
+    one = imported(ONE, traffic_distribution=wanted)
+    rig.want(one)
+    rig.settle(seconds=1)
+    asked = len(rig.api.sent)
+    rig.refresh()
+    rig.settle()
+    (service,) = rig.objects(SERVICES).values()
+
+    assert instead == service["spec"].get("trafficDistribution")
+    assert wanted == rig.objects(IMPORTS)["shop/web"]["spec"]["trafficDistribution"]
+    assert ips(rig)
+    assert asked == len(rig.api.sent)
+    assert f"refuses trafficDistribution {wanted} in a Service" in rig.writer.refused[0]
+    assert not rig.writer.problems
+    rig.want(imported(ONE))
+    rig.settle()
+    assert not rig.writer.refused
+
+
+def test_another_refusal_of_a_service_with_a_traffic_distribution_is_a_failure(rig: Rig) -> None:
+    """A quota is no reason to leave anything out."""
+    rig.server.writes.full = {"far"}
+    one = imported(ONE, traffic_distribution="PreferClose", name=Name("far", "web"))
+    rig.want(one)
+    rig.settle(seconds=60)
+    rig.server.writes.full = set()
+    rig.settle(seconds=600)
+    (service,) = rig.objects(SERVICES).values()
+
+    assert "PreferClose" == service["spec"]["trafficDistribution"]
+
+
 @pytest.mark.parametrize("gone", [True, False])
 def test_a_namespace_that_is_being_deleted_costs_its_own_objects_only(rig: Rig, *, gone: bool) -> None:
     """Nothing can be created in it, and the others go on."""
