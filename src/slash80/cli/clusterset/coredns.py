@@ -10,6 +10,7 @@ from typing import Any
 from slash80.cli.clusterset.contexts import found
 from slash80.cluster.api import Api
 from slash80.cluster.objects import serviceexport
+from slash80.cluster.objects.managed import other_managers
 from slash80.cluster.objects.reading import Document, mapping, mappings, text, texts
 from slash80.errors import Failure
 
@@ -25,6 +26,13 @@ RULE: Mapping[str, list[str]] = {
 _DEPLOYMENTS = "/apis/apps/v1/namespaces/kube-system/deployments"
 _READ_BY_COREDNS = "v1alpha1"
 _VERSION = re.compile(r"v?([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})(?:[-+].*)?")
+_CHANGE = "add clusterset.local to the zones of the plugin kubernetes and 'multicluster clusterset.local' to its block"
+# AKS, k3s and Gardener read what people add from the ConfigMap coredns-custom, and so does their Corefile say.
+_CUSTOM = re.compile(r"^\s*import\s+\S*custom/\*\.server\s*$", re.MULTILINE)
+_SERVER = (
+    "put a server block of its own, 'clusterset.local { kubernetes clusterset.local { multicluster clusterset.local } "
+    "}' on several lines, into the key clusterset.server of the ConfigMap kube-system/coredns-custom"
+)
 _MOST = 1 << 20  # characters: the API server takes no larger ConfigMap
 
 
@@ -85,7 +93,8 @@ def _without(api: Api) -> str:
     if found(api, f"{_DEPLOYMENTS}/kube-dns"):
         return (
             "this cluster's DNS is kube-dns, which cannot answer for clusterset.local; run a CoreDNS of your own, from "
-            "1.12.2 on, and send it that zone by stubDomains in the ConfigMap kube-system/kube-dns"
+            "1.12.2 on, and send it that zone by stubDomains in the ConfigMap kube-system/kube-dns, which GKE "
+            "Autopilot does not let you change"
         )
     return (
         "there is no Corefile in a ConfigMap kube-system/coredns, so this cluster's DNS is managed in another way; if "
@@ -98,16 +107,21 @@ def _managed(config: Document, image: str) -> str:
     """Return who would put the Corefile back, and what to do there; empty where it is people's own."""
     metadata = mapping(config, "metadata")
     labels, annotations = mapping(metadata, "labels"), mapping(metadata, "annotations")
-    then = "add clusterset.local to the zones of the plugin kubernetes and 'multicluster clusterset.local' to its block"
-    if "/eks/coredns" in image:
+    then = f"{_CHANGE} where it has its setting for it"
+    if _CUSTOM.search(text(mapping(config, "data"), KEY, most=_MOST)):
+        then = f"{_SERVER}, and allow CoreDNS's service account to list and watch serviceimports"
+    if "/eks/coredns" in image or "eks" in other_managers(config, ""):
         return (
-            "the EKS add-on coredns writes the Corefile, and would put a changed one back with its next update; "
-            f"{then} in the value corefile of the add-on's configuration (aws eks update-addon --configuration-values)"
+            "this is the CoreDNS of EKS, whose add-on may put a changed Corefile back when it is updated; if it is the "
+            f"add-on, {_CHANGE} in the value corefile of its configuration (aws eks update-addon "
+            "--configuration-values), else by hand"
         )
     if labels.get("addonmanager.kubernetes.io/mode") == "Reconcile":
-        return f"the cloud's addon manager puts a changed Corefile back; {then} where the cloud has its setting for it"
+        return f"the cloud's addon manager puts a changed Corefile back; {then}"
     if any(key.startswith("objectset.rio.cattle.io/") for key in (*labels, *annotations)):
-        return f"k3s or Rancher writes the Corefile, and puts a changed one back; {then} in their manifest of coredns"
+        return f"k3s or Rancher writes the Corefile, and puts a changed one back when it starts; {then}"
+    if labels.get("app.kubernetes.io/managed-by") == "Helm":
+        return f"Helm has installed CoreDNS, and its next upgrade would put the Corefile back; {_CHANGE} in its values"
     return ""
 
 

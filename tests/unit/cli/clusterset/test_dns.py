@@ -161,7 +161,9 @@ def test_a_cluster_without_a_corefile(dns: Dns, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("metadata", "image", "expected"),
     [
-        ({}, "602401143452.dkr.ecr.eu-west-1.amazonaws.com/eks/coredns:v1.12.4-eksbuild.1", "the EKS add-on"),
+        ({}, "602401143452.dkr.ecr.eu-west-1.amazonaws.com/eks/coredns:v1.12.4-eksbuild.1", "in the value corefile"),
+        ({"managedFields": [{"manager": "eks", "operation": "Apply"}]}, IMAGE, "in the value corefile"),
+        ({"labels": {"app.kubernetes.io/managed-by": "Helm"}}, IMAGE, "in its values"),
         ({"labels": {"addonmanager.kubernetes.io/mode": "Reconcile"}}, IMAGE, "addon manager"),
         ({"annotations": {"objectset.rio.cattle.io/owner-name": "coredns"}}, IMAGE, "k3s or Rancher"),
     ],
@@ -176,6 +178,24 @@ def test_what_would_be_put_back_is_not_changed(
     assert 1 == dns.run("--apply")
     assert expected in capsys.readouterr().err
     assert KUBEADM == dns.corefile
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"labels": {"addonmanager.kubernetes.io/mode": "Reconcile"}},
+        {"labels": {"objectset.rio.cattle.io/hash": "bce283298811743a0386ab510f2f67ef74240c57"}},
+    ],
+    ids=["AKS", "k3s"],
+)
+def test_a_managed_corefile_that_imports_more_says_where_to_put_it(
+    metadata: dict[str, Any], dns: Dns, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What people add to such a CoreDNS stands in a ConfigMap of its own, which stays."""
+    dns.has(f"{KUBEADM}import /etc/coredns/custom/*.server\n", **metadata)
+
+    assert 1 == dns.run("--apply")
+    assert "into the key clusterset.server of the ConfigMap kube-system/coredns-custom" in capsys.readouterr().err
 
 
 def test_serviceimports_come_first(dns: Dns, capsys: pytest.CaptureFixture[str]) -> None:
