@@ -48,7 +48,7 @@ class Informer(Generic[T]):
         clock: Clock[threading.Event] | None = None,
     ) -> None:
         """Begin when started; `selector` is a field selector, `indexes` give the values by which records are found."""
-        self._api, self._path = api.separate(), resource.path
+        self._api, self.path = api.separate(), resource.path
         selectors = {"fieldSelector": selector, "labelSelector": resource.labels}
         self._query = {key: value for key, value in selectors.items() if value}
         self._cache = Cache(resource.read, indexes)
@@ -115,7 +115,7 @@ class Informer(Generic[T]):
             return self._trouble
         key, reason = next(iter(unreadable.items()))
         more = f" and {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
-        return f"{self._path}: {key}{more} cannot be understood: {reason}; what was last understood stays in force"
+        return f"{self.path}: {key}{more} cannot be understood: {reason}; what was last understood stays in force"
 
     def follow(self) -> None:
         """List once if nothing is known, then follow one watch to its end; raise Unreachable, Refused or TooMany."""
@@ -137,14 +137,14 @@ class Informer(Generic[T]):
                 self._failed(str(error))
             except MISTAKES as error:
                 # no subscriber is woken: it may be a subscriber that raised it
-                _log.exception("%s is listed again", self._path)
+                _log.exception("%s is listed again", self.path)
                 self._pace.failed()
-                self._version, self._trouble = "", f"{self._path} cannot be followed: {type(error).__name__}: {error}"
+                self._version, self._trouble = "", f"{self.path} cannot be followed: {type(error).__name__}: {error}"
             self._clock.wait(self._stopping, self._pace.rest(began=began, now=self._clock.now()))
 
     def _list(self) -> None:
         listing, version = Listing[T](), ""
-        for page in self._api.pages(self._path, **self._query):
+        for page in self._api.pages(self.path, **self._query):
             self._heard = self._clock.now()
             self._cache.receive(page.items, listing)
             version = page.version
@@ -155,7 +155,7 @@ class Informer(Generic[T]):
     def _watch(self) -> None:
         began, empty = self._clock.now(), True
         seconds = _RANDOM.randint(*_WATCH)
-        events = self._api.events(self._path, self._version, seconds=seconds, **self._query)
+        events = self._api.events(self.path, self._version, seconds=seconds, **self._query)
         self._heard = self._clock.now()
         if not self._cut_short:
             self._recovered()
@@ -166,7 +166,7 @@ class Informer(Generic[T]):
             self._take(event)
         self._cut_short = empty and self._clock.now() < began + _ALIVE
         if self._cut_short:
-            raise Unreachable(f"the API server ends each watch of {self._path} at once")
+            raise Unreachable(f"the API server ends each watch of {self.path} at once")
         self._pace.succeeded()
 
     def _take(self, event: Event | Garbled) -> None:
@@ -186,7 +186,7 @@ class Informer(Generic[T]):
             self._version = ""
             self._pace.failed()
         else:
-            self._failed(f"the API server refuses {self._path}: {error}")
+            self._failed(f"the API server refuses {self.path}: {error}")
 
     def _failed(self, problem: str) -> None:
         self._pace.failed()
@@ -201,7 +201,7 @@ class Informer(Generic[T]):
         self._cut_short = False
         if self._trouble:
             self._trouble = ""
-            _log.info("%s is followed from version %s on", self._path, self._version)
+            _log.info("%s is followed from version %s on", self.path, self._version)
             self._publish([])
 
     def _publish(self, changes: Sequence[Change[T]]) -> None:

@@ -19,6 +19,7 @@ from slash80.cluster.objects.serviceimport import service_imports
 from slash80.cluster.objects.servicespec import ServiceSpec, service_specs
 from slash80.clusterset.documents import MANAGER
 from slash80.clusterset.observed import OF_SERVICE, of_service
+from slash80.clusterset.problems import Problem, Reason
 from slash80.clusterset.records import Name
 from slash80.errors import InvalidConfig
 from slash80.settings.clusterset import NAME
@@ -94,9 +95,9 @@ class Lists:
         return max(one.age for one in self._all)
 
     @property
-    def problems(self) -> list[str]:
+    def problems(self) -> list[Problem]:
         """What keeps the lists from being up to date."""
-        return [one.problem for one in self._all if one.problem]
+        return [Problem(Reason.WATCH_FAILED, one.path, one.problem) for one in self._all if one.problem]
 
     def service(self, name: Name) -> ServiceSpec | None:
         """Return a Service."""

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from slash80.addressing.family import Prefix
+from slash80.clusterset.problems import Reason
 from slash80.clusterset.silence import GONE
 from slash80.errors import CniError
 from slash80.settings.clusterset import KEY, NAME, Clusterset, Member, parse, refuse_overlaps
@@ -25,7 +26,8 @@ class Standing:
     """The clusterset, and this cluster's entry in it, which is None where it is not a member.
 
     `active` is false while the membership is only remembered: then there is no exchange. `known` is false where the
-    file cannot be understood and no earlier one is known: then nothing may be concluded. `kept` is for the state.
+    file cannot be understood and no earlier one is known: then nothing may be concluded. `kept` is for the state,
+    `reason` why there is a problem.
     """
 
     clusterset: Clusterset | None = None
@@ -34,6 +36,7 @@ class Standing:
     known: bool = True
     problem: str = ""
     kept: str = ""
+    reason: Reason | None = None
 
     @property
     def others(self) -> tuple[Member, ...]:
@@ -65,14 +68,15 @@ class Membership:
         """
         if listed is None:
             self._good = None
-            return self._remembered(_NO_FILE, now)
+            return self._remembered(_NO_FILE, Reason.CLUSTERSET_MISSING, now)
         self._take(listed.get(KEY, ""), services)
         if self._good is None:
-            return Standing(problem=self._problem, known=False)
+            return Standing(problem=self._problem, known=False, reason=Reason.CLUSTERSET_INVALID)
+        invalid = Reason.CLUSTERSET_INVALID if self._problem else None
         if self._good.own is None:
-            return self._remembered(self._problem or _UNLISTED, now)
+            return self._remembered(self._problem or _UNLISTED, invalid or Reason.CLUSTER_NOT_LISTED, now)
         self._joined, self._unlisted_since = self._good, float("inf")
-        return self._standing(self._good, self._problem, active=True)
+        return self._standing(self._good, self._problem, invalid, active=True)
 
     def _take(self, text: str, services: Collection[Prefix]) -> None:
         """Have this text in force if it can be."""
@@ -94,13 +98,13 @@ class Membership:
             return None
         return _File(text, found, found.with_certificate(self._certificate))
 
-    def _remembered(self, problem: str, now: float) -> Standing:
+    def _remembered(self, problem: str, reason: Reason, now: float) -> Standing:
         self._unlisted_since = min(self._unlisted_since, now)
         if self._joined is None or now - self._unlisted_since >= GONE:
             self._joined = None
-            return Standing(problem=problem)
-        return self._standing(self._joined, problem, active=False)
+            return Standing(problem=problem, reason=reason)
+        return self._standing(self._joined, problem, reason, active=False)
 
     @staticmethod
-    def _standing(file: _File, problem: str, *, active: bool) -> Standing:
-        return Standing(file.clusterset, file.own, active=active, problem=problem, kept=file.text)
+    def _standing(file: _File, problem: str, reason: Reason | None, *, active: bool) -> Standing:
+        return Standing(file.clusterset, file.own, active=active, problem=problem, kept=file.text, reason=reason)

@@ -36,6 +36,7 @@ from slash80.clusterset.membership import Membership, Standing
 from slash80.clusterset.merge import Merger
 from slash80.clusterset.observed import Observed
 from slash80.clusterset.own_objects import OwnObjects
+from slash80.clusterset.problems import Problem, Reason
 from slash80.clusterset.report import Facts, report
 from slash80.clusterset.requests import Exchange
 from slash80.clusterset.server import Server
@@ -51,6 +52,7 @@ _LOOK = 5.0  # seconds after which everything is looked at, whatever has not run
 _PACE = Pace(minimum=0.1, maximum=_LOOK, retry=1)
 _REPORT_EVERY, _FIRST_REPORT = 60.0, 10.0  # seconds; the first one waits a little for the members to answer
 _ASK_AGAIN = Pace(minimum=30, maximum=300, retry=30)
+_REASONS = {"report": Reason.STATE_NOT_KEPT, "recheck": Reason.FACTS_UNKNOWN}  # of the parts that ask the API server
 _log = logging.getLogger(__name__)
 
 
@@ -93,7 +95,7 @@ class Program:
         self._exporter, self._merger = Exporter(MANAGER), Merger()
         self._exported: Exported | None = None
         self._verdict, self._imports = Verdict({}, frozenset(), frozenset(), held=False), 0
-        self._problems: dict[str, str] = {}
+        self._problems: dict[str, Problem | None] = {}
         self._known_namespaces = frozenset[str]()
         self._reported: Mapping[str, str] = {}
         self._lists = Lists(
@@ -190,13 +192,14 @@ class Program:
 
     def _attempt(self, name: str, work: Callable[[], None]) -> bool:
         """Let a part do its work; return whether it needs no retry."""
-        problem = ""
+        problem = None
         try:
             work()
         except (CniError, Refused, Unreachable) as error:
-            problem = str(error)
+            problem = Problem(_REASONS.get(name, Reason.INTERNAL_ERROR), name, str(error))
         except MISTAKES as error:
-            problem = f"part {name} failed by a mistake in slash80, please report it: {type(error).__name__}: {error}"
+            why = f"part {name} failed by a mistake in slash80, please report it: {type(error).__name__}: {error}"
+            problem = Problem(Reason.INTERNAL_ERROR, name, why)
             if problem != self._problems.get(name):
                 _log.exception("this is a mistake in slash80; please report it")
         if problem and problem != self._problems.get(name):
@@ -302,6 +305,6 @@ class Program:
             self._members.known,
             self._followers.all,
             self._imports,
-            (*self._lists.problems, *self._problems.values(), *self._writing.problems),
+            (*self._lists.problems, *filter(None, self._problems.values()), *self._writing.problems),
         )
         return report(facts, time.time() - self._time.now())

@@ -9,8 +9,10 @@ from typing import Protocol
 from slash80.clusterset.exporter import READY, Exported
 from slash80.clusterset.members import Known
 from slash80.clusterset.membership import Standing
+from slash80.clusterset.problems import Problem, sentences
 from slash80.clusterset.silence import Verdict
 from slash80.clusterset.state import Condition, ExportState, MemberState, State, minute
+from slash80.settings.clusterset import NAME
 
 _SHOWN = 3  # problems in a sentence
 
@@ -45,12 +47,14 @@ class Facts:
     members: Mapping[str, Known] = field(default_factory=dict)
     followers: Mapping[str, Follower] = field(default_factory=dict)
     imports: int = 0
-    problems: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 def report(facts: Facts, since_1970: float) -> State:
     """Return the state. `since_1970` is what has to be added to seconds of the clock."""
-    conditions, standing = facts.verdict.conditions, facts.standing
+    conditions, standing, problems = facts.verdict.conditions, facts.standing, facts.problems
+    if standing.reason:
+        problems = (Problem(standing.reason, f"ConfigMap {NAME}", standing.problem), *problems)
     states = {
         name: _member(one, facts.followers.get(name), conditions.get(name, Condition.NEVER), since_1970=since_1970)
         for name, one in facts.members.items()
@@ -58,10 +62,11 @@ def report(facts: Facts, since_1970: float) -> State:
     return State(
         standing.own.id if standing.own else "",
         standing.clusterset.name if standing.clusterset else "",
-        _joined([standing.problem, *facts.problems]),
+        _joined(problems),
         states,
         tuple(_exports(facts.exported)),
         facts.imports,
+        tuple(dict.fromkeys(problems)),
     )
 
 
@@ -82,7 +87,7 @@ def _exports(exported: Exported) -> Iterator[ExportState]:
         yield ExportState(name, verdict.ready == READY, reason, verdict.message)
 
 
-def _joined(problems: Iterable[str]) -> str:
-    found = [*dict.fromkeys(filter(None, problems))]
+def _joined(problems: Iterable[Problem]) -> str:
+    found = sentences(problems)
     more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return "; ".join(found[:_SHOWN]) + more

@@ -14,11 +14,12 @@ from enum import StrEnum
 from typing import Any
 
 from slash80.cluster.objects.reading import Unreadable, mapping, mappings, text, texts
+from slash80.clusterset.problems import Problem, Reason, documents
 from slash80.clusterset.records import Name
 
 NAME = "slash80-clusterset-state"  # of the ConfigMap
 KEY, FILE_KEY = "state.json", "clusterset.yaml"
-EXAMPLES, EXPORTS = 8, 200
+EXAMPLES, EXPORTS, PROBLEMS = 8, 200, 20
 _VERSION = 1
 _MEMBERS = 1000
 _SENTENCE = 1000  # characters: of what other clusters had a part in
@@ -61,7 +62,10 @@ class ExportState:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All of it; `cluster` and `clusterset` are empty in a cluster that no file lists, `problem` says what is wrong."""
+    """All of it; `cluster` and `clusterset` are empty in a cluster that no file lists.
+
+    `problem` says what is wrong in one sentence, and `problems` has each of them.
+    """
 
     cluster: str = ""
     clusterset: str = ""
@@ -69,6 +73,7 @@ class State:
     members: Mapping[str, MemberState] = field(default_factory=dict)
     exports: tuple[ExportState, ...] = ()
     imports: int = 0
+    problems: tuple[Problem, ...] = ()
 
 
 def write(state: State) -> str:
@@ -78,6 +83,7 @@ def write(state: State) -> str:
         "cluster": state.cluster,
         "clusterset": state.clusterset,
         "problem": state.problem[:_SENTENCE],
+        "problemDetails": documents(one._replace(message=one.message[:_SENTENCE]) for one in state.problems[:PROBLEMS]),
         "members": {name: _member(one) for name, one in sorted(state.members.items())},
         "exports": [_export(one) for one in state.exports[:EXPORTS]],
         "imports": state.imports,
@@ -101,6 +107,7 @@ def read(text_: str) -> State:
         {name: _read_member(mapping(members, name)) for name in list(members)[:_MEMBERS]},
         tuple(_read_export(one) for one in mappings(document, "exports")),
         _count(document, "imports"),
+        tuple(_read_problem(one) for one in mappings(document, "problemDetails")),
     )
 
 
@@ -145,6 +152,12 @@ def _read_member(document: Mapping[str, Any]) -> MemberState:
 def _read_export(document: Mapping[str, Any]) -> ExportState:
     name = Name(text(document, "namespace"), text(document, "name"))
     return ExportState(name, document.get("ready") is True, text(document, "reason"), text(document, "message"))
+
+
+def _read_problem(document: Mapping[str, Any]) -> Problem:
+    reason = text(document, "reason")
+    known = Reason(reason) if reason in set(Reason) else Reason.UNSPECIFIED  # a newer program's
+    return Problem(known, text(document, "subject"), text(document, "message"))
 
 
 def _count(document: Mapping[str, Any], key: str) -> int:

@@ -19,6 +19,7 @@ from slash80.clusterset.differences import Change, Record, There, Verb, Wanted, 
 from slash80.clusterset.documents import MANAGER, Desired, Members, demoted
 from slash80.clusterset.observed import read
 from slash80.clusterset.pacing import Bucket, Lanes
+from slash80.clusterset.problems import Problem, Reason
 from slash80.clusterset.records import Name
 from slash80.clusterset.served import Served
 from slash80.errors import CniError
@@ -109,7 +110,7 @@ class Writer:
         self._resting: dict[Name, float] = {}
         self._foreign: dict[Name, set[str]] = {}
         self._until, self._started, self._writes = float("-inf"), False, 0
-        self.problems: dict[str, str] = {}
+        self.problems: dict[str, Problem] = {}
 
     @property
     def written(self) -> int:
@@ -117,9 +118,9 @@ class Writer:
         return self._writes
 
     @property
-    def refused(self) -> list[str]:
+    def refused(self) -> list[Problem]:
         """What is left out of objects because the API server does not take it."""
-        return [*self._served.refused.values()]
+        return [Problem(Reason.VALUE_REFUSED, kind, why) for (kind, _), why in self._served.refused.items()]
 
     @property
     def pending(self) -> int:
@@ -213,7 +214,7 @@ class Writer:
             self.problems.pop(path, None)
         for path, why in problems.items():
             self._foreign.setdefault(name, set()).add(path)
-            self._note(path, why)
+            self._note(path, Problem(Reason.OBJECT_OF_OTHER, _named(path), why))
         return found
 
     def _of_properties(self, there: There) -> list[Change]:
@@ -222,7 +223,8 @@ class Writer:
         paths = {one.path for one in wanted}
         gone = [Change(Verb.DELETE, path, path, uid=there[path].uid) for path in sorted(ours - paths)]
         for path in sorted(there.keys() - ours & {one.path for one in self._properties}):
-            self._note(path, f"ClusterProperty {path.rpartition('/')[2]} was made by another program; delete it.")
+            what = _named(path)
+            self._note(path, Problem(Reason.OBJECT_OF_OTHER, what, f"{what} was made by another program; delete it."))
         return [*applies(wanted, there), *(one for one in gone if not there[one.path].deleting)]
 
     def _there(self, name: Name) -> There:
@@ -253,7 +255,7 @@ class Writer:
         except (CniError, Unreachable) as error:  # the former where there is no credential
             self._pace.failed()
             self._until = now + self._pace.rest(began=now, now=now)
-            self._note("", f"Nothing can be written: {error}.")
+            self._note("", Problem(Reason.API_UNREACHABLE, "API server", f"Nothing can be written: {error}."))
             return False
         except (Refused, ValueError) as error:  # the latter where the answer cannot be understood
             if instead := self._served.refuse(change.body, str(error)):
@@ -294,13 +296,16 @@ class Writer:
         if attempts.times:
             self._rest(name, attempts, now)
             if attempts.times > 1:
-                self._note(change.object, f"{_named(change)} is changed back by another program each time; stop that.")
+                what = _named(change.object)
+                why = f"{what} is changed back by another program each time; stop that."
+                self._note(change.object, Problem(Reason.CHANGED_BY_OTHER, what, why))
 
     def _failed(self, name: Name, change: Change, attempts: _Attempts, *, why: str) -> None:
         now = self._time.now()
         attempts.times, attempts.at = attempts.times + 1, now
         self._rest(name, attempts, now)
-        self._note(change.object, f"{_named(change)} cannot be written: {why}.")
+        what = _named(change.object)
+        self._note(change.object, Problem(Reason.WRITE_FAILED, what, f"{what} cannot be written: {why}."))
         # what was believed may be why
         self._answers.pop(name, None)
 
@@ -318,15 +323,15 @@ class Writer:
         self._look_again(name, attempts.rests_until)
         return True
 
-    def _note(self, path: str, why: str) -> None:
+    def _note(self, path: str, why: Problem) -> None:
         if path in self.problems or len(self.problems) < _NAMED:
             if self.problems.get(path) != why:
                 _log.warning("%s", why)
             self.problems[path] = why
 
 
-def _named(change: Change) -> str:
+def _named(path: str) -> str:
     """Name an object as people do: `Service shop/web`."""
-    *_, kind, name = change.object.split("/")
-    namespace = change.object.partition("/namespaces/")[2].partition("/")[0]
+    *_, kind, name = path.split("/")
+    namespace = path.partition("/namespaces/")[2].partition("/")[0]
     return f"{_KINDS.get(kind, kind)} {namespace}/{name}" if namespace else f"{_KINDS.get(kind, kind)} {name}"

@@ -12,6 +12,7 @@ from slash80.clusterset.differences import Wanted
 from slash80.clusterset.documents import Desired, Members
 from slash80.clusterset.lists import Lists
 from slash80.clusterset.observed import Observed
+from slash80.clusterset.problems import Problem, Reason
 from slash80.clusterset.records import Name
 from slash80.clusterset.writer import Writer
 
@@ -30,7 +31,7 @@ class Writing:
         self._clock = clock or SystemClock()
         self._bell, self._stopping = threading.Event(), False
         self._wanted: tuple[Mapping[Name, Wanted], Members, tuple[Desired, ...]] | None = None
-        self._mistake = ""
+        self._mistakes: list[Problem] = []
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -52,9 +53,9 @@ class Writing:
         self._bell.set()
 
     @property
-    def problems(self) -> list[str]:
+    def problems(self) -> list[Problem]:
         """What cannot be written, and why."""
-        return [*filter(None, [self._mistake]), *list(self._writer.problems.values()), *self._writer.refused]
+        return [*self._mistakes, *list(self._writer.problems.values()), *self._writer.refused]
 
     def step(self) -> float:
         """Write what can be written now; return after how many seconds there may be more."""
@@ -70,9 +71,10 @@ class Writing:
             rest = _LONGEST
             try:
                 rest = self.step()
-                self._mistake = ""
+                self._mistakes = []
             except MISTAKES as error:
                 _log.exception("this is a mistake in slash80; please report it")
-                self._mistake = f"what is imported cannot be written: {type(error).__name__}: {error}"
+                why = f"what is imported cannot be written: {type(error).__name__}: {error}"
+                self._mistakes = [Problem(Reason.INTERNAL_ERROR, "writer", why)]
             if rest > 0:
                 self._clock.wait(self._bell, rest)

@@ -122,7 +122,7 @@ def test_a_deleted_file_ends_the_exchange_and_is_remembered() -> None:
         assert ["c1"] == ids(standing)
         assert "slash80 clusterset apply" in standing.problem
 
-    assert Standing(problem=standing.problem) == membership.read(None, 10 + GONE)
+    assert Standing(problem=standing.problem, reason=standing.reason) == membership.read(None, 10 + GONE)
 
 
 def test_a_cluster_that_is_struck_from_the_file_is_remembered_as_well() -> None:

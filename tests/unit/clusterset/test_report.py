@@ -6,6 +6,7 @@ from lab.members import certificate, entry, text
 from slash80.clusterset.exporter import Exported, Verdict
 from slash80.clusterset.members import Known
 from slash80.clusterset.membership import Membership, Standing
+from slash80.clusterset.problems import Problem, Reason
 from slash80.clusterset.records import Export, Name
 from slash80.clusterset.report import Facts, report
 from slash80.clusterset.silence import Contact, judge
@@ -32,7 +33,7 @@ def reported(
     *,
     follower: Follower | None = None,
     exported: Exported | None = None,
-    problems: tuple[str, ...] = (),
+    problems: tuple[Problem, ...] = (),
 ) -> State:
     """Return what is reported of a cluster with one other member."""
     known = {"c1": Known(STANDING.others[0], contact, {WEB: Export(WEB, 1, (6,), ())})}
@@ -78,13 +79,18 @@ def test_exports_that_are_not_ready_come_first() -> None:
 
 def test_problems_are_said_once_and_some_of_many() -> None:
     """Ten lists that cannot be followed for one reason are one problem, and a hundred do not hide the first."""
-    assert "a; b" == reported(Contact(0), problems=("a", "", "b", "a")).problem
-    assert "0; 1; 2; and 97 more" == reported(Contact(0), problems=tuple(map(str, range(100)))).problem
+    many = [Problem(Reason.WATCH_FAILED, "/api", str(number)) for number in range(100)]
+
+    assert "0; 1" == reported(Contact(0), problems=(many[0], many[1], many[0])).problem
+    assert "0; 1; 2; and 97 more" == reported(Contact(0), problems=tuple(many)).problem
+    assert tuple(many[:2]) == reported(Contact(0), problems=(many[0], many[1], many[0])).problems
 
 
 def test_a_cluster_that_is_no_member_says_so() -> None:
     """It has no id, and its problem is what the file lacks."""
-    standing = Standing(problem="no entry has this cluster's certificate")
+    why = "no entry has this cluster's certificate"
+    standing = Standing(problem=why, reason=Reason.CLUSTER_NOT_LISTED)
     found = report(Facts(standing, Exported({}, {}), judge({}, NOW)), 0)
 
-    assert State(problem="no entry has this cluster's certificate") == found
+    listed = Problem(Reason.CLUSTER_NOT_LISTED, "ConfigMap slash80-clusterset", why)
+    assert State(problem=why, problems=(listed,)) == found

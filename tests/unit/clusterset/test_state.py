@@ -5,32 +5,46 @@ import json
 import pytest
 
 from slash80.cluster.objects.reading import Unreadable
+from slash80.clusterset.problems import Problem, Reason
 from slash80.clusterset.records import Name
-from slash80.clusterset.state import EXAMPLES, EXPORTS, Condition, ExportState, MemberState, State, minute, read, write
+from slash80.clusterset.state import (
+    EXAMPLES,
+    EXPORTS,
+    PROBLEMS,
+    Condition,
+    ExportState,
+    MemberState,
+    State,
+    minute,
+    read,
+    write,
+)
 
 NOON = 1_795_780_800  # 2026-11-27T12:00:00Z
 US = MemberState(
     Condition.SILENT, NOON, "[2001:db8:2::5]:8180", "timed out", 7, {"AddressOutside": 2}, ("us: 10.0.0.1 is outside",)
 )
+LOST = Problem(Reason.WATCH_FAILED, "/api/v1/services", "it is away")
 WEB = ExportState(Name("shop", "web"), ready=False, reason="Pending", message="not served yet")
 
 
 def test_what_is_written_is_read_again() -> None:
     """Members, exports and counts survive, so a restarted program goes on from them."""
-    state = State("eu", "shop", "no certificate", {"us": US, "ap": MemberState()}, (WEB,), 3)
+    state = State("eu", "shop", "no certificate", {"us": US, "ap": MemberState()}, (WEB,), 3, (LOST,))
 
     assert state == read(write(state))
 
 
 def test_state_is_what_the_design_promises_to_programs() -> None:
     """The keys and the words are those that other programs read."""
-    document = json.loads(write(State("eu", "shop", "", {"us": US}, (WEB,), 3)))
+    document = json.loads(write(State("eu", "shop", "", {"us": US}, (WEB,), 3, (LOST,))))
 
     assert {
         "version": 1,
         "cluster": "eu",
         "clusterset": "shop",
         "problem": "",
+        "problemDetails": [{"reason": "WatchFailed", "subject": "/api/v1/services", "message": "it is away"}],
         "members": {
             "us": {
                 "answered": "2026-11-27T12:00:00Z",
@@ -66,6 +80,22 @@ def test_sentences_about_what_was_refused_are_few_and_short() -> None:
 
     assert EXAMPLES == len(found.examples)
     assert max(map(len, (*found.examples, found.problem))) <= 1000
+
+
+def test_a_reason_of_a_newer_program_is_read() -> None:
+    """`slash80 clusterset status` of a workstation may be older than the program: people see the sentence."""
+    text = write(State(problems=(LOST,))).replace("WatchFailed", "SomethingNew")
+
+    assert (LOST._replace(reason=Reason.UNSPECIFIED),) == read(text).problems
+
+
+def test_problems_are_some_and_short() -> None:
+    """Each may name what another cluster has brought about."""
+    many = tuple(LOST._replace(message=f"{number}{'x' * 5000}") for number in range(100))
+    found = read(write(State(problems=many))).problems
+
+    assert PROBLEMS == len(found)
+    assert 1000 == max(len(one.message) for one in found)
 
 
 def test_state_is_the_same_within_a_minute() -> None:

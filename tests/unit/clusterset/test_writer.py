@@ -218,11 +218,12 @@ def test_an_import_of_another_controller_is_left_alone_and_named(rig: Rig) -> No
     rig.refresh()
     rig.want(imported(ONE), *many(1))
     rig.settle()
-    (why,) = rig.writer.problems.values()
+    (problem,) = rig.writer.problems.values()
 
     assert theirs == rig.objects(IMPORTS)["shop/web"]
     assert 1 == len(rig.objects(SLICES))
-    assert "ServiceImport shop/web was made by another program (lighthouse)" in why
+    assert "ServiceImport shop/web was made by another program (lighthouse)" in problem.message
+    assert ("ObjectOfOther", "ServiceImport shop/web") == (problem.reason, problem.subject)
 
 
 def test_a_service_that_has_the_name_is_left_alone_until_it_is_deleted(rig: Rig) -> None:
@@ -254,7 +255,7 @@ def test_a_slice_that_has_the_name_is_not_taken_over(rig: Rig) -> None:
     rig.settle(seconds=10)
 
     assert body["endpoints"] == rig.objects(SLICES)[key]["endpoints"]
-    assert ["EndpointSlice"] == [why.partition(" ")[0] for why in rig.writer.problems.values()]
+    assert ["EndpointSlice"] == [why.subject.partition(" ")[0] for why in rig.writer.problems.values()]
 
 
 def test_an_object_that_came_in_the_place_of_ours_is_left_alone(rig: Rig) -> None:
@@ -358,7 +359,7 @@ def test_a_quota_costs_the_objects_of_its_namespace_only(rig: Rig) -> None:
 
     assert {"shop/service-0", "shop/service-1"} == rig.objects(IMPORTS).keys()
     assert asked < 12
-    assert "exceeded quota" in next(iter(rig.writer.problems.values()))
+    assert "exceeded quota" in str(next(iter(rig.writer.problems.values())))
     rig.server.writes.full = set()
     rig.settle(seconds=600)
     assert "far/service-0" in rig.objects(IMPORTS)
@@ -390,7 +391,7 @@ def test_a_traffic_distribution_that_the_api_server_refuses_is_left_out(
     assert wanted == rig.objects(IMPORTS)["shop/web"]["spec"]["trafficDistribution"]
     assert ips(rig)
     assert asked == len(rig.api.sent)
-    assert f"refuses trafficDistribution {wanted} in a Service" in rig.writer.refused[0]
+    assert f"refuses trafficDistribution {wanted} in a Service" in str(rig.writer.refused[0])
     assert not rig.writer.problems
     rig.want(imported(ONE))
     rig.settle()
@@ -439,7 +440,7 @@ def test_an_object_that_is_changed_back_each_time_is_written_seldom_and_named(ri
         rig.time.seconds += 1
 
     assert 3 <= len(rig.api.sent) < 20
-    assert "is changed back by another program each time" in next(iter(rig.writer.problems.values()))
+    assert "is changed back by another program each time" in str(next(iter(rig.writer.problems.values())))
 
 
 def test_what_a_person_changed_is_put_back(rig: Rig) -> None:
@@ -459,7 +460,7 @@ def test_a_server_that_is_away_is_waited_for(rig: Rig) -> None:
     rig.api.away = True
     rig.want(imported(ONE))
     rig.settle(seconds=300)
-    assert "Nothing can be written: the server is away." == rig.writer.problems[""]
+    assert "Nothing can be written: the server is away." == str(rig.writer.problems[""])
     rig.api.away = False
     rig.settle()
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from slash80.cli import tables
-from slash80.cli.clusterset.contexts import CONFIG_MAPS, NAMESPACE, each, found, listed
+from slash80.cli.clusterset.contexts import CONFIG_MAPS, NAMESPACE, Outcome, each, found, listed
 from slash80.cli.tables import printable
 from slash80.cluster.api import Api
 from slash80.cluster.objects import serviceexport
@@ -18,18 +18,20 @@ from slash80.cluster.objects.configmap import read_config_map
 from slash80.cluster.objects.reading import Document, mapping, text
 from slash80.clusterset import state
 from slash80.clusterset.documents import MANAGER
+from slash80.clusterset.problems import Problem, Reason, documents, sentences
 from slash80.clusterset.state import Condition, MemberState, State
 from slash80.errors import InvalidConfig
 from slash80.settings import clusterset
 
 _DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/slash80-clusterset"
+_OF_PROGRAM, _OF_FILE = "Deployment slash80-clusterset", f"ConfigMap {clusterset.NAME}"
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 _COLUMNS = ("MEMBER", "STATE", "ANSWERED", "EXPORTS", "REFUSED", "AT")
 
 
 def status(chosen: argparse.Namespace) -> int:
     """Show the clusters; 1 when something is wrong in one of them."""
-    documents = [one.result or _document(one.context, State(), [one.problem]) for one in each(chosen, _seen)]
+    documents = [one.result or _document(one.context, State(), [_unreachable(one)]) for one in each(chosen, _seen)]
     if chosen.output == "json":
         print(json.dumps(documents, indent=2))
     else:
@@ -51,7 +53,11 @@ def _seen(context: str, api: Api) -> dict[str, Any]:
     return _document(context, said, problems)
 
 
-def _document(context: str, said: State, problems: list[str]) -> dict[str, Any]:
+def _unreachable(one: Outcome[dict[str, Any]]) -> Problem:
+    return Problem(Reason.CLUSTER_UNREACHABLE, one.context, one.problem)
+
+
+def _document(context: str, said: State, problems: list[Problem]) -> dict[str, Any]:
     members = [_of_member(name, one) for name, one in said.members.items()]
     exports = [
         {**one.name._asdict(), "ready": one.ready, "reason": one.reason, "message": one.message} for one in said.exports
@@ -64,7 +70,8 @@ def _document(context: str, said: State, problems: list[str]) -> dict[str, Any]:
         "members": members,
         "exports": exports,
         "imports": said.imports,
-        "problems": problems,
+        "problems": sentences(problems),
+        "problemDetails": documents(problems),
     }
 
 
@@ -73,21 +80,24 @@ def _data(api: Api, name: str) -> Mapping[str, str] | None:
     return None if document is None else read_config_map(document)
 
 
-def _of_program(context: str, api: Api, *, silent: bool) -> Iterator[str]:
+def _of_program(context: str, api: Api, *, silent: bool) -> Iterator[Problem]:
     """Yield why what the state says may be old, or why nothing is said."""
     deployment = found(api, _DEPLOYMENT)
     if deployment is None:
-        yield f"the program is not installed; kubectl --context {context} apply -k manifests/clusterset"
+        why = f"the program is not installed; kubectl --context {context} apply -k manifests/clusterset"
+        yield Problem(Reason.PROGRAM_MISSING, _OF_PROGRAM, why)
     elif not _ready(deployment):
-        yield (
+        why = (
             "the Deployment slash80-clusterset has no pod that is ready, so what is said here may be old; "
             f"kubectl --context {context} -n {NAMESPACE} logs deployment/slash80-clusterset says why"
         )
+        yield Problem(Reason.PROGRAM_NOT_READY, _OF_PROGRAM, why)
     elif silent:
-        yield (
+        why = (
             f"the program has not said anything in ConfigMap {state.NAME} yet; look again in a minute, then at "
             f"kubectl --context {context} -n {NAMESPACE} logs deployment/slash80-clusterset"
         )
+        yield Problem(Reason.STATE_MISSING, f"ConfigMap {state.NAME}", why)
 
 
 def _ready(deployment: Document) -> bool:
@@ -95,25 +105,26 @@ def _ready(deployment: Document) -> bool:
     return isinstance(ready, int) and ready > 0
 
 
-def _of_file(context: str, api: Api, said: State) -> Iterator[str]:
+def _of_file(context: str, api: Api, said: State) -> Iterator[Problem]:
     """Yield what is wrong with the file: what the program says of it, or where it does not run, what is seen here."""
-    if said.problem:
-        yield said.problem
+    if said.problems or said.problem:
+        yield from said.problems or [Problem(Reason.UNSPECIFIED, "", said.problem)]
         return
     data = _data(api, clusterset.NAME)
     if data is None:
-        yield (
+        why = (
             f"there is no ConfigMap {clusterset.NAME}, so this cluster is not a member; make it by "
             f"slash80 clusterset apply -f FILE {context}"
         )
+        yield Problem(Reason.CLUSTERSET_MISSING, _OF_FILE, why)
         return
     try:
         clusterset.parse(data.get(clusterset.KEY, ""), f"{clusterset.KEY} of ConfigMap {clusterset.NAME}")
     except InvalidConfig as error:
-        yield str(error)
+        yield Problem(Reason.CLUSTERSET_INVALID, _OF_FILE, str(error))
 
 
-def _of_others(api: Api) -> Iterator[str]:
+def _of_others(api: Api) -> Iterator[Problem]:
     """Yield who else writes ServiceImports here."""
     counted: Counter[str] = Counter()
     for version in serviceexport.VERSIONS:
@@ -125,10 +136,11 @@ def _of_others(api: Api) -> Iterator[str]:
         if documents:
             break
     for owner, count in sorted(counted.items()):
-        yield (
+        why = (
             f"{count} ServiceImports are from {printable(owner)} and not from slash80, which leaves them alone; "
             "let one controller alone do this, or delete what the other has left"
         )
+        yield Problem(Reason.OTHER_CONTROLLER, printable(owner), why)
 
 
 def _of_member(name: str, one: MemberState) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from slash80.clusterset.problems import Problem, Reason
 from slash80.clusterset.records import Name
 from slash80.clusterset.state import Condition, ExportState, MemberState, State
 from unit.cli.clusterset.clusters import DEPLOYMENTS, IMPORTS, Clusters, deployment
@@ -116,10 +117,21 @@ def test_a_terminal_has_colours_and_takes_no_orders(well: Clusters, colours: pyt
 
 def test_a_problem_of_the_program_is_shown(well: Clusters, capsys: pytest.CaptureFixture[str]) -> None:
     """What the program says is wrong with the file is shown, and the exit code is 1."""
-    well.says("eu", replace(WELL, problem="members 'eu' and 'us' overlap"))
+    overlap = Problem(Reason.CLUSTERSET_INVALID, "ConfigMap slash80-clusterset", "members 'eu' and 'us' overlap")
+    well.says("eu", replace(WELL, problem="members 'eu' and 'us' overlap", problems=(overlap,)))
 
     assert 1 == well.run("status", "eu")
-    assert "problem    members 'eu' and 'us' overlap" in capsys.readouterr().out
+    assert 1 == capsys.readouterr().out.count("problem    members 'eu' and 'us' overlap")
+    well.run("status", "eu", "-o", "json")
+    (document,) = json.loads(capsys.readouterr().out)
+    assert ["members 'eu' and 'us' overlap"] == document["problems"]
+    assert [
+        {
+            "reason": "ClustersetInvalid",
+            "subject": "ConfigMap slash80-clusterset",
+            "message": "members 'eu' and 'us' overlap",
+        }
+    ] == document["problemDetails"]
 
 
 def test_a_file_is_read_here_when_the_program_is_silent(clusters: Clusters, capsys: pytest.CaptureFixture[str]) -> None:
