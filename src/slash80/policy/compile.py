@@ -6,7 +6,7 @@ the rules of each policy, the chains of each combination of policies, and the me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TypeVar
@@ -105,6 +105,11 @@ class Compiler:
             self._put_policy(where, name, policy)
         for key, pod in _latest(pods, lambda one: (one.namespace, one.name)):
             self._selections.put_pod(key, pod)
+
+    @property
+    def isolated(self) -> Collection[str]:
+        """The namespaces that have a policy."""
+        return self._policies.keys()
 
     def rules(self, endpoints: Iterable[Endpoint], expected: Iterable[Endpoint] = ()) -> PolicyRules:
         """Return all that the firewall has to have for these endpoints; what none of them needs is forgotten here.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from typing import TypeVar
 
 from slash80.policy.records import Dispatched, Member, PeerSet, Plan, PolicyRules
 
+_Key = TypeVar("_Key", bound=Hashable)
+_Value = TypeVar("_Value")
 _Sets = Mapping[str, PeerSet]
 _Verdicts = Mapping[Dispatched, str]
 
@@ -37,13 +41,20 @@ def added(applied: PolicyRules, part: PolicyRules) -> Plan:
 
 def apply_plan(applied: PolicyRules, plan: Plan) -> PolicyRules:
     """Return what is in force when a plan has been carried out."""
-    sets = {name: one for name, one in applied.sets.items() if name not in plan.old_sets}
+    sets = _without(applied.sets, plan.old_sets)
     for name in plan.added.keys() | plan.deleted.keys():
         members = (sets[name].members | plan.added.get(name, frozenset())) - plan.deleted.get(name, frozenset())
         sets[name] = replace(sets[name], members=members)
-    chains = {name: rules for name, rules in applied.chains.items() if name not in plan.old_chains}
-    verdicts = {key: verdict for key, verdict in applied.verdicts.items() if key not in plan.forgotten}
+    chains, verdicts = _without(applied.chains, plan.old_chains), _without(applied.verdicts, plan.forgotten)
     return PolicyRules({**sets, **plan.new_sets}, {**chains, **plan.new_chains}, {**verdicts, **plan.verdicts})
+
+
+def _without(known: Mapping[_Key, _Value], gone: AbstractSet[_Key]) -> dict[_Key, _Value]:
+    """Return a copy without some keys. What is copied first keeps its hashes, and a node has a thousand verdicts."""
+    kept = dict(known)
+    for key in gone & kept.keys():
+        del kept[key]
+    return kept
 
 
 def _verdicts(applied: _Verdicts, wanted: _Verdicts) -> _Verdicts:

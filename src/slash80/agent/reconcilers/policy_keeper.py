@@ -216,8 +216,7 @@ class PolicyKeeper:
         found = network_in_force(self._around.state_dir)
         if found is None:
             return None
-        isolated = {one.namespace for one in self._known.policies}
-        node = self._around.options.node
+        node, isolated = self._around.options.node, self._known.compiler.isolated
         return Join(node, found.network.prefixes, pods=self._known.pods, isolated=isolated)
 
     def _bring_about(self, wanted: PolicyRules) -> None:
