@@ -311,7 +311,8 @@ def _is_last_resort(wanted: Import, cluster: str, members: Members) -> bool:
 
 def _slice(wanted: Import, owner: Document, key: _Key, *, bits: str, endpoints: list[Document]) -> Desired:
     cluster, family, ports = key
-    hashed = hashlib.sha256(repr(([*map(astuple, ports)], bits)).encode()).digest()  # no name of ours in it
+    # of the names too: `web-eu` of cluster `b` and `web` of `eu-b` would be one. No name of our classes is in it.
+    hashed = hashlib.sha256(repr((wanted.name.name, cluster, [*map(astuple, ports)], bits)).encode()).digest()
     suffix = base64.b32hexencode(hashed).decode().lower()[:10]
     named = f"{wanted.name.name}-{cluster}-v{family}-{suffix}"
     labels = {SERVICE_NAME: wanted.name.name, SOURCE: cluster, SLICE_MANAGED_BY: MANAGER}

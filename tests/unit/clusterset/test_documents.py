@@ -162,6 +162,23 @@ def test_each_slice_is_of_one_cluster_and_of_one_family() -> None:
     }
 
 
+def test_no_two_services_and_clusters_have_a_slice_of_one_name() -> None:
+    """A member could otherwise have another one's endpoints overwritten, by a Service whose name begins with its own."""
+    web, other = (
+        documents(
+            replace(imported({cluster: endpoints("2001:db8:1::a")}), name=Name("shop", name)),
+            Found(replace(THERE, name=name)),
+            Members("us"),
+            now=NOW,
+        )
+        for name, cluster in (("web", "prod-eu"), ("web-prod", "eu"))
+    )
+    paths = [{one.path for one in found if "/endpointslices/" in one.path} for found in (web, other)]
+
+    assert [1, 1] == [*map(len, paths)]
+    assert paths[0] != paths[1]
+
+
 def test_the_node_of_an_endpoint_is_named_in_its_own_cluster_only() -> None:
     """kube-proxy takes an endpoint for local by that name alone, and another cluster may have a node of that name."""
     ours, theirs = endpoints("2001:db8:2::a", node="worker"), endpoints("2001:db8:1::a", node="worker")
