@@ -78,6 +78,7 @@ class Observed:
         self._imports, self._services, self._slices = imports, services, slices
         self._exports, self._properties = exports, properties
         self._version, self._about = versions
+        # for Services of others that have the name of one of ours, whose label does not say of what it is
         self._derived: dict[tuple[str, str], Name] = {}
 
     def there(self, name: Name) -> There:
@@ -109,25 +110,32 @@ class Observed:
             return imported or self._derived.get((record.namespace, record.name))
         return Name(record.namespace, record.name)
 
-    def news(self, subscriptions: Iterable[Subscription[T]]) -> set[Name]:
-        """Return the names of what has changed since the last time, of some kinds."""
+    def news(self, subscriptions: Iterable[Subscription[T]], wanted: Iterable[Name]) -> set[Name]:
+        """Return the names of what has changed since the last time, of some kinds.
+
+        Where that was too much to be remembered, it may be those that are `wanted`, also if nothing of them is there.
+        """
         result: set[Name] = set()
         for subscription in subscriptions:
             taken = subscription.take()
             if taken.everything:
-                return self.names() | {*self._derived.values()}
+                return self.names() | {*self._derived.values()} | {*wanted}
             both = (one for change in taken.changes for one in (change.old, change.new) if one is not None)
             result |= {name for name in map(self.name_of, both) if name is not None}
         return result
 
     def _of(self, name: Name) -> Iterator[tuple[str, Record]]:
         stands = derived(name)
-        self._derived[name.namespace, stands] = name
         key = f"{name.namespace}/{name.name}"
+        service = self._services.get(f"{name.namespace}/{stands}")
+        if service is None:
+            self._derived.pop((name.namespace, stands), None)
+        else:
+            self._derived[name.namespace, stands] = name
         for path, found in (
             (path_of(EXPORTS.format(self._version), *name), self._exports.get(key)),
             (path_of(IMPORTS.format(self._version), *name), self._imports.get(key)),
-            (path_of(SERVICES, name.namespace, stands), self._services.get(f"{name.namespace}/{stands}")),
+            (path_of(SERVICES, name.namespace, stands), service),
         ):
             if found is not None:
                 yield path, found

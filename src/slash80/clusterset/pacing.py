@@ -52,6 +52,12 @@ class Lanes:
         else:
             self.many.update((name, None) for name in names if name not in self.few)
 
+    def drop(self, names: Iterable[Name]) -> None:
+        """Have names not looked at."""
+        for name in names:
+            self.few.pop(name, None)
+            self.many.pop(name, None)
+
     def take(self) -> tuple[Name, OrderedDict[Name, None]] | None:
         """Return the next name, and the lane that it goes back to if it is not settled."""
         self.turns += 1

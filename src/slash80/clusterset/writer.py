@@ -109,6 +109,7 @@ class Writer:
         self._attempts: dict[str, _Attempts] = {}
         self._resting: dict[Name, float] = {}
         self._foreign: dict[Name, set[str]] = {}
+        self._failures: dict[Name, set[str]] = {}
         self._until, self._started, self._writes = float("-inf"), False, 0
         self.problems: dict[str, Problem] = {}
 
@@ -123,6 +124,11 @@ class Writer:
         return [Problem(Reason.VALUE_REFUSED, kind, why) for (kind, _), why in self._served.refused.items()]
 
     @property
+    def wanted(self) -> Collection[Name]:
+        """The names of which something is wanted."""
+        return self._wanted.keys()
+
+    @property
     def pending(self) -> int:
         """How many names have still to be looked at."""
         return len(self._lanes.few) + len(self._lanes.many)
@@ -131,6 +137,7 @@ class Writer:
         """Take what is wanted of all names, and look at those for which that is something else than before."""
         before, self._wanted = self._wanted, dict(wanted)
         changed = {name for name in before.keys() | wanted.keys() if before.get(name) != self._wanted.get(name)}
+        changed -= self._forgotten(before.keys() - wanted.keys())
         if members != self._members:
             changed |= self._concerned(self._members, members)
             self._members = members
@@ -169,6 +176,23 @@ class Writer:
                 return 0.0
         return min((until - now for until in self._resting.values()), default=float("inf"))
 
+    def _forgotten(self, names: Iterable[Name]) -> set[Name]:
+        """Forget names that are not wanted any more and of which nothing was written; return them.
+
+        A member that exports other Services in each answer would otherwise have them pile up here.
+        """
+        found = {name for name in names if not self._answers.get(name) and not self._view.there(name)}
+        self._lanes.drop(found)
+        for name in found:
+            self._forget(name)
+        return found
+
+    def _forget(self, name: Name) -> None:
+        self._resting.pop(name, None)
+        for path in self._failures.pop(name, set()):
+            self.problems.pop(path, None)
+            self._attempts.pop(path, None)
+
     def _concerned(self, before: Members, after: Members) -> set[Name]:
         """Return the names whose objects depend on what has changed of the members."""
         if before.here != after.here:
@@ -198,8 +222,8 @@ class Writer:
                     return False
                 if change.decides:
                     break  # what follows depends on it
-        if name not in self._wanted and not self._answers.get(name):
-            self._resting.pop(name, None)
+        if name not in self._wanted:
+            self._forgotten({name})
         return True
 
     def _changes(self, name: Name) -> list[Change]:
@@ -304,6 +328,7 @@ class Writer:
         now = self._time.now()
         attempts.times, attempts.at = attempts.times + 1, now
         self._rest(name, attempts, now)
+        self._failures.setdefault(name, set()).add(change.object)
         what = _named(change.object)
         self._note(change.object, Problem(Reason.WRITE_FAILED, what, f"{what} cannot be written: {why}."))
         # what was believed may be why

@@ -62,7 +62,7 @@ class Writing:
         taken, self._wanted = self._wanted, None
         if taken:
             self._writer.want(*taken)
-        self._writer.changed(self._observed.news(self._lists.shown))
+        self._writer.changed(self._observed.news(self._lists.shown, self._writer.wanted))
         return min(self._writer.write(), _LONGEST)
 
     def _run(self) -> None:

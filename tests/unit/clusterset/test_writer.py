@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from slash80.cluster.api import Refused
 from slash80.cluster.objects.conditions import Condition
 from slash80.cluster.objects.servicespec import MANAGED_BY
+from slash80.cluster.subscription import Subscription
 from slash80.clusterset.documents import MANAGER, Members, derived, properties
 from slash80.clusterset.records import Import, Name
 from unit.clusterset.clusters import NOW, WEB, endpoints, imported
@@ -409,6 +411,51 @@ def test_another_refusal_of_a_service_with_a_traffic_distribution_is_a_failure(r
     (service,) = rig.objects(SERVICES).values()
 
     assert "PreferClose" == service["spec"]["trafficDistribution"]
+
+
+def test_what_cannot_be_written_is_no_problem_any_more_when_it_is_not_wanted(rig: Rig) -> None:
+    """Else what a member exported once would be a problem until the program ends, and hide those of now."""
+    rig.server.writes.full = {"far"}
+    rig.want(*many(2, "far"))
+    rig.settle(seconds=10)
+    assert rig.writer.problems
+    rig.want()
+    rig.settle(seconds=10)
+
+    assert not rig.writer.problems
+
+
+def test_a_deletion_that_is_refused_is_tried_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An admission webhook may have refused it for a moment only."""
+    rig.want(imported(ONE))
+    rig.settle()
+    deleted, refusals = rig.api.delete, [Refused(403, "denied by a webhook")] * 3
+
+    def delete(path: str, *, uid: str) -> None:
+        if refusals:
+            raise refusals.pop()
+        deleted(path, uid=uid)
+
+    monkeypatch.setattr(rig.api, "delete", delete)
+    rig.want()
+    rig.settle(seconds=60)
+
+    assert not any(rig.objects(path) for path in (IMPORTS, SERVICES, SLICES))
+    assert not rig.writer.problems
+
+
+def test_names_that_nothing_was_written_of_are_forgotten(rig: Rig) -> None:
+    """A hostile member exports other Services in each answer: neither what has to be looked at nor else grows by it."""
+    rig.want(*many(100))
+    rig.writer.write()
+    for number in range(100):
+        rig.want(*(imported(ONE, name=Name("shop", f"other-{number}-{one}")) for one in range(100)))
+
+    assert rig.writer.pending <= 250
+    rig.want()
+    rig.settle()
+    assert not rig.writer.pending
+    assert set() == rig.view.news([Subscription(lambda: None, 1)], rig.writer.wanted)
 
 
 @pytest.mark.parametrize("gone", [True, False])
