@@ -6,9 +6,10 @@ known whether the exports of other clusters contradict it.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import json
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from slash80.addressing.family import Address, Prefix
 from slash80.cluster.objects.conditions import FALSE, TRUE, Condition
@@ -17,11 +18,12 @@ from slash80.cluster.objects.ports import Port
 from slash80.cluster.objects.reading import Unreadable
 from slash80.cluster.objects.serviceexport import ServiceExport
 from slash80.cluster.objects.servicespec import ServiceSpec
-from slash80.clusterset import wire
+from slash80.clusterset import volume, wire
 from slash80.clusterset.placement import placed
 from slash80.clusterset.reasons import FILE, OwnMember, all_outside, left_out, not_exported, of_family, unreachable
 from slash80.clusterset.records import Conflict, Export, Name, Properties, Slice
 from slash80.clusterset.refuse import joined, unreserved
+from slash80.clusterset.volume import Volume
 from slash80.settings.clusterset import reserved as reserved_namespace
 
 VALID, READY, CONFLICT = "Valid", "Ready", "Conflict"
@@ -57,6 +59,7 @@ class _Judged:
     given: _Given
     verdict: Verdict
     export: Export | None
+    amounts: Counter[str]
 
 
 class Exporter:
@@ -75,28 +78,34 @@ class Exporter:
         slices: Callable[[Name], Iterable[EndpointSlice]],
         *,
         member: OwnMember | None,
-        most: int = 1000,
+        most: Mapping[str, int] = volume.MOST,
     ) -> Exported:
         """Return the exports of those that are ready, as the same object if none has changed, and all verdicts.
 
-        `member` is None while this cluster is not in the file. Other clusters take `most` exports of one; which ones
-        those are must not change with every new one, so the oldest count.
+        `member` is None while this cluster is not in the file. Other clusters take `most` of one. Which ones those are
+        must not change with every new one, so the oldest count, but of each namespace in turn: who may export from one
+        takes nothing from another.
         """
         exports: dict[Name, Export] = {}
         verdicts: dict[Name, Verdict] = {}
         judged: dict[Name, _Judged] = {}
-        for one in sorted(serviceexports, key=_age):
+        taken = Volume(most)
+        for one in _in_turn(serviceexports):
             if one.deleting:
                 continue
             name = Name(one.namespace, one.name)
             judged[name] = self._judge(name, (one, service(name), tuple(slices(name)), member))
             verdict, export = judged[name].verdict, judged[name].export
-            if export and len(exports) >= most:
-                why = f"Other clusters take {most} exports of one cluster, and older ones are that many; delete some."
+            if export and (what := taken.excess(judged[name].amounts)):
+                why = (
+                    f"Other clusters take {most[what]} {what} of one cluster, of each namespace in turn the oldest "
+                    "exports, and there are more; delete some ServiceExports."
+                )
                 verdict, export = Verdict(VALID, "Failed", why), None
             verdicts[name] = verdict
             if export:
                 exports[name] = export
+                taken.take(name, judged[name].amounts)
         self._judged = judged
         if exports != self._exports:
             self._exports = exports
@@ -107,7 +116,8 @@ class Exporter:
         if former and former.given == given:
             return former
         serviceexport, service, slices, member = given
-        return _Judged(given, *exported_one(serviceexport, service, slices, member=member, manager=self._manager))
+        verdict, export = exported_one(serviceexport, service, slices, member=member, manager=self._manager)
+        return _Judged(given, verdict, export, _amounts(export) if export else Counter())
 
 
 def exported(
@@ -122,8 +132,24 @@ def exported(
     return Exporter(manager).exported(serviceexports, service, slices, member=member)
 
 
+def _in_turn(serviceexports: Iterable[ServiceExport]) -> list[ServiceExport]:
+    """Return the oldest one of each namespace, then the second one of each, and so on."""
+    turns = Counter[str]()
+    ranked = []
+    for one in sorted(serviceexports, key=_age):
+        ranked.append((turns[one.namespace], one))
+        turns[one.namespace] += 1
+    return [one for _, one in sorted(ranked, key=lambda found: (found[0], _age(found[1])))]
+
+
 def _age(serviceexport: ServiceExport) -> tuple[int, str, str]:
     return serviceexport.created, serviceexport.namespace, serviceexport.name
+
+
+def _amounts(export: Export) -> Counter[str]:
+    found = volume.amounts(export)
+    found[volume.BYTES] = len(json.dumps(wire.encode(export)))
+    return found
 
 
 def exported_one(
@@ -232,9 +258,16 @@ def _of_service(
 
 
 def _refused(export: Export) -> str:
-    """Return why other clusters would not take an export; empty where they do. The slices are within their bounds."""
+    """Return why other clusters would not take an export; empty where they do."""
+    amounts = _amounts(export)
+    for what, most in volume.OF_ONE.items():
+        if amounts[what] > most:
+            return (
+                f"Service {export.name} has more than {most} {what}, which other clusters do not take of one; divide "
+                "it into several Services."
+            )
     try:
-        wire.decode(wire.encode(replace(export, slices=())))
+        wire.decode(wire.encode(export))
     except Unreadable as error:
         return f"Other clusters would refuse Service {export.name}: {error}."
     return ""

@@ -18,6 +18,7 @@ from slash80.clusterset.wire import name_of
 from slash80.errors import shown
 
 _KEPT = 1000  # names of foreign namespaces
+_RECORDS = 20_000  # of an answer: a member has 1,000 exports, and remembers 10,000 that are gone
 _EPOCH = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MOST_REVISION = 10**15
 
@@ -81,6 +82,8 @@ class Reading:
             if line["end"] != self._count:
                 raise Malformed(f"an answer of {self._count} records says that it has {shown(line['end'])}")
             self._ended = True
+        elif self._count >= _RECORDS:
+            raise Malformed(f"an answer has more than {_RECORDS} records")
         elif "gone" in line:
             self._forget(_name(line["gone"]))
         elif "export" in line:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from slash80.addressing.family import Address, Prefix
 from slash80.addressing.special import special
 from slash80.cluster.objects.endpointslice import Endpoint
 from slash80.cluster.objects.reading import Unreadable
-from slash80.clusterset import wire
+from slash80.clusterset import volume, wire
 from slash80.clusterset.records import Export, Name, Pairs, Slice
+from slash80.clusterset.volume import Volume, amounts
 from slash80.settings.clusterset import Member
 
 UNREADABLE = "Unreadable"
@@ -29,21 +30,22 @@ SERVICE = "ServiceAddress"
 FAMILY = "FamilyMismatch"
 ENDPOINTS = "TooManyEndpoints"
 SERVICES = "TooManyServices"
+SLICES = "TooManyEndpointSlices"
 RESERVED = "ReservedKey"
 
 AFFINITY = "slash80.io/affinity"  # the one key of ours that is exported: see `documents`
 _RESERVED = ("kubernetes.io", "k8s.io", "x-k8s.io", "slash80.io")
 _EXAMPLES = 8
+_TOO_MUCH = {volume.SERVICES: SERVICES, volume.ENDPOINTS: ENDPOINTS, volume.SLICES: SLICES, volume.PORTS: SLICES}
 _REMEMBERED = 1000  # refused names of a member; what is beyond is counted only
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of one member is believed."""
+    """How much of one member is believed: `most` in all."""
 
-    services: int = 1000
     endpoints_per_slice: int = 100
-    endpoints: int = 50_000
+    most: Mapping[str, int] = field(default_factory=lambda: volume.MOST)
 
 
 class Refusal(NamedTuple):
@@ -185,8 +187,7 @@ class Admission:
         self._bounds = Bounds(member, limits, services)
         self._here = here
         self._limits = limits
-        self._endpoints: dict[Name, int] = {}  # of each admitted Service
-        self._total = 0
+        self._volume = Volume(limits.most)
         self._refusals: dict[Name, tuple[Refusal, ...]] = {}
         self._others: dict[str, Refusal] = {}  # of records without a name, and of more names than are remembered
 
@@ -205,13 +206,12 @@ class Admission:
         if refusals:
             self._remember(name, refusals)
         if export:
-            self._endpoints[export.name] = count = _count(export)
-            self._total += count
+            self._volume.take(export.name, amounts(export))
         return export
 
     def gone(self, name: Name) -> None:
         """Note that the member exports a Service no more."""
-        self._total -= self._endpoints.pop(name, 0)
+        self._volume.release(name)
         self._refusals.pop(name, None)
 
     @property
@@ -237,14 +237,12 @@ class Admission:
             yield from refusals
 
     def _too_much(self, export: Export) -> Refusal | None:
-        member = self._bounds.member.id
-        if len(self._endpoints) >= self._limits.services:
-            why = f"member {member!r} exports more than {self._limits.services} Services to namespaces of this cluster"
-            return Refusal(SERVICES, f"{export.name}: {why}")
-        if self._total + _count(export) > self._limits.endpoints:
-            why = f"member {member!r} exports more than {self._limits.endpoints} endpoints to this cluster"
-            return Refusal(ENDPOINTS, f"{export.name}: {why}")
-        return None
+        what = self._volume.excess(amounts(export))
+        if not what:
+            return None
+        most = f"{self._limits.most[what]} {what}"
+        why = f"member {self._bounds.member.id!r} exports more than {most} to namespaces of this cluster"
+        return Refusal(_TOO_MUCH[what], f"{export.name}: {why}")
 
     def _remember(self, name: Name | None, refusals: tuple[Refusal, ...]) -> None:
         if name and len(self._refusals) < _REMEMBERED:
@@ -285,7 +283,3 @@ def _name(document: object) -> Name | None:
         return wire.name_of(document)
     except Unreadable:
         return None
-
-
-def _count(export: Export) -> int:
-    return sum(len(one.endpoints) for one in export.slices)

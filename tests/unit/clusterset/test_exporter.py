@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from slash80.cluster.objects.conditions import Condition
 from slash80.cluster.objects.endpointslice import Endpoint, EndpointSlice
 from slash80.cluster.objects.ports import Port
 from slash80.cluster.objects.servicespec import MANAGED_BY
+from slash80.clusterset import volume
 from slash80.clusterset.documents import MANAGER
 from slash80.clusterset.exporter import Exported, Exporter, Verdict, conditions
 from slash80.clusterset.records import Conflict, Name, Properties
@@ -32,6 +34,14 @@ def verdict(cluster: Cluster) -> Verdict:
     found = cluster.exported()
     assert not found.exports
     return found.verdicts[WEB]
+
+
+def bounded(cluster: Cluster, **bounds: int) -> Exported:
+    """Return what is exported where others take so much of one cluster."""
+    most = volume.MOST | bounds
+    return Exporter(MANAGER).exported(
+        cluster.exports.values(), cluster.services.get, cluster.slices.__getitem__, member=EU, most=most
+    )
 
 
 def test_a_service_is_exported_with_all_that_others_need() -> None:
@@ -224,10 +234,38 @@ def test_the_oldest_exports_count_when_there_are_too_many() -> None:
     names = [Name("shop", f"web-{number}") for number in range(3)]
     for age, name in enumerate(reversed(names)):
         cluster.export(service(name=name), ADDRESS, created=age)
-    found = Exporter(MANAGER).exported(cluster.exports.values(), cluster.services.get, lambda _: [], member=EU, most=2)
+    found = bounded(cluster, Services=2)
 
     assert {*names[1:]} == found.exports.keys()
-    assert "Other clusters take 2 exports" in found.verdicts[names[0]].message
+    assert "Other clusters take 2 Services of one cluster" in found.verdicts[names[0]].message
+
+
+@pytest.mark.parametrize("bounds", [{"Services": 3}, {"endpoints": 3}, {"EndpointSlices": 3}, {"bytes of text": 700}])
+def test_no_namespace_takes_what_others_need(bounds: dict[str, int]) -> None:
+    """Who may export from one namespace has made more exports than there may be, before all others: each has its turn."""
+    cluster = Cluster(EU)
+    names = [Name(namespace, f"web-{number}") for namespace in ("greedy", "shop", "pay") for number in range(3)]
+    for age, name in enumerate(names):
+        cluster.export(service(name=name), ADDRESS, created=age)
+    found = bounded(cluster, **bounds)
+
+    assert {Name(namespace, "web-0") for namespace in ("greedy", "shop", "pay")} == found.exports.keys()
+    assert "delete some ServiceExports" in found.verdicts[Name("greedy", "web-1")].message
+
+
+@pytest.mark.parametrize(("zone", "count"), [("", 10_001), ("z" * 60, 9_000)])
+def test_one_service_is_not_the_whole_of_a_cluster(zone: str, count: int) -> None:
+    """Who writes the slices of one Service could else have other clusters refuse all Services of this one."""
+    cluster = exporting(ADDRESS)
+    ports = (Port("http", "TCP", 8080),)
+    base, hints = int(ip_address("2001:db8:1::")), (zone,) * 4 if zone else ()
+    ends = tuple(Endpoint(ip_address(base + number), zone=zone, zone_hints=hints) for number in range(count))
+    cluster.slices[WEB] = [EndpointSlice("shop", "web-x", "web", 6, ports, ends)]
+    refused = verdict(cluster)
+    cluster.slices[WEB] = [EndpointSlice("shop", "web-x", "web", 6, ports, ends[:1000])]
+
+    assert ("Failed", True) == (refused.ready, "divide it into several Services" in refused.message)
+    assert 1000 == sum(len(one.endpoints) for one in cluster.exported().exports[WEB].slices)
 
 
 def test_an_export_that_is_being_deleted_is_none_any_more() -> None:

@@ -41,6 +41,15 @@ def test_full_answer_is_all_there_is() -> None:
     assert "e:2" == again.since
 
 
+def test_an_answer_has_so_many_records_and_no_more() -> None:
+    """Short ones cost a hostile member nothing, and this cluster their reading."""
+    gone = [{"gone": [rig.SHOP, "a"]}] * 20_000
+
+    assert "e:1" == _read(_answer(*gone)).since
+    with pytest.raises(Malformed, match="more than 20000 records"):
+        _read(_answer(*gone, gone[0]))
+
+
 def test_changes_leave_the_rest() -> None:
     """Records that come take the place of those before, names that are gone go, also ones that were never there."""
     known = _read(_answer(_record("a"), _record("b")))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lab import members
 from slash80.addressing.special import special
-from slash80.clusterset import refuse, wire
+from slash80.clusterset import refuse, volume, wire
 from slash80.clusterset.records import Export
 from slash80.clusterset.refuse import Admission, Limits
 from unit.clusterset.exports import BORN, DB, DOCUMENT, EXPORTS
@@ -177,7 +177,7 @@ def test_a_slice_has_a_hundred_endpoints_at_most() -> None:
 
 def test_a_member_has_so_many_services_and_endpoints_and_no_more() -> None:
     """What is beyond is refused; what is exported again or no more makes room."""
-    found = admission(limits=Limits(services=2, endpoints=3))
+    found = admission(limits=Limits(most=volume.MOST | {volume.SERVICES: 2, volume.ENDPOINTS: 3}))
     two = with_endpoints("2001:db8::1", "2001:db8::2")
 
     assert found.admit(two)
@@ -191,9 +191,28 @@ def test_a_member_has_so_many_services_and_endpoints_and_no_more() -> None:
     assert {refuse.SERVICES: 1} == found.refused
 
 
+def test_slices_and_their_ports_are_bounded() -> None:
+    """Each set of ports comes to a slice of its own here, so a member could have one written for each endpoint."""
+    found = admission()
+    slices = [
+        {"family": 6, "ports": [["pg", "TCP", number + 1]], "endpoints": [{"address": f"2001:db8::{number + 1:x}"}]}
+        for number in range(1000)
+    ]
+    taken = [found.admit(DOCUMENT | {"name": f"a{number}", "slices": slices}) for number in range(6)]
+    ports = [[f"p{number}", "TCP", number + 1] for number in range(100)]
+    wide = [one | {"ports": ports} for one in slices[:300]]
+    more = admission()
+    wider = [more.admit(DOCUMENT | {"name": f"a{number}", "slices": wide}) for number in range(2)]
+
+    assert 5 == len([*filter(None, taken)])
+    assert 1 == len([*filter(None, wider)])
+    assert {refuse.SLICES: 1} == found.refused == more.refused
+    assert "exports more than 5000 EndpointSlices to namespaces of this cluster" in found.examples[0]
+
+
 def test_what_was_refused_and_is_corrected_counts_no_more() -> None:
     """The figures are those of now, and a record that is refused takes the place of the one before."""
-    found = admission(limits=Limits(services=1))
+    found = admission(limits=Limits(most=volume.MOST | {volume.SERVICES: 1}))
     assert found.admit(DOCUMENT)
     assert found.admit(DOCUMENT | {"created": -1}) is None
     assert {refuse.UNREADABLE: 1} == found.refused
