@@ -140,7 +140,7 @@ class Follower:
         client = self._client or self._connected(member)
         if self._with.wanted() and self._clock.now() >= self._hints_due:
             self._hints_due = self._clock.now() + _HINTS
-            self.others = _others(client.document(MEMBERS, _ANSWER))
+            self.others = _others(client.document(MEMBERS, _ANSWER), self._with.listed())
         return self._asked(client, member)
 
     def _asked(self, client: Client, member: Member) -> int:
@@ -239,11 +239,9 @@ class Follower:
             self._with.changed()
 
 
-def _others(document: object) -> Mapping[str, str]:
-    """Return where others were seen, as far as it can be read."""
+def _others(document: object, listed: Clusterset | None) -> Mapping[str, str]:
+    """Return where listed members were seen, as far as it can be read; anything else would only take memory."""
     found = document.get("members") if isinstance(document, dict) else None
-    return {
-        name: address
-        for name, address in (found if isinstance(found, dict) else {}).items()
-        if isinstance(address, str) and len(name) < 64 and len(address) < 64
-    }
+    places = found if isinstance(found, dict) else {}
+    told = {member.id: places.get(member.id) for member in (listed.members if listed else ())}
+    return {name: address for name, address in told.items() if isinstance(address, str) and len(address) < 64}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import LineTooLong
@@ -19,7 +20,10 @@ EXPORTS, MEMBERS = "/v1/exports", "/v1/members"
 _HEAD = 8192  # bytes of a request
 _IDLE, _SENDING = 60.0, 60.0  # seconds for a request to come, from the last answer on, and for an answer to be taken
 _OLD = 10**9  # seconds that stand for never, too
-_BETWEEN = 0.1  # seconds from one answer to the next over one connection
+_BETWEEN = 0.1  # seconds from an answer to the next request over one connection
+# And from one request to the next: no honest member asks sooner, as changes of half a second go together, and an answer from
+# some revision on takes 20 ms, in which no other member gets one.
+_EACH = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Conversation:
     ended: Callable[[], bool]
     limit: Callable[[float], None]
     rest: Callable[[float], None]
+    now: Callable[[], float] = time.monotonic
 
 
 class _Head:
@@ -86,13 +91,14 @@ class Requests(BaseHTTPRequestHandler):
         self.close_connection = True
         try:
             self.raw_requestline = self.rfile.readline()
+            began = self._with.now()
             if self.raw_requestline and self.parse_request():
                 self._answer()
         except LineTooLong:
             self.request_version = self.requestline = self.command = ""
             self.send_error(431)
         if not self.close_connection:
-            self._with.rest(_BETWEEN)
+            self._with.rest(max(_BETWEEN, began + _EACH - self._with.now()))
             self.close_connection = self._with.ended()
 
     def _answer(self) -> None:

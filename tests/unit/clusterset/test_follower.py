@@ -175,12 +175,13 @@ def test_third_member_says_where_another_is(clusters: tuple[Cluster, Cluster]) -
         "at": (Place("127.0.0.2", theirs.server.port),),
         "certificates": listed.members[1].certificates,
     }
-    theirs.followers._seen["third"] = "127.0.0.1"
+    theirs.followers._seen |= {"third": "127.0.0.1", "no member": "127.0.0.9"}
     ours.file.now = rig.clusterset(*listed.members, entry.model_copy(update=moved))
     ours.followers.follow()
     third = ours.followers.all["third"]
     _until(ours, lambda: ["127.0.0.1"] == [*ours.followers._hints("third")] and bool(third.problem))
     assert not third.complete
+    assert "no member" not in ours.followers.all["theirs"].others
 
     moved["prefixes"] = (ip_network("127.0.0.0/8"),)
     ours.file.now = rig.clusterset(*listed.members, entry.model_copy(update=moved))

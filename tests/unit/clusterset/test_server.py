@@ -7,6 +7,7 @@ import ssl
 import threading
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from http.client import HTTPResponse
 
 import pytest
@@ -217,6 +218,21 @@ def test_answer_that_is_not_read_is_given_up(cluster: Cluster) -> None:
         assert not ended.is_set()
         cluster.clock.advance(60.1)
         assert ended.wait(60)
+
+
+def test_member_asks_twice_a_second_at_most(cluster: Cluster) -> None:
+    """What it asks for is made in a time in which no other member is answered."""
+    rests: list[float] = []
+    conversation = cluster.server._conversation
+    cluster.server._conversation = lambda one, der: replace(  # type: ignore[method-assign]
+        conversation(one, der), now=lambda: 0.0, rest=rests.append
+    )
+    with _connect(cluster, rig.someone(2)) as connection:
+        for _ in range(4):
+            _ask(connection).read()
+        wait_until(lambda: len(rests) == 4)
+
+    assert [0.5] * 4 == rests
 
 
 def test_member_has_a_share_of_the_connections(cluster: Cluster) -> None:
