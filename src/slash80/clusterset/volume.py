@@ -1,7 +1,7 @@
 """How much of one cluster's exports others take: counted alike where it is exported and where it is imported.
 
-Without a bound one Service, or one hostile member, would take what all others need: memory of the program, objects of the
-API server, and the bytes of an answer.
+Without a bound one Service, or one hostile member, would take what all others need: memory of the program, objects of
+the API server, and the bytes of an answer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from slash80.clusterset.records import Export, Name
 
 SERVICES, ENDPOINTS, SLICES, PORTS = "Services", "endpoints", "EndpointSlices", "ports of EndpointSlices"
 BYTES = "bytes of text"
-# An EndpointSlice is written for each set of ports, so there may be as many of them as endpoints, each with a hundred ports.
+# An EndpointSlice is written for each set of ports, so there may be as many as endpoints, each with a hundred ports.
 # An answer ends after 32 MiB, so one that is longer would take all of a cluster's exports from the others.
 MOST = {SERVICES: 1000, ENDPOINTS: 50_000, SLICES: 5_000, PORTS: 50_000, BYTES: 24 << 20}
 OF_ONE = {ENDPOINTS: 10_000, SLICES: 1_000, PORTS: 10_000, BYTES: 2 << 20}  # of a Service

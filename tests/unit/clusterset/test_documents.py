@@ -163,7 +163,7 @@ def test_each_slice_is_of_one_cluster_and_of_one_family() -> None:
 
 
 def test_no_two_services_and_clusters_have_a_slice_of_one_name() -> None:
-    """A member could otherwise have another one's endpoints overwritten, by a Service whose name begins with its own."""
+    """A member could otherwise have another one's endpoints overwritten, by a Service that begins with its name."""
     web, other = (
         documents(
             replace(imported({cluster: endpoints("2001:db8:1::a")}), name=Name("shop", name)),
