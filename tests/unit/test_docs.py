@@ -24,3 +24,15 @@ def test_the_readme_quotes_the_ratios_of_the_published_benchmark() -> None:
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"an ADD takes {add[1]} and a DEL {delete[1]} of the time" in readme
+
+
+def test_the_page_of_conformance_lists_every_spec_of_the_clusterset() -> None:
+    """Each of the 27 tests has its row in docs/conformance.md, in the same order, and no row is without a test."""
+    rows = re.findall(
+        r"^\| (required|optional) (\d+): ", (ROOT / "docs/conformance.md").read_text("utf-8"), re.MULTILINE
+    )
+    source = (ROOT / "tests/unit/clusterset/test_conformance.py").read_text(encoding="utf-8")
+    tests = re.findall(r"^def test_(required|optional)_(\d+)_", source, re.MULTILINE)
+
+    assert 27 == len(tests)
+    assert tests == rows

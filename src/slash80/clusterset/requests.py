@@ -21,8 +21,8 @@ _HEAD = 8192  # bytes of a request
 _IDLE, _SENDING = 60.0, 60.0  # seconds for a request to come, from the last answer on, and for an answer to be taken
 _OLD = 10**9  # seconds that stand for never, too
 _BETWEEN = 0.1  # seconds from an answer to the next request over one connection
-# And from one request to the next: no honest member asks sooner, as changes of half a second go together. An answer from
-# some revision on may take 20 ms to make, in which no other member gets one.
+# And from one request to the next: no honest member asks sooner, as changes of half a second go together. An answer
+# from some revision on may take 20 ms to make, in which no other member gets one.
 _EACH = 0.5
 
 

@@ -242,7 +242,7 @@ def test_the_oldest_exports_count_when_there_are_too_many() -> None:
 
 @pytest.mark.parametrize("bounds", [{"Services": 3}, {"endpoints": 3}, {"EndpointSlices": 3}, {"bytes of text": 700}])
 def test_no_namespace_takes_what_others_need(bounds: dict[str, int]) -> None:
-    """Who may export from one namespace has made more exports than there may be, before all others: each has its turn."""
+    """Who may export from one namespace has made too many exports, before all others: each namespace has its turn."""
     cluster = Cluster(EU)
     names = [Name(namespace, f"web-{number}") for namespace in ("greedy", "shop", "pay") for number in range(3)]
     for age, name in enumerate(names):
