@@ -7,7 +7,8 @@ are those of its own Services.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
@@ -126,26 +127,33 @@ class Merger:
         """Return the same as `merge` of everything."""
         if self._families != tuple(families):
             self._exports, self._merged = {}, Merged()
-        changed = set(_changed(self._exports, exports))
+        changed = _changed(self._exports, exports)
         if changed:
             part = merge(exports, families=families, names=changed)
+            imports = {name: replace(one, changed_by=frozenset(changed[name])) for name, one in part.imports.items()}
             self._merged = Merged(
-                _replaced(self._merged.imports, part.imports, changed),
+                _replaced(self._merged.imports, imports, changed),
                 _replaced(self._merged.conflicts, part.conflicts, changed),
             )
         self._exports, self._families = dict(exports), tuple(families)
         return self._merged
 
 
-def _changed(before: Exports, after: Exports) -> Iterator[Name]:
-    """Yield the names under which some cluster exports another thing than before."""
+def _changed(before: Exports, after: Exports) -> Mapping[Name, set[str]]:
+    """Return the names under which some cluster exports another thing than before, with these clusters."""
+    found = defaultdict[Name, set[str]](set)
     for cluster in before.keys() | after.keys():
         old, new = before.get(cluster, {}), after.get(cluster, {})
         if old is not new:
-            yield from (name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+            for name in old.keys() | new.keys():
+                if old.get(name) != new.get(name):
+                    found[name].add(cluster)
+    return found
 
 
-def _replaced(before: Mapping[Name, _Merged], part: Mapping[Name, _Merged], names: set[Name]) -> dict[Name, _Merged]:
+def _replaced(
+    before: Mapping[Name, _Merged], part: Mapping[Name, _Merged], names: Container[Name]
+) -> dict[Name, _Merged]:
     return {name: one for name, one in before.items() if name not in names} | dict(part)
 
 

@@ -34,6 +34,25 @@ class Bucket:
         return max(0.0, (1 - self._tokens) / self._rate)
 
 
+class Allowances:
+    """How much each member may have changed of late before its changes come after those of all others."""
+
+    def __init__(self, rate: float, most: float) -> None:
+        """Begin with all that there may be; `rate` of it comes back in a second."""
+        self._rate, self._most = rate, most
+        self._left: dict[str, tuple[float, float]] = {}  # what there was, and when
+
+    def spend(self, members: Iterable[str], now: float) -> bool:
+        """Take one from each of these members; return whether any of them had one."""
+        had = False
+        for member in members:
+            left, at = self._left.get(member, (self._most, now))
+            left = min(self._most, left + (now - at) * self._rate)
+            had = had or left >= 1
+            self._left[member] = max(0.0, left - 1), now
+        return had
+
+
 @dataclass(slots=True)
 class Lanes:
     """Names to look at: those that changed with few others, and those that changed with many."""
@@ -51,6 +70,16 @@ class Lanes:
                 self.few[name] = None
         else:
             self.many.update((name, None) for name in names if name not in self.few)
+
+    def look(self, names: Iterable[Name]) -> None:
+        """Have names looked at; one that waits among many does not come before them by being written."""
+        self.add([name for name in names if name not in self.many])
+
+    def defer(self, names: Iterable[Name]) -> None:
+        """Have names looked at among many, whatever else is new of them."""
+        for name in names:
+            self.few.pop(name, None)
+            self.many[name] = None
 
     def drop(self, names: Iterable[Name]) -> None:
         """Have names not looked at."""

@@ -74,7 +74,11 @@ class ImportedSlice:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """A Service of the clusterset: its ServiceImport, and the slices behind it, in the order of the clusters' ids."""
+    """A Service of the clusterset: its ServiceImport, and the slices behind it, in the order of the clusters' ids.
+
+    `changed_by` is whose exports made it another one than before, where that is known; it makes no import a different
+    one.
+    """
 
     name: Name
     families: tuple[int, ...]
@@ -82,6 +86,7 @@ class Import:
     properties: Properties
     clusters: tuple[str, ...]
     slices: tuple[ImportedSlice, ...]
+    changed_by: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

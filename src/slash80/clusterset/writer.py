@@ -18,13 +18,15 @@ from slash80.cluster.pace import Pace
 from slash80.clusterset.differences import Change, Record, There, Verb, Wanted, applies, changes
 from slash80.clusterset.documents import MANAGER, Desired, Members, demoted
 from slash80.clusterset.observed import read
-from slash80.clusterset.pacing import Bucket, Lanes
+from slash80.clusterset.pacing import Allowances, Bucket, Lanes
 from slash80.clusterset.problems import Problem, Reason
 from slash80.clusterset.records import Name
 from slash80.clusterset.served import Served
 from slash80.errors import CniError
 
 RATE = 50.0  # writes a second
+# names that one member may change at once, and in a second over time, before all of its changes come after the others'
+_ALLOWED, _OVER_TIME = 100, 5.0
 _TURN, _LOOKED = 25, 100  # changes, or names, after which what came meanwhile is looked at
 _PASSES = 6  # how often a name's objects follow from each other: import, Service, its address in the import
 _BELIEVED = 30.0  # seconds for which an answer counts before the watch must have confirmed it
@@ -105,6 +107,7 @@ class Writer:
         self._members, self._wanted = Members(), dict[Name, Wanted]()
         self._properties: tuple[Desired, ...] = ()
         self._lanes, self._bucket, self._pace = Lanes(), Bucket(rate), Pace()
+        self._allowances = Allowances(_OVER_TIME, _ALLOWED)
         self._answers: dict[Name, dict[str, _Answer]] = {}
         self._attempts: dict[str, _Attempts] = {}
         self._resting: dict[Name, float] = {}
@@ -138,9 +141,13 @@ class Writer:
         before, self._wanted = self._wanted, dict(wanted)
         changed = {name for name in before.keys() | wanted.keys() if before.get(name) != self._wanted.get(name)}
         changed -= self._forgotten(before.keys() - wanted.keys())
+        concerned: set[Name] = set()
         if members != self._members:
-            changed |= self._concerned(self._members, members)
+            concerned = self._concerned(self._members, members)
             self._members = members
+        late = {name for name in changed if not self._allowed(before.get(name), wanted.get(name))}
+        self._lanes.defer(late)
+        changed = (changed - late) | concerned
         if (listed := tuple(properties)) != self._properties:
             self._properties = listed
             changed.add(PROPERTIES)
@@ -156,7 +163,7 @@ class Writer:
     def changed(self, names: Iterable[Name]) -> None:
         """Look at names of which the watches have shown something else; nothing before it is known what is wanted."""
         if self._started:
-            self._lanes.add(names)
+            self._lanes.look(names)
 
     def write(self) -> float:
         """Make some changes, and return after how many seconds there is more to do; infinite if that is nothing."""
@@ -175,6 +182,15 @@ class Writer:
             if self._writes - made >= _TURN or looked >= _LOOKED:
                 return 0.0
         return min((until - now for until in self._resting.values()), default=float("inf"))
+
+    def _allowed(self, before: Wanted | None, after: Wanted | None) -> bool:
+        """Report whether a change is this cluster's, or of a member that has not changed too much of late.
+
+        A hostile member could else have others wait behind what it changes all the time, to no end.
+        """
+        imported, former = after.imported if after else None, before.imported if before else None
+        members = imported.changed_by if imported else frozenset(former.clusters if former else ())
+        return not members or self._members.here in members or self._allowances.spend(members, self._time.now())
 
     def _forgotten(self, names: Iterable[Name]) -> set[Name]:
         """Forget names that are not wanted any more and of which nothing was written; return them.
@@ -207,7 +223,7 @@ class Writer:
         if awake := [name for name, until in self._resting.items() if until <= now]:
             for name in awake:
                 del self._resting[name]
-            self._lanes.add(awake)
+            self._lanes.look(awake)
 
     def _settle(self, name: Name) -> bool:
         """Make the changes of a name; return whether that is all that can be done now."""

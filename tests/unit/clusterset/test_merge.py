@@ -82,6 +82,16 @@ def test_change_after_change_is_the_same_as_all_at_once(
         assert merge(exported, families=families) == merger.merge(dict(exported), families=families)
 
 
+def test_it_is_known_who_has_changed_an_import() -> None:
+    """One that changes all the time is then not taken for the others."""
+    first = {"a": {DB: export(1)}, "b": {DB: export(2)}, "c": {}}
+    merger = Merger()
+    both = merger.merge(first, families=(6,)).imports[DB].changed_by
+    one = merger.merge(first | {"b": {DB: export(2, created=BORN + 1)}}, families=(6,)).imports[DB].changed_by
+
+    assert ({"a", "b"}, {"b"}) == (both, one)
+
+
 def test_a_change_of_one_name_leaves_all_others_as_they_are() -> None:
     """What has not changed is not merged again: it is the same object."""
     merger, one = Merger(), replace(export(1), name=OTHER)

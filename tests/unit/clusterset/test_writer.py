@@ -352,6 +352,34 @@ def test_many_do_not_wait_for_single_changes_without_end(rig: Rig) -> None:
     assert len(rig.objects(IMPORTS)) == 31
 
 
+def test_a_member_that_changes_all_the_time_does_not_keep_others_waiting(rig: Rig) -> None:
+    """Few names at once, and each as much to write as there can be: what another member changes is among the next."""
+    eu, us = frozenset({"eu"}), frozenset({"us"})
+    names = [Name("shop", f"service-{one}") for one in range(300)]
+    headless = set[Name]()
+    for turn in range(60):
+        headless ^= {*names[turn * 15 % 300 :][:15]}
+        theirs = [replace(imported(ONE, name=one, headless=one in headless), changed_by=eu) for one in names]
+        rig.want(*theirs, members=Members("here"))
+        rig.settle(seconds=0.5)
+    rig.want(*theirs, replace(imported({"us": endpoints("2001:db8:2::a")}), changed_by=us), members=Members("here"))
+    rig.settle(seconds=1)
+
+    assert rig.writer.pending > 100
+    assert "True" == rig.objects(IMPORTS)["shop/web"]["status"]["conditions"][0]["status"]
+
+
+def test_own_changes_are_never_too_many(rig: Rig) -> None:
+    """A cluster's own endpoints are its own affair, however often they change."""
+    for number in range(700):
+        own = replace(imported({"us": endpoints(f"2001:db8:1::{number:x}")}), changed_by=frozenset({"us"}))
+        rig.want(*many(60), own)
+    rig.settle(seconds=1)
+
+    assert "True" == rig.objects(IMPORTS)["shop/web"]["status"]["conditions"][0]["status"]
+    assert rig.writer.pending > 30
+
+
 def test_a_quota_costs_the_objects_of_its_namespace_only(rig: Rig) -> None:
     """The object is tried again, seldom, and written as soon as the quota allows it."""
     rig.server.writes.full = {"far"}
