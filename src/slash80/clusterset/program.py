@@ -288,7 +288,11 @@ class Program:
         if self._time.now() < self._due and not joined:
             return
         self._due = self._time.now() + _REPORT_EVERY
-        data = {state.KEY: state.write(self._state(self._standing)), state.FILE_KEY: self._standing.kept}
+        kept = self._standing.kept
+        data = {
+            state.KEY: state.write(self._state(self._standing), state.ROOM - len(kept.encode())),
+            state.FILE_KEY: kept,
+        }
         if not self._standing.known:
             del data[state.FILE_KEY]
         if data != self._reported:

@@ -20,6 +20,9 @@ from slash80.clusterset.records import Name
 NAME = "slash80-clusterset-state"  # of the ConfigMap
 KEY, FILE_KEY = "state.json", "clusterset.yaml"
 EXAMPLES, EXPORTS, PROBLEMS = 8, 200, 20
+ROOM = (1 << 20) - 4096  # bytes for all that a ConfigMap has, as etcd takes a megabyte for an object with its metadata
+# sentences of a member, and exports, as many as fit
+_FEWER = ((EXAMPLES, EXPORTS), (2, EXPORTS), (1, 50), (0, 10), (0, 0))
 _VERSION = 1
 _MEMBERS = 1000
 _SENTENCE = 1000  # characters: of what other clusters had a part in
@@ -76,16 +79,21 @@ class State:
     problems: tuple[Problem, ...] = ()
 
 
-def write(state: State) -> str:
-    """Return the text of `state.json`."""
+def write(state: State, room: int = ROOM) -> str:
+    """Return the text of `state.json`, with as many sentences and exports as there is room for."""
+    texts = (_written(state, examples, exports) for examples, exports in _FEWER)
+    return next((text for text in texts if len(text) <= room), "")
+
+
+def _written(state: State, examples: int, exports: int) -> str:
     document = {
         "version": _VERSION,
         "cluster": state.cluster,
         "clusterset": state.clusterset,
         "problem": state.problem[:_SENTENCE],
         "problemDetails": documents(one._replace(message=one.message[:_SENTENCE]) for one in state.problems[:PROBLEMS]),
-        "members": {name: _member(one) for name, one in sorted(state.members.items())},
-        "exports": [_export(one) for one in state.exports[:EXPORTS]],
+        "members": {name: _member(one, examples) for name, one in sorted(state.members.items())},
+        "exports": [_export(one) for one in state.exports[:exports]],
         "imports": state.imports,
     }
     return json.dumps(document, indent=1)
@@ -116,7 +124,7 @@ def minute(seconds: float) -> int:
     return int(seconds) // 60 * 60
 
 
-def _member(one: MemberState) -> dict[str, Any]:
+def _member(one: MemberState, examples: int) -> dict[str, Any]:
     return {
         "answered": _stamp(one.answered),
         "at": one.at,
@@ -124,7 +132,7 @@ def _member(one: MemberState) -> dict[str, Any]:
         "problem": one.problem[:_SENTENCE],
         "exports": one.exports,
         "refused": dict(sorted(one.refused.items())),
-        "examples": [example[:_SENTENCE] for example in one.examples[:EXAMPLES]],
+        "examples": [example[:_SENTENCE] for example in one.examples[:examples]],
     }
 
 

@@ -11,6 +11,7 @@ from slash80.clusterset.state import (
     EXAMPLES,
     EXPORTS,
     PROBLEMS,
+    ROOM,
     Condition,
     ExportState,
     MemberState,
@@ -96,6 +97,18 @@ def test_problems_are_some_and_short() -> None:
 
     assert PROBLEMS == len(found)
     assert 1000 == max(len(one.message) for one in found)
+
+
+def test_state_and_file_of_a_hostile_clusterset_fit_one_config_map() -> None:
+    """However much is refused, the last good file can be kept beside it; then there are fewer sentences about that."""
+    member = MemberState(examples=("\x00" * 1000,) * 8, problem="y" * 100)
+    exports = tuple(ExportState(Name("n" * 63, "s" * 63), ready=False, message="x" * 1000) for _ in range(200))
+    state = State(members={f"cluster-{n}": member for n in range(1000)}, exports=exports)
+    for file in (0, 500_000, 700_000):
+        text = write(state, ROOM - file)
+        assert 0 < len(text) <= ROOM - file
+        assert 1000 == len(read(text).members)
+    assert not write(state, 1000)
 
 
 def test_state_is_the_same_within_a_minute() -> None:
