@@ -240,6 +240,9 @@ def _of_service(
     families = tuple(family for family in service.families if of_family(member, family))
     if not families:
         return Verdict(VALID, "Failed", unreachable(service, member)), None
+    slices = tuple(slices)
+    if sum(len(one.endpoints) for one in slices) > 2 * volume.OF_ONE[volume.ENDPOINTS]:  # there may be two families
+        return Verdict(VALID, "Failed", _too_large(name, volume.ENDPOINTS)), None
     inside, outside = _grouped(slices, member.prefixes)
     if outside and not inside:
         return Verdict(VALID, "Failed", all_outside(service, outside, member)), None
@@ -258,19 +261,27 @@ def _of_service(
 
 
 def _refused(export: Export) -> str:
-    """Return why other clusters would not take an export; empty where they do."""
-    amounts = _amounts(export)
-    for what, most in volume.OF_ONE.items():
-        if amounts[what] > most:
-            return (
-                f"Service {export.name} has more than {most} {what}, which other clusters do not take of one; divide "
-                "it into several Services."
-            )
+    """Return why other clusters would not take an export; empty where they do.
+
+    What has too many endpoints is not written as text to be told so: that takes long, and its owner may do it often.
+    """
+    for amounts in (volume.amounts, _amounts):
+        found = amounts(export)
+        for what, most in volume.OF_ONE.items():
+            if found[what] > most:
+                return _too_large(export.name, what)
     try:
         wire.decode(wire.encode(export))
     except Unreadable as error:
         return f"Other clusters would refuse Service {export.name}: {error}."
     return ""
+
+
+def _too_large(name: Name, what: str) -> str:
+    return (
+        f"Service {name} has more than {volume.OF_ONE[what]} {what}, which other clusters do not take of one; divide "
+        "it into several Services."
+    )
 
 
 def _properties(serviceexport: ServiceExport, service: ServiceSpec) -> Properties:
