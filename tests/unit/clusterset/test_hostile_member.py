@@ -17,7 +17,7 @@ from slash80.clusterset import refuse, volume, wire
 from slash80.clusterset.documents import MANAGER, Desired, Found, Members, derived, documents
 from slash80.clusterset.known import Known, Reading
 from slash80.clusterset.merge import merge
-from slash80.clusterset.records import Export, Name
+from slash80.clusterset.records import Export, Import, Name
 from slash80.clusterset.refuse import Admission
 from unit.clusterset.clusters import NOW
 from unit.clusterset.exports import export
@@ -108,8 +108,8 @@ def _honest() -> dict[Name, Export]:
     return {name: wire.decode(wire.encode(export(1)) | name._asdict()) for name in names}
 
 
-def _documents(wanted: Any) -> Iterator[Desired]:  # noqa: ANN401 -- an Import
-    there = ServiceImport(*wanted.name, "u", managed_by=MANAGER)
+def _documents(wanted: Import) -> Iterator[Desired]:
+    there = ServiceImport(wanted.name.namespace, wanted.name.name, "u", managed_by=MANAGER)
     service = ServiceSpec(
         wanted.name.namespace, derived(wanted.name), "s", families=(6,), cluster_ips=("fd00::1",), managed_by=MANAGER
     )

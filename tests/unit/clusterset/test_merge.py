@@ -89,7 +89,8 @@ def test_it_is_known_who_has_changed_an_import() -> None:
     both = merger.merge(first, families=(6,)).imports[DB].changed_by
     one = merger.merge(first | {"b": {DB: export(2, created=BORN + 1)}}, families=(6,)).imports[DB].changed_by
 
-    assert ({"a", "b"}, {"b"}) == (both, one)
+    assert {"a", "b"} == both
+    assert {"b"} == one
 
 
 def test_a_change_of_one_name_leaves_all_others_as_they_are() -> None:
