@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.members import member
-from slash80.clusterset import client, connection_limits, feed, follower, refuse, state, wire
+from slash80.clusterset import client, connection_limits, feed, follower, refuse, state, volume, wire
 from slash80.clusterset.exporter import Exporter
 from slash80.clusterset.known import Reading
 from slash80.clusterset.placement import MOST as IN_A_SLICE
@@ -37,14 +37,23 @@ def mib(size: int) -> str:
     return f"{size >> 20} MiB"
 
 
+def none(what: str) -> Limits:
+    """Return limits by which a member may have nothing of something."""
+    return Limits(most=volume.MOST | {what: 0})
+
+
 FIGURES = {
     "members": ("1,000 members", clusterset.Clusterset.model_json_schema()["properties"]["members"]["maxItems"]),
     "prefixes": ("256 prefixes", lengths("prefixes")),
     "certificates": ("2 certificates", lengths("certificates")),
     "places": ("8 places", lengths("at")),
     "namespaces": ("1,024 namespaces", lengths("namespaces")),
-    "exports": ("1,000 exported Services", Limits().services),
-    "endpoints": ("50,000 endpoints of a member", Limits().endpoints),
+    "exports": ("1,000 exported Services of a member", volume.MOST[volume.SERVICES]),
+    "endpoints": ("50,000 endpoints", volume.MOST[volume.ENDPOINTS]),
+    "slices of a member": ("5,000 EndpointSlices", volume.MOST[volume.SLICES]),
+    "ports of a member": ("50,000 ports of these", volume.MOST[volume.PORTS]),
+    "endpoints of a Service": ("10,000 endpoints, ", volume.OF_ONE[volume.ENDPOINTS]),
+    "ports of a Service": ("10,000 ports of EndpointSlices", volume.OF_ONE[volume.PORTS]),
     "endpoints of a slice": ("100 endpoints in a slice", Limits().endpoints_per_slice),
     "slices": ("1,000 slices", wire.SLICES),
     "ports": ("100 ports", wire.PORTS),
@@ -67,7 +76,14 @@ def test_the_page_has_the_figures_of_the_code(words: str, figure: int) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [f"at most {mib(clusterset._BYTES)}", mib(feed.LINE), f"{mib(client.MOST)} for an answer", mib(follower._RATE)],
+    [
+        f"at most {mib(clusterset._BYTES)}",
+        mib(feed.LINE),
+        f"{mib(client.MOST)} for an answer",
+        mib(follower._RATE),
+        f"{mib(volume.MOST[volume.BYTES])} of text",
+        f"{mib(volume.OF_ONE[volume.BYTES])} of text",
+    ],
 )
 def test_the_page_has_the_sizes_of_the_code(words: str) -> None:
     """The file, a Service, an answer, and answers of a second."""
@@ -79,7 +95,8 @@ def test_an_exporter_and_an_importer_agree_on_what_is_too_much() -> None:
     default = Exporter.exported.__kwdefaults__
 
     assert default
-    assert Limits().services == default["most"]
+    assert Limits().most is default["most"]
+    assert volume.OF_ONE[volume.SLICES] == wire.SLICES
     assert Limits().endpoints_per_slice == IN_A_SLICE
 
 
@@ -104,8 +121,10 @@ def test_a_member_of_a_large_clusterset_is_within_the_limits() -> None:
 @pytest.mark.parametrize(
     ("limits", "reason", "words"),
     [
-        (Limits(services=0), refuse.SERVICES, "shop/db: member 'c0' exports more than 0 Services"),
-        (Limits(endpoints=0), refuse.ENDPOINTS, "shop/db: member 'c0' exports more than 0 endpoints"),
+        (none(volume.SERVICES), refuse.SERVICES, "shop/db: member 'c0' exports more than 0 Services"),
+        (none(volume.ENDPOINTS), refuse.ENDPOINTS, "shop/db: member 'c0' exports more than 0 endpoints"),
+        (none(volume.SLICES), refuse.SLICES, "shop/db: member 'c0' exports more than 0 EndpointSlices"),
+        (none(volume.PORTS), refuse.SLICES, "shop/db: member 'c0' exports more than 0 ports of EndpointSlices"),
         (Limits(endpoints_per_slice=0), refuse.ENDPOINTS, "shop/db: a slice has more than 0 endpoints"),
     ],
 )
