@@ -24,7 +24,7 @@ _NAMED = 3
 _REST = (
     "{0}: the file of the other clusters still trusts it: strike its entry there, and slash80 clusterset apply. Left "
     "are ServiceExports, custom resources, and the key and rights of the program: kubectl --context {0} delete -k "
-    "manifests/clusterset"
+    "manifests/clusterset --ignore-not-found"
 )
 
 

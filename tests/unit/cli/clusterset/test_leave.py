@@ -76,6 +76,8 @@ def test_what_will_go_is_shown_and_what_stays_is_said(
     assert ["eu", "ServiceImport", "1", "shop/derived-1"] in rows
     assert ["eu", "conditions", "of", "ServiceExport", "1", "shop/db"] in rows
     assert "eu: the file of the other clusters still trusts it: strike its entry there" in out
+    # the Deployment is gone already, which kubectl takes for an error without that
+    assert "kubectl --context eu delete -k manifests/clusterset --ignore-not-found" in out
 
 
 def test_a_second_time_there_is_nothing_to_do(
