@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cluster.clusterset import Site, brought_up
 from cluster.outside import Outside
 from cluster.pods import Pods
 from cluster.traces import traces
@@ -44,9 +45,7 @@ def cluster(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Cluste
     with made(sandbox, request.param) as found:
         _BEFORE[request.param] = traces(found)
         seconds = install(found)
-        captured: Any = request.config.pluginmanager.get_plugin("capturemanager")
-        with captured.global_and_fixture_disabled():
-            print(f"\n{request.param}: every node was ready {seconds:.1f} s after kubectl apply")
+        _say(request, f"{request.param}: every node was ready {seconds:.1f} s after kubectl apply")
         yield found
 
 
@@ -77,3 +76,19 @@ def outside(cluster: Cluster) -> Iterator[Outside]:
     """Provide a host outside of the cluster, which routes every node's prefixes to it."""
     with Outside(cluster) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def site(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Site]:
+    """Provide three clusters with the program of a clusterset, none of which is in a file."""
+    if request.config.getoption("--running"):
+        pytest.skip("one cluster is running, and this needs three of its own")
+    with brought_up(sandbox) as found:
+        _say(request, "three clusters: created within {:.0f} s, all ready after {:.0f} s".format(*found.seconds))
+        yield found
+
+
+def _say(request: pytest.FixtureRequest, words: str) -> None:
+    captured: Any = request.config.pluginmanager.get_plugin("capturemanager")
+    with captured.global_and_fixture_disabled():
+        print(f"\n{words}")

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from kind import nodeimage
 from kind.sandbox import Sandbox
 from lab.programs import ProgramFailed
+from lab.waiting import PATIENCE
 
 T = TypeVar("T")
 _PATIENCE = 300.0  # seconds, of a busy machine
@@ -20,10 +21,12 @@ _PATIENCE = 300.0  # seconds, of a busy machine
 class Cluster:
     """One cluster; kubectl and the nodes' own programs are run inside the sandbox."""
 
-    def __init__(self, sandbox: Sandbox, tools: Path, name: str = "lab") -> None:
-        """Name it; nothing is made. `tools` has kind and kubectl."""
+    def __init__(self, sandbox: Sandbox, tools: Path, name: str = "lab", *, network: str = "") -> None:
+        """Name it; nothing is made. `tools` has kind and kubectl; `network` is podman's, if not the one of all."""
         self.sandbox, self.name = sandbox, name
         self._environ = {"PATH": f"{tools}:{os.environ['PATH']}"}
+        if network:
+            self._environ["KIND_EXPERIMENTAL_PODMAN_NETWORK"] = network
 
     def create(self, config: Path) -> None:
         """Make the cluster that a kind configuration describes, and wait for its control plane."""
@@ -81,6 +84,7 @@ class Cluster:
 
     def eventually(self, question: Callable[[], T], *, what: str, patience: float = _PATIENCE) -> T:
         """Ask until the answer is true, and give it; raise TimeoutError with the last answer when it never is."""
+        patience *= PATIENCE
         end = time.monotonic() + patience
         while True:
             try:
