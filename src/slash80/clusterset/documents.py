@@ -11,6 +11,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import astuple, dataclass, replace
+from itertools import count
 
 from slash80.cluster.objects.conditions import FALSE, TRUE, Condition
 from slash80.cluster.objects.endpointslice import MANAGED_BY as SLICE_MANAGED_BY
@@ -106,7 +107,7 @@ def documents(wanted: Import, found: Found, members: Members, *, now: str, versi
     if not held.properties.headless and held.families and not _must_go(held, found.service):
         result.append(_derived_service(wanting, found.service, owner))
     if held.properties.headless or held.families:
-        result.extend(_slices(wanting, owner, members, names=_slice_port_names(named)))
+        result.extend(_slices(wanting, owner, members, names=_slice_port_names(wanted, named)))
     return result
 
 
@@ -157,11 +158,16 @@ def _with_port_names(wanted: Import) -> dict[Port, Port]:
     taken = {port.name for port in wanted.ports}
     result = {}
     for port in wanted.ports:
-        name = port.name or f"{port.protocol.lower()}-{port.port}"
-        while not port.name and name in taken:
-            name += "-x"
-        result[port] = replace(port, name=name)
+        free = (name for name in _names_of_port(port) if name not in taken)
+        result[port] = replace(port, name=port.name or next(free))
     return result
+
+
+def _names_of_port(port: Port) -> Iterator[str]:
+    """Yield names for one without a name; short ones, however many an exporter has taken on purpose."""
+    usual = f"{port.protocol.lower()}-{port.port}"
+    yield usual
+    yield from (f"{usual}-{number}" for number in count(2))
 
 
 def _must_go(wanted: Import, service: ServiceSpec | None) -> bool:
@@ -172,8 +178,14 @@ def _must_go(wanted: Import, service: ServiceSpec | None) -> bool:
     return service is not None and bool(service.families) and service.families[0] not in wanted.families
 
 
-def _slice_port_names(named: Mapping[Port, Port]) -> Mapping[str, str]:
-    return {port.name: other.name for port, other in named.items()}
+def _slice_port_names(wanted: Import, named: Mapping[Port, Port]) -> Mapping[str, str]:
+    """Return what the ports of the exporters' slices are called here.
+
+    What is kept for an exporter that cannot be asked has its name of before already: then its number says which it is.
+    """
+    by_number = {(port.protocol, port.port): other.name for port, other in named.items()}
+    kept = {port.name: name for port in wanted.ports if (name := by_number.get((port.protocol, port.port)))}
+    return {port.name: other.name for port, other in named.items()} | kept
 
 
 def _metadata(name: Name, named: str, labels: Mapping[str, str]) -> Document:

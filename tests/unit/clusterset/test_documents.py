@@ -246,10 +246,41 @@ def test_several_ports_all_have_names() -> None:
     (service,) = found["Service"]
     assert service.body
 
-    assert ["tcp-80-x", "tcp-80"] == [one["name"] for one in service.body["spec"]["ports"]]
-    assert {"tcp-80-x", "tcp-80"} == {
+    assert ["tcp-80-2", "tcp-80"] == [one["name"] for one in service.body["spec"]["ports"]]
+    assert {"tcp-80-2", "tcp-80"} == {
         port["name"] for one in found["EndpointSlice"] for port in (one.body or {})["ports"]
     }
+
+
+def test_no_exporter_makes_a_name_of_a_port_too_long() -> None:
+    """The API server would refuse the Service of all, if one exporter had taken every name that another's may get."""
+    taken = [f"tcp-80{'-x' * number}" for number in range(29)] + [f"tcp-80-{number}" for number in range(2, 60)]
+    ports = Port("", "TCP", 80), *(Port(name, "TCP", 1000 + number) for number, name in enumerate(taken))
+    (service,) = written(imported(ONE, ports=ports))["Service"]
+    assert service.body
+    names = [one["name"] for one in service.body["spec"]["ports"]]
+
+    assert "tcp-80-60" == names[0]
+    assert len(names) == len({*names})
+    assert max(map(len, names)) <= 63
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_port_without_a_name_is_served_while_another_exporter_is_away(*, gone: bool) -> None:
+    """It has got a name beside the other one's, which kube-proxy and CoreDNS find it by in the slices as well."""
+    ports = Port("tcp-80", "TCP", 80), Port("metrics", "TCP", 9090)
+    there = replace(THERE, type="ClusterSetIP", families=(6,), ports=ports, clusters=("ap", "eu"))
+    away = frozenset({"ap"})
+    members = Members("us", gone=away) if gone else Members("us", unheard=away)
+    slices = (ImportedSlice("eu", Slice(6, (Port("", "TCP", 8080),), endpoints("2001:db8:1::a"))),)
+    wanted = replace(imported(ONE, ports=(Port("", "TCP", 80),)), slices=slices)
+    found = written(wanted, Found(there, SERVICE), members)
+    (service,), (slice_,) = found["Service"], found["EndpointSlice"]
+    assert service.body
+    assert slice_.body
+
+    assert ["tcp-80", "metrics"] == [one["name"] for one in service.body["spec"]["ports"]]
+    assert [{"name": "tcp-80", "protocol": "TCP", "port": 8080}] == slice_.body["ports"]
 
 
 def test_what_an_exporter_has_brought_stays_while_it_has_not_answered() -> None:
