@@ -1,0 +1,112 @@
+"""The parts of the program put together, with an API server that is the test's."""
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from lab.kube import CONFIG_MAPS, NAMESPACES, FakeApi, config_map, namespace
+from lab.waiting import wait_until
+from slash80.cluster.api import Api
+from slash80.cluster.credentials import ClientConfig
+from slash80.clusterset import program, state
+from slash80.clusterset.cluster_facts import ClusterFacts, ask
+from slash80.clusterset.program import Beginning, Program
+from slash80.clusterset.state import State
+from slash80.settings.clusterset import KEY, NAME, render
+from unit.clusterset import exchange_rig as rig
+
+OWN = "slash80-system"
+MCS, SLICES = "/apis/multicluster.x-k8s.io", "/apis/discovery.k8s.io/v1/endpointslices"
+SECRETS = f"/api/v1/namespaces/{OWN}/secrets"
+CIDRS = "/apis/networking.k8s.io/v1/servicecidrs"
+FILE = render(rig.clusterset(rig.member("eu", 1, port=1), rig.member("us", 2, port=1)))
+
+
+def group(name: str, *versions: str) -> dict[str, Any]:
+    """Return what the API says of a group."""
+    return {"metadata": {"name": name}, "versions": [{"version": version} for version in versions]}
+
+
+@pytest.fixture
+def server() -> Iterator[FakeApi]:
+    """Provide an API server with ServiceExports, the file and what belongs to the program."""
+    found = FakeApi(page=1000)
+    kinds = (f"{MCS}/v1beta1/serviceexports", f"{MCS}/v1beta1/serviceimports", SLICES, "/api/v1/services")
+    found.objects |= {path: {} for path in (*kinds, SECRETS, "/apis")}
+    found.objects["/api/v1/configmaps"] = found.objects[CONFIG_MAPS]
+    for name in ("default", OWN):
+        found.put(NAMESPACES, namespace(name))
+    found.put("/apis", group("multicluster.x-k8s.io", "v1beta1"))
+    found.put(CIDRS, {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["fd00:10:96::/112"]}})
+    found.put(CONFIG_MAPS, config_map(NAME, **{KEY: FILE}))
+    found.put(CONFIG_MAPS, config_map(state.NAME))
+    secret = {"metadata": {"name": "slash80-clusterset", "namespace": OWN}, "data": rig.someone(1).data()}
+    found.put(SECRETS, secret)
+    yield found
+    found.stop()
+
+
+class Running:
+    """A program that runs; `lost` is why it wants to be started again."""
+
+    def __init__(self, server: FakeApi) -> None:
+        self.server, self.lost = server, list[str]()
+        self.api = Api(ClientConfig(server.start()))
+        self.facts: ClusterFacts = ask(self.api, OWN)
+        begin = Beginning(rig.someone(1), self.facts)
+        self.program = Program(self.api, OWN, begin, listen=("127.0.0.1", 0), lost=self.lost.append)
+        self.program.start()
+
+    def stop(self) -> None:
+        """End it."""
+        self.program.stop()
+        self.api.close()
+
+    def says(self) -> State:
+        """Return what it says in its state."""
+        found = self.server.objects[CONFIG_MAPS][f"{OWN}/{state.NAME}"].get("data", {}).get(state.KEY)
+        return state.read(found) if found else State()
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the program say and ask everything without delay."""
+    monkeypatch.setattr(program, "_FIRST_REPORT", 0.0)
+    monkeypatch.setattr(program, "_REPORT_EVERY", 0.0)
+    monkeypatch.setattr(program, "_ASK_AGAIN", program.Pace(minimum=0.05, maximum=0.1, retry=0.1))
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_member_among_this_clusters_services_is_refused(server: FakeApi) -> None:
+    """The program compares the file with the ranges that its API server has."""
+    server.put(CIDRS, {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["2001:db8:2:ffff::/112"]}})
+    running = Running(server)
+    try:
+        assert (ip_network("2001:db8:2:ffff::/112"),) == running.facts.services
+        wait_until(lambda: "ClustersetInvalid" in [one.reason for one in running.says().problems])
+        (problem,) = [one for one in running.says().problems if one.reason == "ClustersetInvalid"]
+        assert "member 'us' has the prefix 2001:db8:2::/48, which overlaps 2001:db8:2:ffff::/112" in problem.message
+        assert not running.lost
+    finally:
+        running.stop()
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("change", ["properties", "families"])
+def test_what_comes_later_has_the_program_started_again(change: str, server: FakeApi) -> None:
+    """A person who brings ClusterProperties, or a second family, restarts nothing."""
+    server.writes.families = ["IPv6"]
+    running = Running(server)
+    try:
+        wait_until(lambda: "eu" == running.says().cluster)
+        assert not running.lost
+        if change == "properties":
+            server.put("/apis", group("about.k8s.io", "v1beta1"))
+        else:
+            server.writes.families = ["IPv6", "IPv4"]
+        wait_until(lambda: bool(running.lost))
+        assert "changed from" in running.lost[0]
+    finally:
+        running.stop()
