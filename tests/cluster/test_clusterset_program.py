@@ -95,6 +95,17 @@ def test_a_restart_recreates_nothing(site: MembersSite) -> None:
     sees(eu, "web", eu.address(0xA), us.address(0xB))
 
 
+def test_a_member_that_dies_while_the_program_is_away_is_a_last_resort(site: MembersSite) -> None:
+    """Half a minute after the program is back its endpoints are not ready any more, and none of them is deleted."""
+    eu, us, _ = site.clusters
+    eu.stop(signal.SIGKILL)
+    us.stop(signal.SIGKILL)
+    eu.start()
+    wait_until(lambda: {eu.address(0xA): True, us.address(0xB): False} == eu.endpoints("web"))
+    us.start()
+    sees(eu, "web", eu.address(0xA), us.address(0xB))
+
+
 def test_an_api_server_that_hangs_does_not_stop_the_exchange(site: MembersSite) -> None:
     """While one cluster's API server takes requests and never answers, the others get its exports as they were."""
     eu, us, _ = site.clusters
