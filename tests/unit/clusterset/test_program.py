@@ -10,6 +10,7 @@ from lab.kube import CONFIG_MAPS, NAMESPACES, FakeApi, config_map, namespace
 from lab.waiting import wait_until
 from slash80.cluster.api import Api
 from slash80.cluster.credentials import ClientConfig
+from slash80.cluster.runner import Pace
 from slash80.clusterset import program, state
 from slash80.clusterset.cluster_facts import ClusterFacts, ask
 from slash80.clusterset.program import Beginning, Program
@@ -75,7 +76,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the program say and ask everything without delay."""
     monkeypatch.setattr(program, "_FIRST_REPORT", 0.0)
     monkeypatch.setattr(program, "_REPORT_EVERY", 0.0)
-    monkeypatch.setattr(program, "_ASK_AGAIN", program.Pace(minimum=0.05, maximum=0.1, retry=0.1))
+    monkeypatch.setattr(program, "_ASK_AGAIN", Pace(minimum=0.05, maximum=0.1, retry=0.1))
 
 
 @pytest.mark.usefixtures("soon")
