@@ -68,7 +68,8 @@ def read(context: str, api: Api) -> CoreDns:
     deployment = found(api, f"{_DEPLOYMENTS}/coredns")
     image = _image(deployment) if deployment else ""
     if reason := _managed(config, image):
-        raise Failure(reason)
+        oldest = ".".join(map(str, OLDEST))
+        raise Failure(f"{reason}; CoreDNS has to be of version {oldest} for that, an older one would not start again")
     if not _served(api):
         what = f"the API does not have ServiceImports of {serviceexport.GROUP}/{_READ_BY_COREDNS}, which CoreDNS reads"
         raise Failure(f"{what}; kubectl --context {context} create -k manifests/mcs-crds brings them")

@@ -195,7 +195,9 @@ def test_a_managed_corefile_that_imports_more_says_where_to_put_it(
     dns.has(f"{KUBEADM}import /etc/coredns/custom/*.server\n", **metadata)
 
     assert 1 == dns.run("--apply")
-    assert "into the key clusterset.server of the ConfigMap kube-system/coredns-custom" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "into the key clusterset.server of the ConfigMap kube-system/coredns-custom" in err
+    assert "has to be of version 1.12.2" in err
 
 
 def test_serviceimports_come_first(dns: Dns, capsys: pytest.CaptureFixture[str]) -> None:
