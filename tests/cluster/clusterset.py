@@ -105,7 +105,8 @@ class Member:
     def delete(self) -> None:
         """Delete what there is of it."""
         for node in self.nodes():
-            self.cluster.sandbox.run(["podman", "unpause", node], check=False)
+            for end in ("unpause", "kill"):  # or podman waits for its end
+                self.cluster.sandbox.run(["podman", end, node], check=False)
         self.cluster.delete()
         self.cluster.sandbox.run(["podman", "network", "rm", f"slash80-{self.name}"], check=False)
 
