@@ -179,13 +179,14 @@ def _must_go(wanted: Import, service: ServiceSpec | None) -> bool:
 
 
 def _slice_port_names(wanted: Import, named: Mapping[Port, Port]) -> Mapping[str, str]:
-    """Return what the ports of the exporters' slices are called here.
+    """Return what the ports of the exporters' slices are called here; those that are left out have no part in it.
 
-    What is kept for an exporter that cannot be asked has its name of before already: then its number says which it is.
+    What is kept for an exporter that cannot be asked has its name of before already, and may have the name of another
+    one's port: the number says which is which.
     """
     by_number = {(port.protocol, port.port): other.name for port, other in named.items()}
-    kept = {port.name: name for port in wanted.ports if (name := by_number.get((port.protocol, port.port)))}
-    return {port.name: other.name for port, other in named.items()} | kept
+    numbers = {port.name: (port.protocol, port.port) for port in wanted.ports}
+    return {name: by_number[number] for name, number in numbers.items() if number in by_number}
 
 
 def _metadata(name: Name, named: str, labels: Mapping[str, str]) -> Document:
@@ -303,8 +304,8 @@ def _slices(wanted: Import, owner: Document, members: Members, *, names: Mapping
     """Yield the slices, one or more for each cluster, family and set of ports."""
     grouped: dict[_Key, list[Endpoint]] = defaultdict(list)
     for one in wanted.slices:
-        ports = tuple(replace(port, name=names.get(port.name, port.name)) for port in one.slice.ports)
-        if wanted.properties.headless or one.slice.family in wanted.families:
+        ports = tuple(replace(port, name=names[port.name]) for port in one.slice.ports if port.name in names)
+        if (ports or not one.slice.ports) and (wanted.properties.headless or one.slice.family in wanted.families):
             grouped[one.cluster, one.slice.family, ports].extend(one.slice.endpoints)
     for (cluster, family, ports), endpoints in sorted(grouped.items(), key=str):
         last = not wanted.properties.headless and (

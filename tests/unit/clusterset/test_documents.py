@@ -13,8 +13,10 @@ from slash80.cluster.objects.ports import Port
 from slash80.cluster.objects.serviceimport import ServiceImport
 from slash80.cluster.objects.servicespec import ServiceSpec
 from slash80.clusterset.documents import MANAGER, Desired, Found, Members, derived, documents, properties
-from slash80.clusterset.records import Import, ImportedSlice, Name, Slice
+from slash80.clusterset.merge import merge
+from slash80.clusterset.records import Export, Import, ImportedSlice, Name, Slice
 from unit.clusterset.clusters import NOW, WEB, endpoints, imported
+from unit.clusterset.exports import any_export
 
 THERE = ServiceImport("shop", "web", "import-uid", managed_by=MANAGER)
 SERVICE = ServiceSpec("shop", derived(WEB), "s", families=(6,), cluster_ips=("fd00:10:96::1",), managed_by=MANAGER)
@@ -281,6 +283,42 @@ def test_a_port_without_a_name_is_served_while_another_exporter_is_away(*, gone:
 
     assert ["tcp-80", "metrics"] == [one["name"] for one in service.body["spec"]["ports"]]
     assert [{"name": "tcp-80", "protocol": "TCP", "port": 8080}] == slice_.body["ports"]
+
+
+@given(any_export(WEB), any_export(WEB), any_export(WEB), st.booleans())
+def test_what_is_sent_to_a_port_reaches_those_who_export_it(eu: Export, us: Export, ap: Export, away: bool) -> None:  # noqa: FBT001 -- drawn
+    """Each port of a slice is what its cluster exports, whatever the import was, and while an exporter is away."""
+    exports = {"eu": eu, "us": us}
+    before = merge({cluster: {WEB: one} for cluster, one in ({"ap": ap} | exports).items()}, families=(6, 4)).imports[
+        WEB
+    ]
+    former = _read_back(documents(before, Found(), Members("eu"), now=NOW)[0], "ap", "eu", "us")
+    now = merge({cluster: {WEB: one} for cluster, one in exports.items()}, families=(6, 4)).imports[WEB]
+    found = written(now, Found(former), Members("eu", unheard=frozenset({"ap"} if away else ())))
+    (spec,) = [(one.body or {})["spec"] for one in found["ServiceImport"]]
+    exposed = {port.get("name", ""): (port["protocol"], port["port"]) for port in spec["ports"]}
+
+    assert len(exposed) == len(spec["ports"]) == len({*exposed.values()})
+    assert len(exposed) < 2 or "" not in exposed
+    for body in [one.body or {} for one in found.get("EndpointSlice", [])]:
+        export = exports[body["metadata"]["labels"]["multicluster.kubernetes.io/source-cluster"]]
+        for port in body["ports"]:
+            number = port["protocol"], port["port"] - 1000  # the pods' ports of drawn exports
+            assert exposed[port["name"]] == number
+            assert number in {(one.protocol, one.port) for one in export.ports}
+
+
+def _read_back(one: Desired, *clusters: str) -> ServiceImport:
+    """Return the ServiceImport that was written."""
+    assert one.body
+    spec = one.body["spec"]
+    return replace(
+        THERE,
+        type=spec["type"],
+        families=tuple({"IPv4": 4, "IPv6": 6}[family] for family in spec["ipFamilies"]),
+        ports=tuple(Port(port.get("name", ""), port["protocol"], port["port"]) for port in spec["ports"]),
+        clusters=clusters,
+    )
 
 
 def test_what_an_exporter_has_brought_stays_while_it_has_not_answered() -> None:
