@@ -79,6 +79,7 @@ def write_without_end() -> None:
         [ANOTHER, replace(ANOTHER, verdicts={**ANOTHER.verdicts, OTHER: CLOSED}), ANOTHER, EVERY_KIND]
     ):
         table.apply(diff(applied, wanted))
+        table.sweep()
         applied = wanted
 
 

@@ -15,12 +15,12 @@ from slash80.firewall import in_force
 from slash80.firewall.drops import REASONS
 from slash80.firewall.in_force import Dropped, InForce
 from slash80.firewall.installed import InstalledTable, TableState
-from slash80.firewall.records import TABLE, Part, Ruleset
+from slash80.firewall.records import ABOUT, TABLE, Chain, Part, Ruleset
 from slash80.host import kept_firewall
 from slash80.host.kept_firewall import KeptFirewall
 from slash80.host.repair import Expected
 
-_NOTHING_KNOWN = Ruleset("", "", ())
+_NOTHING_KNOWN = Ruleset("", "", (Chain(ABOUT, ()),))
 _NEXT = "the next ADD or an agent puts it in place"
 
 

@@ -20,12 +20,12 @@ from slash80.cli.attachments import known
 from slash80.cli.refused_here import RefusedHere
 from slash80.errors import CniError
 from slash80.explain.records import Member
-from slash80.firewall import in_force
+from slash80.firewall import in_force, listings
 from slash80.firewall.in_force import InForce
 from slash80.firewall.installed import InstalledTable
-from slash80.firewall.policies import messages, reading
+from slash80.firewall.policies import reading
 from slash80.firewall.policies.table import PolicyTable
-from slash80.firewall.records import Settings
+from slash80.firewall.records import POLICY_TABLE, Settings
 from slash80.policy.model import Direction, Pod
 from slash80.policy.records import ACCEPT, CLOSED
 from slash80.wiring import netns, return_paths, veth
@@ -148,7 +148,7 @@ def _judged(addresses: Iterable[Address]) -> dict[tuple[Direction, Address], str
     """Return the verdicts of the policies' table: all is accepted where it is missing, and what it lacks is closed."""
     table = PolicyTable()
     try:
-        chains = messages.chain_names(table.dump(messages.GET_CHAINS) or ())
+        chains = listings.chains(table.dump, POLICY_TABLE)
         listed = reading.rules(table.dump) if chains else None
     finally:
         table.close()

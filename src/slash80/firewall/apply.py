@@ -12,7 +12,7 @@ from pathlib import Path
 from slash80.errors import FirewallUnusable
 from slash80.firewall import arp, node_facts
 from slash80.firewall.node_facts import NodeFacts
-from slash80.firewall.records import TABLE, Element, Ruleset
+from slash80.firewall.records import ABOUT, TABLE, Element, Ruleset
 
 FOLDERS = ("/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 _SECONDS = 10.0
@@ -26,8 +26,18 @@ class Refused(FirewallUnusable):
 
 def replace(ruleset: Ruleset, comment: str, elements: Iterable[Element] = (), *, facts: NodeFacts = _NO_FACTS) -> None:
     """Replace the table, skeleton, elements and facts, in one transaction; raise FirewallUnusable with nft's words."""
-    script = "".join((_script(ruleset, comment), *_additions(elements), *facts.additions()))
+    script = "".join((_script(ruleset, comment), *additions(elements), *facts.additions()))
+    rewrite(script)
+
+
+def rewrite(script: str) -> None:
+    """Have nft load a script that brings the table about, and the table for ARP with it; raise FirewallUnusable."""
     _load_with_arp(script, arp.REMOVAL + arp.TEXT)
+
+
+def clean(removal: str) -> None:
+    """Have nft load a script that deletes what nothing leads to; raise FirewallUnusable."""
+    _run(["-f", "-"], removal, _SECONDS)
 
 
 def update(facts: NodeFacts) -> None:
@@ -69,10 +79,25 @@ def check(ruleset: Ruleset, seconds: float) -> None:
 
 def _script(ruleset: Ruleset, comment: str) -> str:
     table = f"table inet {TABLE}"
-    return f'{table}\ndelete {table}\n{table} {{\n\tcomment "{comment}"\n{ruleset.text}\n}}\n'
+    return f"{table}\ndelete {table}\n{commented(TABLE, comment, ruleset.text)}"
 
 
-def _additions(elements: Iterable[Element]) -> Iterator[str]:
+def cleared(table: str) -> str:
+    """Return the script that takes all rules out of a table, and its comment."""
+    return f"table inet {table}\nflush table inet {table}\ndelete chain inet {table} {ABOUT}\n"
+
+
+def commented(table: str, comment: str, text: str) -> str:
+    """Return the script that adds this to a table, with a comment.
+
+    That is a chain's, as the kernel takes a comment from who makes a table or a chain and never changes it afterwards
+    (nf_tables_updtable).
+    """
+    return f'table inet {table} {{\n{text}\n}}\nadd chain inet {table} {ABOUT} {{ comment "{comment}" ; }}\n'
+
+
+def additions(elements: Iterable[Element]) -> Iterator[str]:
+    """Return the lines that add elements of pods."""
     for name, members in groupby(sorted(elements, key=lambda one: one.set_name), key=lambda one: one.set_name):
         yield f"add element inet {TABLE} {name} {{ {', '.join(map(str, members))} }}\n"
 

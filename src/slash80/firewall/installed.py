@@ -9,19 +9,21 @@ from __future__ import annotations
 import errno
 import mmap
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from slash80.addressing.attachment import Attachment, State, hashed
 from slash80.addressing.family import Prefix
 from slash80.errors import FirewallUnusable, InvalidConfig
 from slash80.firewall import apply, contents, listings, messages
+from slash80.firewall.apply import Refused
 from slash80.firewall.chains.forged import OWN_SETS
 from slash80.firewall.chains.reverse_path import MISROUTED_SETS
 from slash80.firewall.chains.trusted import TRUSTED_SETS
 from slash80.firewall.elements import POD_SETS, wanted
 from slash80.firewall.nf_tables import NfTables, begun, is_there, reason
 from slash80.firewall.node_facts import NodeFacts
-from slash80.firewall.records import POLICY_TABLE, TABLE, Chain, Element, Ruleset
+from slash80.firewall.records import ABOUT, POLICY_TABLE, TABLE, Chain, Element, Ruleset
 from slash80.netlink.codec import Message, Response, Step
 
 _TRIES = 3  # the nft of an ADD that was killed may still run, and the kernel counts what is only being prepared
@@ -44,12 +46,16 @@ class NodePods:
 
 @dataclass(frozen=True, slots=True)
 class TableState:
-    """The table as the kernel has it: whose settings, which text, and whether every chain has its hook and rules."""
+    """The table as the kernel has it: whose settings, which text, and whether every chain has its hook and rules.
+
+    Whether it is `rewritable`: with other settings its rules are written again, and its sets stay.
+    """
 
     fingerprint: str
     network: str
     whole: bool
     damaged: tuple[str, ...] = ()  # chains
+    rewritable: bool = False
 
 
 class VerifiedGeneration:
@@ -142,19 +148,42 @@ class InstalledTable:
         *,
         facts: NodeFacts,
         new: frozenset[Element] = _NOTHING,
+        anew: bool = False,
     ) -> None:
-        """Install the table, whether or not it is there; raises what `ensure` raises."""
-        self._refuse_others(ruleset, network, pods)
-        elements = wanted([*pods.recorded, *pods.others]) | new
-        apply.replace(ruleset, f"{ruleset.fingerprint} {_short(network)}", elements, facts=facts)
+        """Install the table, whether or not it is there; raises what `ensure` raises.
+
+        One that is there is changed, unless it shall be made `anew`, as when it is not known what is wrong with it.
+        """
+        found = self.installed(ruleset)
+        self._refuse_others(found, ruleset, network, pods=pods)
+        elements, comment = wanted([*pods.recorded, *pods.others]) | new, f"{ruleset.fingerprint} {_short(network)}"
+        if anew or not (found and found.rewritable and self._rewrite(ruleset, comment, elements, facts=facts)):
+            apply.replace(ruleset, comment, elements, facts=facts)
+
+    def _rewrite(self, ruleset: Ruleset, comment: str, elements: frozenset[Element], *, facts: NodeFacts) -> bool:
+        """Change the table that is there; report whether the kernel takes it."""
+        from slash80.firewall import grace  # noqa: PLC0415 -- a call that changes no settings does not load it
+        from slash80.firewall.rewriting import rewriting  # noqa: PLC0415 -- the same
+
+        change = rewriting(self.dump, ruleset, comment, elements=elements, facts=facts)
+        if change is None:
+            return False
+        try:
+            apply.rewrite(change.script)
+        except Refused:  # a set of another type, for example
+            return False
+        if change.removal:
+            grace.wait()
+            with suppress(Refused):  # see `sweep` of the policies' table; the next change does it then
+                apply.clean(change.removal)
+        return True
 
     def digest(self, ruleset: Ruleset) -> str:
         """Return the hash of what every rule says and every fixed set holds."""
         return contents.digest(self.dump, ruleset)
 
-    def _refuse_others(self, ruleset: Ruleset, network: str, pods: NodePods) -> None:
+    def _refuse_others(self, found: TableState | None, ruleset: Ruleset, network: str, *, pods: NodePods) -> None:
         """Raise InvalidConfig when a table with other settings is there, and pods that it was made for."""
-        found = self.installed(ruleset)
         if found is None or found.fingerprint == ruleset.fingerprint:
             return
         advice = "a node has one firewall, so give both networks the same firewall and masquerade keys"
@@ -285,11 +314,23 @@ def _read(ruleset: Ruleset, table: Response, *chains: Response) -> TableState | 
     if not is_there(table, TABLE):
         return None
     found = messages.table_and_chain_attributes(table.messages[0].body)
-    fingerprint, _, network = messages.comment_of(found.get(messages.NFTA_TABLE_USERDATA, b"")).partition(" ")
+    older = found.get(messages.NFTA_TABLE_USERDATA, b"")  # of a version that had the comment there
+    comment = _comment(dict(zip((chain.name for chain in ruleset.chains), chains, strict=True)).get(ABOUT))
+    fingerprint, _, network = (messages.comment_of(older) or comment).partition(" ")
     awake = not any(found.get(messages.NFTA_TABLE_FLAGS, b""))  # NFT_TABLE_F_DORMANT takes all hooks away
     pairs = zip(ruleset.chains, chains, strict=True)
     damaged = tuple(chain.name for chain, answer in pairs if not _is_whole(ruleset, chain, answer))
-    return TableState(fingerprint, network, awake and not damaged, damaged)
+    return TableState(
+        fingerprint, network, awake and not damaged, damaged, rewritable=awake and bool(comment) and not older
+    )
+
+
+def _comment(chain: Response | None) -> str:
+    """Return the comment of the chain that has the table's; empty where that is gone."""
+    if chain is None or chain.errno:
+        return ""
+    found = messages.table_and_chain_attributes(chain.messages[0].body)
+    return messages.comment_of(found.get(messages.NFTA_CHAIN_USERDATA, b""))
 
 
 def _not_kept(found: TableState | None) -> str:

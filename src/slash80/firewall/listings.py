@@ -12,7 +12,7 @@ from slash80.firewall import messages
 from slash80.firewall.chains.forged import OWN_SETS
 from slash80.firewall.chains.reverse_path import MULTIPATH
 from slash80.firewall.node_facts import NodeFacts, Pair, prefixes_of
-from slash80.firewall.records import Element, NamedSet
+from slash80.firewall.records import TABLE, Element, NamedSet
 from slash80.netlink.codec import Message, Step
 
 Dump = Callable[[Step], list[Message] | None]
@@ -36,6 +36,28 @@ def prefixes(dump: Dump, names: Iterable[str]) -> list[Prefix] | None:
             return None
         found += prefixes_of(bound for part in parts for bound in messages.bounds_of(part.body))
     return found
+
+
+def chains(dump: Dump, table: str = TABLE) -> frozenset[str]:
+    """Return the names of a table's chains."""
+    parts = dump(messages.GET_CHAINS) or ()
+    listed = (messages.table_and_chain_attributes(part.body) for part in parts)
+    of_table = table.encode() + b"\0"
+    return frozenset(
+        messages.text_of(found[messages.NFTA_CHAIN_NAME])
+        for found in listed
+        if found.get(messages.NFTA_CHAIN_TABLE) == of_table
+    )
+
+
+def sets(dump: Dump, table: str = TABLE) -> frozenset[str]:
+    """Return the names of a table's sets and maps, without those that are part of a rule."""
+    listed = (messages.table_and_chain_attributes(part.body) for part in dump(messages.get_sets(table)) or ())
+    return frozenset(
+        messages.text_of(found[messages.NFTA_SET_NAME])
+        for found in listed
+        if not int.from_bytes(found.get(messages.NFTA_SET_FLAGS, b""), "big") & messages.NFT_SET_ANONYMOUS
+    )
 
 
 def facts(dump: Dump) -> NodeFacts | None:

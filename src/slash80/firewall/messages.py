@@ -25,14 +25,14 @@ NFT_MSG_GETTABLE, NFT_MSG_GETCHAIN, NFT_MSG_GETRULE, NFT_MSG_GETSET = 1, 4, 7, 1
 NFT_MSG_NEWSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_DELSETELEM = 12, 13, 14
 NFT_MSG_NEWGEN, NFT_MSG_GETGEN = 15, 16
 NFTA_TABLE_NAME, NFTA_TABLE_FLAGS, NFTA_TABLE_USERDATA = 1, 2, 6
-NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_USE = 1, 3, 4, 6
+NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_USE, NFTA_CHAIN_USERDATA = 1, 3, 4, 6, 12
 NFTA_RULE_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_USERDATA = 1, 2, 4, 7
 NFTA_SET_TABLE, NFTA_SET_NAME, NFTA_SET_FLAGS, NFTA_SET_KEY_TYPE, NFTA_SET_KEY_LEN, NFTA_SET_TIMEOUT = 1, 2, 3, 4, 5, 11
 NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_ELEMENTS = 1, 2, 3
 NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_DATA, NFTA_SET_ELEM_FLAGS, NFTA_SET_ELEM_KEY_END = 1, 2, 3, 10
 NFTA_LIST_ELEM, NFTA_DATA_VALUE = 1, 1
 NFTA_SET_ELEM_TIMEOUT, NFTA_SET_ELEM_EXPIRATION = 4, 5
-NFT_SET_ELEM_INTERVAL_END = 1
+NFT_SET_ELEM_INTERVAL_END, NFT_SET_ANONYMOUS = 1, 1
 NFTA_GEN_ID, NFTA_GEN_PROC_PID, NFTA_GEN_PROC_NAME = 1, 2, 3
 NFNLGRP_NFTABLES = 7
 _NAME_OF_TABLE = 1  # the attribute, of every kind of message: NFTA_TABLE_NAME, NFTA_RULE_TABLE, ...
@@ -64,6 +64,10 @@ GET_TABLE, GET_POLICY_TABLE = (
     step(f"nft list table inet {name}", NFT_MSG_GETTABLE, INET + attribute(NFTA_TABLE_NAME, name.encode() + b"\0"))
     for name in (TABLE, POLICY_TABLE)
 )
+
+
+# Of all tables of the family: the kernel looks at no name here (nf_tables_dump_chains).
+GET_CHAINS = step("nft list chains inet", NFT_MSG_GETCHAIN, INET, flags=NLM_F_DUMP)
 
 
 def get_chain(name: str, table: str = TABLE) -> Step:
@@ -177,6 +181,11 @@ def changes_skeleton(kind: int, body: bytes) -> bool:
 def table_and_chain_attributes(body: bytes) -> dict[int, bytes]:
     """Read the attributes of a table, a chain or a rule."""
     return attributes(body, _NFGENMSG.size)
+
+
+def text_of(value: bytes) -> str:
+    """Read a name."""
+    return value.rstrip(b"\0").decode("utf-8", "replace")
 
 
 def comment_of(userdata: bytes) -> str:

@@ -43,6 +43,10 @@ class NodeFacts:
         for family in FAMILIES:
             if found := of_family(family, self.own):
                 yield f"add element inet {TABLE} {own_set(family)} {{ {', '.join(map(str, found))} }}\n"
+        yield from self.rules()
+
+    def rules(self) -> Iterator[str]:
+        """Return those of the lines that add rules."""
         for pair in sorted(self.multipath):
             yield f"add rule inet {TABLE} {MULTIPATH} {multipath_rule(*pair)}\n"
 

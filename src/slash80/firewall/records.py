@@ -11,6 +11,9 @@ from slash80.addressing.family import Address, Family, Prefix, family_of
 from slash80.addressing.ports import PortRange, Protocol
 
 TABLE, POLICY_TABLE = "slash80", "slash80-policy"
+# The chain of each table whose comment says what the table is. It has no rules and nothing leads there, so it can be
+# deleted and made again with another comment while the table is in use, and be the last one in listings.
+ABOUT = "about"
 # Pods are matched by the host end's name and not by its group, which anybody may change.
 PODS, TERMINATING = f'"{HOST_PREFIX}*"', f'"{DYING_PREFIX}*"'
 # By number: nft looks names of protocols up in /etc/protocols, which a bare system has not.

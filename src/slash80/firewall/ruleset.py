@@ -31,7 +31,7 @@ from slash80.firewall.chains import (
     trusted,
     untrusted,
 )
-from slash80.firewall.records import Chain, NamedSet, Ruleset, Settings
+from slash80.firewall.records import ABOUT, Chain, NamedSet, Ruleset, Settings
 
 
 def build(settings: Settings) -> Ruleset:
@@ -57,7 +57,7 @@ def build(settings: Settings) -> Ruleset:
     lines = [line for one in _sets(settings) for line in _set_lines(one)]
     lines += [line for chain in chains for line in _chain_lines(chain)]
     text = "\n".join(f"\t{line}" for line in lines)
-    return Ruleset(text, hashlib.sha256((text + arp.TEXT).encode()).hexdigest()[:32], chains)
+    return Ruleset(text, hashlib.sha256((text + arp.TEXT).encode()).hexdigest()[:32], (*chains, Chain(ABOUT, ())))
 
 
 def _sets(settings: Settings) -> Iterator[NamedSet]:

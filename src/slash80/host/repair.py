@@ -63,7 +63,7 @@ def repair(host: Host, expected: Expected, author: Callable[[int], str] = lambda
         if state and state.whole and host.table.digest(known.ruleset) == expected.digest(known.ruleset):
             return ""
         by = author(host.table.nf_tables.generation())
-        host.table.install(known.ruleset, known.network, host.pods(), facts=host.node_facts())
+        host.table.install(known.ruleset, known.network, host.pods(), facts=host.node_facts(), anew=True)
         found = f"{_what_was_wrong(state)}{f', by {by}' if by else ''}"
         kept_firewall.write(state_dir, replace(known, repairs=known.repairs + 1, last_repair=found))
     return found

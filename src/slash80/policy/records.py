@@ -75,8 +75,3 @@ class Plan:
         """Whether nothing differs."""
         parts = (self.new_sets, self.added, self.deleted, self.new_chains, self.verdicts, self.forgotten)
         return not any((*parts, self.old_chains, self.old_sets))
-
-    @property
-    def elements_only(self) -> bool:
-        """Whether sets and chains stay, so that no program has to be run."""
-        return not any((self.new_sets, self.new_chains, self.old_chains, self.old_sets))

@@ -153,10 +153,15 @@ FURTHER = Plan(
 )
 
 
-def test_a_plan_of_sets_and_chains_is_one_transaction(node: Namespace, table: PolicyTable) -> None:
-    """A new chain takes the place of an old one, whose sets go with it."""
+def test_a_new_chain_takes_the_place_of_an_old_one(node: Namespace, table: PolicyTable) -> None:
+    """It leads there in one transaction; the old chain and its sets go in a later one."""
     node.run(table.apply, FURTHER)
+    between = _seen(node)
+    assert between is not None
+    assert {"e4-one", "e4-two", "i6-one"} == between.chains.keys()
+    assert between.verdicts[EGRESS4] == "e4-two"
 
+    node.run(table.sweep)
     found = node.run(table.read)
     assert found is not None
     assert {"e4-two", "i6-one"} == found.chains.keys()
@@ -180,14 +185,15 @@ def test_a_refused_deletion_loses_nothing_of_the_rest(node: Namespace, table: Po
     """Where the kernel still uses an old chain the new one is in force, and the old one goes at the next time."""
     node.nft("add rule inet slash80-policy closed goto e4-one")
     node.run(table.apply, FURTHER)
+    node.run(table.sweep)
 
-    found = node.run(table.read)
+    found = _seen(node)
     assert found is not None
     assert found.verdicts[EGRESS4] == "e4-two"
     assert {"e4-one", "e4-two", "i6-one"} == found.chains.keys()
     assert table.left
     node.nft(f"delete rule inet slash80-policy closed handle {_handle(node, 'goto e4-one')}")
-    node.run(table.apply, Plan())
+    node.run(table.sweep)
     after = node.run(table.read)
     assert after is not None
     assert {"e4-two", "i6-one"} == after.chains.keys()
@@ -198,6 +204,7 @@ def test_a_chain_that_was_left_is_taken_up_again(node: Namespace, table: PolicyT
     """A chain that waits for its deletion and is wanted again has its rules once, and is not deleted."""
     node.nft("add rule inet slash80-policy closed goto e4-one")
     node.run(table.apply, FURTHER)
+    node.run(table.sweep)
     back = Plan(
         new_sets={"n4-web": EVERY_KIND.sets["n4-web"], "b4-some": EVERY_KIND.sets["b4-some"]},
         new_chains={"e4-one": EVERY_KIND.chains["e4-one"]},
@@ -374,6 +381,43 @@ def test_removing_what_is_not_there_is_fine(node: Namespace, table: PolicyTable)
     for _ in range(2):
         node.run(table.remove)
     assert node.run(table.read) is None
+
+
+@pytest.mark.parametrize("mark", [None, 7, 31])
+def test_the_rules_are_written_again_in_the_same_table(node: Namespace, table: PolicyTable, mark: int | None) -> None:
+    """Its maps and sets stay, so a packet that is under way finds its pod and its peer; the bit may be another one."""
+    before = _handle(node, "table inet slash80-policy")
+    other = PolicyTable(mark)
+    try:
+        node.run(other.replace, ANOTHER)
+        node.run(other.sweep)
+        assert _in_force(ANOTHER) == node.run(other.read)
+    finally:
+        other.close()
+    assert before == _handle(node, "table inet slash80-policy")
+    listed = node.command("nft", "list", "chain", "inet", "slash80-policy", "policies")
+    assert (mark is not None) == ("ct mark" in listed)
+
+
+@pytest.mark.parametrize("intrusion", [one for one in INTRUSIONS.values() if "table inet slash80-policy" not in one])
+def test_what_another_program_changed_is_put_right_in_the_same_table(
+    node: Namespace, table: PolicyTable, intrusion: str
+) -> None:
+    """Unless there is something that the table never has: rules are written again, and sets and maps are completed."""
+    before = _handle(node, "table inet slash80-policy")
+    node.nft(intrusion)
+    node.run(table.replace, EVERY_KIND)
+    node.run(table.sweep)
+    assert _in_force(EVERY_KIND) == node.run(table.read)
+    assert (before == _handle(node, "table inet slash80-policy")) == ("add set" not in intrusion)
+    listed = node.command("nft", "list", "chain", "inet", "slash80-policy", "e4-one")
+    assert (1, 0) == (listed.count("dport 80"), listed.count("accept"))
+
+
+def _seen(node: Namespace) -> PolicyRules | None:
+    """Return what is in force as another process reads it."""
+    with closing(PolicyTable(31)) as other:
+        return node.run(other.read)
 
 
 def _handle(node: Namespace, rule: str) -> str:

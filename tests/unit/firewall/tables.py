@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from slash80.firewall.node_facts import NodeFacts
-from slash80.firewall.records import Element, Ruleset
+from slash80.firewall.records import ABOUT, Element, Ruleset
 from slash80.netlink.codec import Message, NetlinkError, Response, Step, attribute, attributes
 
 GENERIC = bytes(4)
@@ -15,7 +15,7 @@ NEWGEN = 10 << 8 | 15
 
 
 def userdata(comment: str) -> bytes:
-    """Return a table's comment as libnftnl encodes it."""
+    """Return a comment as libnftnl encodes it."""
     text = comment.encode() + b"\0"
     return bytes([0, len(text)]) + text
 
@@ -77,6 +77,11 @@ class Tables:
         """Answer with the elements of a set."""
         if self.table.errno:
             raise NetlinkError(step, self.table)
+        if step.what == "nft list chains inet":
+            names = [attribute(1, b"slash80\0") + attribute(3, name.encode() + b"\0") for name in self.chains]
+            return [Message(0, GENERIC + name) for name in names]
+        if not step.values:  # of all sets
+            return []
         found = [one.packed for one in self.elements if one.set_name == step.values[0]]
         parts = [list(zip((1, 10, 2), packed, strict=True)) for packed in found]  # NFTA_SET_ELEM_KEY, _KEY_END, _DATA
         listed = b"".join(
@@ -87,14 +92,16 @@ class Tables:
 
     def have(self, ruleset: Ruleset, comment: str) -> None:
         """Have the table as nft would make it."""
-        body = GENERIC + attribute(1, b"slash80\0") + attribute(2, bytes(4)) + attribute(6, userdata(comment))
+        body = GENERIC + attribute(1, b"slash80\0") + attribute(2, bytes(4))
         self.table = Response(messages=[Message(0, body)])
         for chain in ruleset.chains:
-            self.lay(chain.name, ruleset.uses(chain), hooked=bool(chain.hook))
+            own = comment if chain.name == ABOUT else ""
+            self.lay(chain.name, ruleset.uses(chain), hooked=bool(chain.hook), comment=own)
 
-    def lay(self, name: str, uses: int, *, hooked: bool = True) -> None:
+    def lay(self, name: str, uses: int, *, hooked: bool = True, comment: str = "") -> None:
         """Have a chain with so many rules."""
         body = GENERIC + (attribute(4, b"hook") if hooked else b"") + attribute(6, struct.pack(">I", uses))
+        body += attribute(12, userdata(comment)) if comment else b""
         self.chains[name] = Response(messages=[Message(0, body)])
         self.generation += 1
 

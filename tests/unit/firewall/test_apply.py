@@ -37,9 +37,8 @@ def test_the_table_is_replaced_in_one_script(install: Install) -> None:
     script = (folder / "script").read_text()
 
     assert "-f -\n" == (folder / "arguments").read_text()
-    assert script.startswith(
-        'table inet slash80\ndelete table inet slash80\ntable inet slash80 {\n\tcomment "fingerprint net"'
-    )
+    assert script.startswith("table inet slash80\ndelete table inet slash80\ntable inet slash80 {\n")
+    assert '\nadd chain inet slash80 about { comment "fingerprint net" ; }\n' in script
     assert RULESET.text in script
 
 
@@ -50,7 +49,7 @@ def test_elements_are_written_in_the_same_script(install: Install) -> None:
 
     host_ends = sorted(attachment(number).host_ifname for number in (1, 2))
     lines = (folder / "script").read_text().splitlines()
-    added = lines[lines.index("}") + 1 :][:2]
+    added = lines[lines.index("}") + 2 :][:2]
     assert ["pods4", "pods6"] == [line.split()[4] for line in added]
     assert all(f'"{name}" . ' in line for line in added for name in host_ends)
 

@@ -10,6 +10,7 @@ import pytest
 from slash80.addressing.attachment import State
 from slash80.errors import FirewallUnusable, InvalidConfig
 from slash80.firewall import apply, messages
+from slash80.firewall.apply import Refused
 from slash80.firewall.elements import of_attachments
 from slash80.firewall.installed import InstalledTable, NodePods, VerifiedGeneration
 from slash80.firewall.node_facts import NodeFacts
@@ -17,7 +18,7 @@ from slash80.firewall.records import Element
 from slash80.firewall.ruleset import build
 from slash80.netlink.codec import Message, Response, Step, attribute
 from unit.builders import attachment
-from unit.firewall.tables import Tables
+from unit.firewall.tables import Tables, userdata
 from unit.firewall.test_ruleset import CLOSED, SETTINGS
 
 RULESET, OTHER = build(CLOSED), build(SETTINGS["echo-drop"])
@@ -31,7 +32,12 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> Tables:
     tables = Tables()
     monkeypatch.setattr("slash80.firewall.nf_tables.Socket", tables)
     monkeypatch.setattr(apply, "replace", tables.replace)
+    monkeypatch.setattr(apply, "rewrite", _refused)
     return tables
+
+
+def _refused(script: str) -> None:
+    raise Refused("nft refuses the base firewall", details=script)
 
 
 @pytest.fixture
@@ -63,6 +69,36 @@ def test_a_kernel_that_keeps_no_comment_is_named(
 
     with pytest.raises(FirewallUnusable, match=r"does not keep the comment of table inet slash80, as Linux 5\.10"):
         table.ensure(RULESET, "net", _one)
+
+
+def test_other_settings_are_written_into_the_table_that_is_there(
+    tables: Tables, table: InstalledTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sets stay, so that a packet that is under way finds what it asks for; only a repair deletes it."""
+    written: list[str] = []
+    monkeypatch.setattr(apply, "rewrite", written.append)
+    tables.have(RULESET, f"{RULESET.fingerprint} net")
+    table.install(OTHER, "net", _one(), facts=NodeFacts())
+    (script,) = written
+    assert "delete table" not in script
+    assert f'chain inet slash80 about {{ comment "{OTHER.fingerprint} net" ; }}' in script
+
+    table.install(OTHER, "net", _one(), facts=NodeFacts(), anew=True)
+    assert ([script], [f"{OTHER.fingerprint} net"]) == (written, tables.put)
+
+
+def test_a_table_of_an_older_version_is_made_anew(
+    tables: Tables, table: InstalledTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has its comment itself, by which that version would take the new rules for its own if it came back."""
+    monkeypatch.setattr(apply, "rewrite", lambda _: pytest.fail("its rules were written again"))
+    tables.have(RULESET, "")
+    body = tables.table.messages[0].body + attribute(6, userdata(f"{RULESET.fingerprint} net"))
+    tables.table = Response(messages=[Message(0, body)])
+    assert table.is_whole(RULESET)
+
+    table.install(OTHER, "net", _one(), facts=NodeFacts())
+    assert [f"{OTHER.fingerprint} net"] == tables.put
 
 
 HARMS: dict[str, Callable[[Tables], object]] = {

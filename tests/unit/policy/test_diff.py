@@ -42,7 +42,7 @@ def test_members_come_and_go_without_a_new_set_or_chain() -> None:
 
     plan = diff(applied, wanted)
 
-    assert plan.elements_only
+    assert not any((plan.new_sets, plan.new_chains, plan.old_chains, plan.old_sets))
     assert [{ip_address("10.80.1.77")}] == list(map(set, plan.added.values()))
     assert {ip_address("10.80.1.2"), ip_address("2001:db8::2")} == set().union(*plan.deleted.values())
 
@@ -98,7 +98,7 @@ def test_what_is_expected_has_its_chains_before_it_comes() -> None:
 
     assert before.verdicts == applied.verdicts
     assert before.chains.keys() < applied.chains.keys()
-    assert plan.elements_only
+    assert not any((plan.new_sets, plan.new_chains, plan.old_chains, plan.old_sets))
     assert plan.verdicts
     assert compiler.rules([*others, newest]) == apply_plan(applied, plan)
 

@@ -84,6 +84,7 @@ class PolicyKeeper:
                 if not self._blame(host, join):
                     raise
                 wanted = self._put_in_force(host, join)
+            self._table.sweep()
         if self._stale:
             self._wake("revocation")
         return len({key.ifname for key, verdict in wanted.verdicts.items() if verdict != ACCEPT})
@@ -239,7 +240,7 @@ class PolicyKeeper:
         hit(Failpoint.POLICIES_CHANGED)
 
     def _change(self, plan: Plan, wanted: PolicyRules) -> None:
-        if plan.empty and not self._table.left:
+        if plan.empty:
             return
         hit(Failpoint.POLICIES_CHANGING)
         try:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from slash80.addressing.family import FAMILIES, IPV4, IPV6, Family, family_of
 from slash80.firewall.drops import dropped
-from slash80.firewall.records import PODS, POLICY_TABLE, Chain, NamedSet, word
+from slash80.firewall.records import ABOUT, PODS, POLICY_TABLE, Chain, NamedSet, word
 from slash80.policy.direction import Direction
 from slash80.policy.records import ACCEPT, CLOSED, DROPPED, Dispatched
 
@@ -134,9 +134,10 @@ def _layout() -> str:
 
 
 LAYOUT = _layout()
-FIXED = {chain.name: len(chain.rules) for chain in chains(None)}  # and how many rules they have at least
+# and how many rules they have at least
+FIXED = {chain.name: len(chain.rules) for chain in (*chains(None), Chain(ABOUT, ()))}
 
 
 def comment(mark: int | None) -> str:
-    """Return the table's comment: which layout it has, and the bit of connections that were ended."""
+    """Return what the table says of itself: which layout it has, and the bit of connections that were ended."""
     return f"{LAYOUT} {'-' if mark is None else mark}"

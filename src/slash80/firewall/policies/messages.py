@@ -14,7 +14,7 @@ from slash80.firewall.policies import layout
 from slash80.firewall.policies.layout import TABLE
 from slash80.firewall.records import Element
 from slash80.netlink.codec import Message, Step, attribute, attributes
-from slash80.netlink.constants import NLM_F_CREATE, NLM_F_DUMP
+from slash80.netlink.constants import NLM_F_CREATE
 
 NFTA_DATA_VERDICT, NFTA_VERDICT_CODE, NFTA_VERDICT_CHAIN = 2, 1, 2
 NFT_GOTO, NFT_RETURN = -4, -5
@@ -25,8 +25,6 @@ _LONGEST = 60_000  # bytes of one message's elements: an attribute has at most 6
 LARGEST = 100_000
 
 Change = tuple[str, str, Sequence[bytes]]  # add or delete, the set, its elements
-# Of all tables of the family: the kernel looks at no name here (nf_tables_dump_chains).
-GET_CHAINS = nf.step(f"nft list table inet {TABLE}", nf.NFT_MSG_GETCHAIN, nf.INET, flags=NLM_F_DUMP)
 
 
 def get_element(key: Element) -> Step:
@@ -60,36 +58,33 @@ def transaction(changes: Iterable[Change]) -> list[Step]:
     return nf.transaction(parts)
 
 
-def read_table(body: bytes) -> tuple[str, bool]:
-    """Read a table's comment, and whether it is dormant, so that none of its chains has a hook."""
-    found = nf.table_and_chain_attributes(body)
-    return nf.comment_of(found.get(nf.NFTA_TABLE_USERDATA, b"")), any(found.get(nf.NFTA_TABLE_FLAGS, b""))
+def is_awake(body: bytes) -> bool:
+    """Report whether a table's chains have their hooks, which a dormant one has not."""
+    return not any(nf.table_and_chain_attributes(body).get(nf.NFTA_TABLE_FLAGS, b""))
+
+
+def has_comment(body: bytes) -> bool:
+    """Report whether the table itself has a comment, as those of older versions."""
+    return nf.NFTA_TABLE_USERDATA in nf.table_and_chain_attributes(body)
+
+
+def comment_of_chain(body: bytes) -> str:
+    """Read a chain's comment."""
+    return nf.comment_of(nf.table_and_chain_attributes(body).get(nf.NFTA_CHAIN_USERDATA, b""))
 
 
 def is_whole(body: bytes) -> bool:
     """Report whether a chain has its hook, if it is the base one, and its rules, of which there may be more."""
     found = nf.table_and_chain_attributes(body)
-    name, uses = _text(found[nf.NFTA_CHAIN_NAME]), int.from_bytes(found[nf.NFTA_CHAIN_USE], "big")
+    name, uses = nf.text_of(found[nf.NFTA_CHAIN_NAME]), int.from_bytes(found[nf.NFTA_CHAIN_USE], "big")
     if name == layout.BASE_CHAIN:
         return nf.NFTA_CHAIN_HOOK in found and uses >= layout.FIXED[name]
     return uses > layout.FIXED[name]  # with the rule that jumps there
 
 
-def chain_names(parts: Iterable[Message]) -> frozenset[str]:
-    """Read the names of the table's chains."""
-    listed = (nf.table_and_chain_attributes(part.body) for part in parts)
-    return frozenset(_text(found[nf.NFTA_CHAIN_NAME]) for found in listed if found.get(nf.NFTA_CHAIN_TABLE) == _NAME)
-
-
 def chain_of_rule(body: bytes) -> str:
     """Read the name of the chain that a rule is in."""
-    return _text(nf.table_and_chain_attributes(body)[nf.NFTA_RULE_CHAIN])
-
-
-def set_names(parts: Iterable[Message]) -> Iterator[str]:
-    """Read the names of the table's sets and maps."""
-    for part in parts:
-        yield _text(nf.table_and_chain_attributes(part.body)[nf.NFTA_SET_NAME])
+    return nf.text_of(nf.table_and_chain_attributes(body)[nf.NFTA_RULE_CHAIN])
 
 
 def verdicts_of(map_name: str, parts: Iterable[Message]) -> Iterator[tuple[Element, str]]:
@@ -99,7 +94,7 @@ def verdicts_of(map_name: str, parts: Iterable[Message]) -> Iterator[tuple[Eleme
             key = attributes(found[nf.NFTA_SET_ELEM_KEY], 0)[nf.NFTA_DATA_VALUE]
             data = attributes(found[nf.NFTA_SET_ELEM_DATA], 0)
             leads_to = attributes(data[NFTA_DATA_VERDICT], 0).get(NFTA_VERDICT_CHAIN, b"")
-            yield Element.of_packed(layout.MAPS[map_name], (key, b"", b"")), _text(leads_to)
+            yield Element.of_packed(layout.MAPS[map_name], (key, b"", b"")), nf.text_of(leads_to)
 
 
 def changes_table(kind: int, body: bytes) -> bool:
@@ -109,10 +104,6 @@ def changes_table(kind: int, body: bytes) -> bool:
     if kind & 0xFF == nf.NFT_MSG_NEWSETELEM and body.startswith(_OF_MAPS, len(nf.INET)):
         return False
     return attributes(body, len(nf.INET)).get(nf.NFTA_TABLE_NAME) == _NAME  # the number of the name in every message
-
-
-def _text(value: bytes) -> str:
-    return value.rstrip(b"\0").decode("utf-8", "replace")
 
 
 _OF_MAPS = tuple(nf.of_set(name, TABLE) for name in layout.MAPS)

@@ -4,40 +4,48 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 
 from slash80.addressing.family import Address
+from slash80.firewall import listings
 from slash80.firewall import messages as nf
 from slash80.firewall.elements import address_of
 from slash80.firewall.listings import Dump
 from slash80.firewall.policies import layout, messages
 from slash80.firewall.records import Element
-from slash80.policy.records import Dispatched, Member, PeerSet, PolicyRules, Range
+from slash80.policy.records import ACCEPT, CLOSED, Dispatched, Member, PeerSet, PolicyRules, Range
 
 
 def rules(dump: Dump) -> PolicyRules | None:
     """Return what is in force, chains without their rules, which their names stand for; None where rules are missing.
 
-    Whose the table is, and whether it is awake, is not looked at here.
+    A chain without rules to which nothing leads does not count. Whose the table is, and whether it is awake, is not
+    looked at here.
     """
-    counted = _rules_by_chain(dump)
-    own, named = names(dump)
-    if any(counted[name] < 2 for name in own) or any(counted[name] < least for name, least in layout.FIXED.items()):
+    counted, found = _rules_by_chain(dump), contents(dump)
+    if found is None or any(counted[name] < least for name, least in layout.FIXED.items()):
         return None
+    # what was written again has left those without rules that it does not need
+    chains = {name: rules for name, rules in found.chains.items() if counted[name] > 1}
+    whole = {ACCEPT, CLOSED, *chains} >= {*found.verdicts.values()}
+    return replace(found, chains=chains) if whole else None
+
+
+def contents(dump: Dump) -> PolicyRules | None:
+    """Return the same whatever the chains hold; None where another program's set is, or one is not as its name says."""
+    own, named = names(dump)
     try:
         sets = {name: _set(dump, name) for name in named}
-    except LookupError:  # another program's set
+        return PolicyRules(sets, dict.fromkeys(sorted(own), ()), dict(_verdicts(dump)))
+    except (LookupError, ValueError):
         return None
-    return PolicyRules(sets, dict.fromkeys(sorted(own), ()), dict(_verdicts(dump)))
 
 
 def names(dump: Dump) -> tuple[frozenset[str], frozenset[str]]:
     """Return the names of chains and of sets beside those that are always there."""
-    chains, sets = (
-        messages.chain_names(dump(messages.GET_CHAINS) or ()),
-        messages.set_names(dump(nf.get_sets(layout.TABLE)) or ()),
-    )
-    return chains - layout.FIXED.keys(), frozenset(sets) - layout.MAPS.keys()
+    chains, sets = listings.chains(dump, layout.TABLE), listings.sets(dump, layout.TABLE)
+    return chains - layout.FIXED.keys(), sets - layout.MAPS.keys()
 
 
 def dispatched(key: Element) -> Dispatched:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
+from slash80.firewall.apply import cleared, commented
 from slash80.firewall.policies import layout
 from slash80.firewall.policies.layout import TABLE
 from slash80.firewall.records import Element
+from slash80.policy.diff import diff
 from slash80.policy.records import Dispatched, Member, PeerSet, Plan, PolicyRules
 
 _BASE = f"chain inet {TABLE} {layout.BASE_CHAIN}"
@@ -18,8 +21,17 @@ EMPTYING = f"table inet {TABLE}\nadd {_BASE}\nflush {_BASE}\n"
 def whole(rules: PolicyRules, mark: int | None) -> str:
     """Return the script that puts the whole table in the place of one that may be there."""
     contents = Plan(new_sets=rules.sets, new_chains=rules.chains, verdicts=rules.verdicts)
-    table = f'table inet {TABLE} {{\n\tcomment "{layout.comment(mark)}"\n{layout.skeleton(mark)}\n}}\n'
-    return REMOVAL + table + additions(contents, {})
+    return REMOVAL + _skeleton(mark) + additions(contents, {})
+
+
+def rewritten(found: PolicyRules, rules: PolicyRules, mark: int | None) -> str:
+    """Return the script that writes all rules of a table with these contents again; its sets, chains and maps stay."""
+    plan = replace(diff(found, rules), new_chains=rules.chains, old_chains=frozenset(), old_sets=frozenset())
+    return cleared(TABLE) + _skeleton(mark) + additions(plan, found.verdicts)
+
+
+def _skeleton(mark: int | None) -> str:
+    return commented(TABLE, layout.comment(mark), layout.skeleton(mark))
 
 
 def additions(plan: Plan, present: Mapping[Dispatched, str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slash80.errors import FirewallUnusable
 from slash80.firewall import apply
@@ -20,12 +20,14 @@ from slash80.firewall.policies import layout, messages, reading, rendering
 from slash80.firewall.policies.changes import Changes
 from slash80.firewall.policies.layout import TABLE
 from slash80.firewall.policies.messages import Change
+from slash80.firewall.records import ABOUT
 from slash80.netlink.codec import Message, Response, Step
+from slash80.policy.diff import apply_plan, diff
 from slash80.policy.direction import Direction
 from slash80.policy.records import Dispatched, Plan, PolicyRules
 
 _WHAT = "the table of NetworkPolicies"
-_STATE = [nf.GET_POLICY_TABLE, *(nf.get_chain(name, TABLE) for name in (layout.BASE_CHAIN, *Direction))]
+_STATE = [nf.GET_POLICY_TABLE, *(nf.get_chain(name, TABLE) for name in (ABOUT, layout.BASE_CHAIN, *Direction))]
 _NEXT = "the table is put in place again"
 
 
@@ -67,11 +69,17 @@ class PolicyTable:
     def read(self) -> PolicyRules | None:
         """Return what is in force, chains by their names alone.
 
-        None where there is no table, or one of another layout or mark, or that another program has emptied: `replace`
-        it. Raise FirewallUnusable when the kernel cannot be asked.
+        What was left to be deleted is part of it. None where there is no table, or one of another layout or mark, or
+        that another program has emptied: `replace` it. Raise FirewallUnusable when the kernel cannot be asked.
         """
         answers = self.nf_tables.exchange(_STATE)
-        return reading.rules(self.dump) if _comment(answers) == layout.comment(self._mark) else None
+        if _comment(answers) != layout.comment(self._mark):
+            return None
+        found = reading.rules(self.dump)
+        if found:
+            chains, _ = reading.names(self.dump)
+            self._left = _Named(chains - found.chains.keys())
+        return found
 
     def is_intact(self, rules: PolicyRules) -> bool:
         """Report whether no other program has changed the table since these rules were put in force; `replace` it else.
@@ -93,11 +101,36 @@ class PolicyTable:
         return intact
 
     def replace(self, rules: PolicyRules) -> None:
-        """Put the whole table in the place of one that may be there, in one transaction; raise FirewallUnusable."""
+        """Put the whole table in the place of one that may be there, in one transaction; raise FirewallUnusable.
+
+        What it had and is not wanted is left; see `sweep`.
+        """
         others = self._changes.of_others()
-        self._run(rendering.whole(rules, self._mark))
+        if not self._rewrite(rules):
+            self._run(rendering.whole(rules, self._mark))
+            self._left = _Named()
         self._changes.undone(others)
-        self._left = _Named()
+
+    def _rewrite(self, rules: PolicyRules) -> bool:
+        """Write all rules of the table that is there again, if it can be read, and have its sets say what they should.
+
+        So a packet that is under way finds its pod in the map, and its peer in the set, if the old and the new rules
+        allow it. In a table that is deleted it would find neither.
+        """
+        table, about = self.nf_tables.exchange(_STATE[:2])
+        if not (is_there(table, TABLE) and is_there(about, TABLE) and _is_of_now(table)):
+            return False
+        found = reading.contents(self.dump)
+        if found is None:
+            return False
+        plan = diff(found, rules)
+        try:
+            self._prepare(plan)
+            self._run(rendering.rewritten(apply_plan(found, _prepared(plan)), rules, self._mark))
+        except Refused:  # another program's chain or set has one of the names
+            return False
+        self._left = _Named(plan.old_chains, plan.old_sets)
+        return True
 
     def refusal(self, rules: PolicyRules) -> str:
         """Return why the kernel would refuse to `replace` the table by one with these rules; empty if it would not."""
@@ -108,41 +141,50 @@ class PolicyTable:
         return ""
 
     def apply(self, plan: Plan) -> None:
-        """Change the table in one transaction; raise FirewallUnusable when it is refused, and nothing has changed.
+        """Change what packets meet in one transaction; raise FirewallUnusable when it is refused, and all is as before.
 
-        Chains and sets that the kernel does not delete yet are left for the next time: they decide nothing any more.
+        Chains and sets that are old decide nothing any more, and are left; see `sweep`.
         """
+        self._prepare(plan)
+        new, old = _Named(plan.new_chains.keys(), plan.new_sets.keys()), _Named(plan.old_chains, plan.old_sets)
+        self._left = self._left.and_also(new)  # if what leads there is refused
+        rest = replace(plan, new_sets={}, new_chains={})
         present = self._present([*plan.verdicts, *plan.forgotten])
-        changes = _encoded(plan, present) if plan.elements_only else None
+        changes = _encoded(rest, present)
         if changes is not None:
             self._commit(changes)
-            added = ""
-        else:
-            added = rendering.additions(plan, present)
-        old = _Named(plan.old_chains, plan.old_sets)
-        self._load(added, self._left.and_also(old).without(_Named(plan.new_chains.keys(), plan.new_sets.keys())))
+        elif script := rendering.additions(rest, present):
+            self._run(script)
+        self._left = self._left.and_also(old).without(new)
 
-    def _load(self, added: str, old: _Named) -> None:
-        """Have nft load what is to be added, and then delete what is old, if the kernel does that yet.
+    def _prepare(self, plan: Plan) -> None:
+        """Load the sets and chains that are new, to which nothing leads yet.
 
-        In a transaction of its own: a packet that began in the rules of before looks into sets as they are now. In one
-        that is deleted meanwhile it would find no peer, and be dropped though both policies allow it.
+        In a transaction of its own: for a packet that is under way a chain of the next generation has no rules, and it
+        would pass if a map led it there.
         """
-        if added:
-            self._run(added)
-        self._left = old
-        if removed := rendering.removals(old.chains, old.sets):
-            try:
-                self._run(removed)
-            except Refused:
-                # Before Linux 6.2 a chain to which an element of a map led is in use until a moment after that is gone:
-                # the kernel frees such elements when the transaction is over.
-                return
+        if script := rendering.additions(_prepared(plan), {}):
+            self._run(script)
+
+    def sweep(self) -> None:
+        """Delete the chains and sets that were left, to which nothing leads any more; raise FirewallUnusable.
+
+        It needs no lock, since it changes nothing for any packet: those that may be under way in them are waited for.
+        """
+        if not self.left:
+            return
+        _wait()
+        try:
+            self._run(rendering.removals(self._left.chains, self._left.sets))
+        except Refused:
+            # Before Linux 6.2 a chain to which an element of a map led is in use until a moment after that is gone: the
+            # kernel frees such elements when the transaction is over.
+            return
         self._left = _Named()
 
     @property
     def left(self) -> bool:
-        """Whether chains or sets wait to be deleted, which the next `apply` does, also of an empty plan."""
+        """Whether chains or sets wait to be deleted, which `sweep` does."""
         return self._left != _Named()
 
     def dispatch(self, verdicts: Mapping[Dispatched, str]) -> bool:
@@ -169,6 +211,7 @@ class PolicyTable:
         rule behind that drops it.
         """
         self._run(rendering.EMPTYING)
+        _wait()
         self._run(rendering.REMOVAL)
         self._left = _Named()
 
@@ -202,13 +245,31 @@ class PolicyTable:
 
 
 def _comment(answers: Sequence[Response]) -> str:
-    """Return the table's comment; empty where there is no table, or its chains have lost the hook or rules."""
-    table, *chains = answers
+    """Return what the table says of itself; empty where it is missing, or its chains have lost the hook or rules."""
     if not all(is_there(answer, TABLE) for answer in answers):
         return ""
-    comment, dormant = messages.read_table(table.messages[0].body)
-    whole = all(messages.is_whole(answer.messages[0].body) for answer in chains)
-    return comment if whole and not dormant else ""
+    table, about, *chains = (answer.messages[0].body for answer in answers)
+    whole = messages.is_awake(table) and all(map(messages.is_whole, chains))
+    return messages.comment_of_chain(about) if whole else ""
+
+
+def _is_of_now(table: Response) -> bool:
+    """Report whether a table's rules can be written again: it is awake, and not one with a comment of its own.
+
+    Those older versions make, and by it would take the new rules for theirs, should one be installed again.
+    """
+    body = table.messages[0].body
+    return messages.is_awake(body) and not messages.has_comment(body)
+
+
+def _wait() -> None:
+    from slash80.firewall import grace  # noqa: PLC0415 -- an ADD deletes nothing
+
+    grace.wait()
+
+
+def _prepared(plan: Plan) -> Plan:
+    return Plan(new_sets=plan.new_sets, new_chains=plan.new_chains)
 
 
 def _questions(keys: Iterable[Dispatched]) -> list[Step]:
@@ -225,7 +286,7 @@ def _read(keys: Iterable[Dispatched], answers: Iterable[Response]) -> dict[Dispa
 
 
 def _encoded(plan: Plan, present: Mapping[Dispatched, str]) -> list[Change] | None:
-    """Return a plan of elements only as messages have them; None where it is too large for one datagram, or of ranges.
+    """Return a plan's elements as messages have them; None where they are too many for one datagram, or ranges.
 
     An interval set has two elements for each range, which nft knows how to write.
     """

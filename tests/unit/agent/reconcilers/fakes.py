@@ -156,11 +156,6 @@ class FakePolicyTable(PolicyTable):
     def close(self) -> None:
         """Nothing is open."""
 
-    @property
-    def left(self) -> bool:
-        """Nothing is ever left to be deleted."""
-        return False
-
     def _do(self, what: str, chains: Mapping[str, tuple[str, ...]] = EMPTY) -> None:
         if self.failures:
             raise self.failures.pop(0)
