@@ -82,16 +82,16 @@ test: ## run every tier, clusters and runtimes beside the others; each is a targ
 ready: root image tools cluster-tools fuzz-venv build/launcher-sanitized build/launcher-fuzz apt-tests apt-roots apt-runtime apt-cluster
 
 unit: venv ## test the pure parts; needs nothing
-	@$(PY) -m pytest $(ARGS) $(or $(TESTS),tests/unit)
+	@$(PY) -m $(if $(TESTS),pytest,again) $(ARGS) $(or $(TESTS),tests/unit)
 
 launcher: root build/launcher-sanitized build/launcher-fuzz ## test the launcher against agents that misbehave
-	@$(PY) -m pytest $(ARGS) $(or $(TESTS),tests/launcher)
+	@$(PY) -m $(if $(TESTS),pytest,again) $(ARGS) $(or $(TESTS),tests/launcher)
 
 netns: root fuzz-venv apt-tests ## test source and frozen plugin in network namespaces; needs root
 	@$(PY) -m $(if $(TESTS),pytest,again) $(ARGS) $(or $(TESTS),tests/netns)
 
 roots: root apt-tests apt-roots ## test the frozen plugin in the roots of other systems; needs root
-	@$(PY) -m pytest $(ARGS) $(or $(TESTS),tests/roots)
+	@$(PY) -m $(if $(TESTS),pytest,again) $(ARGS) $(or $(TESTS),tests/roots)
 
 runtime: root tools apt-tests apt-runtime ## test the frozen plugin under containerd and cnitool; needs root
 	@$(PY) -m $(if $(TESTS),pytest,again) $(ARGS) $(or $(TESTS),tests/runtime)

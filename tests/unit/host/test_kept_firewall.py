@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from slash80.firewall.ruleset import build
 from slash80.host import kept_firewall
 from slash80.host.kept_firewall import KeptFirewall
+from slash80.store import files
 from unit.firewall.test_ruleset import CLOSED, SETTINGS
 
 RULESET, OTHER = build(CLOSED), build(SETTINGS["open"])
@@ -36,9 +37,9 @@ def test_changed_settings_keep_the_count(tmp_path: Path) -> None:
 def test_the_same_rules_are_not_written_again(tmp_path: Path) -> None:
     """Every ADD comes here."""
     kept_firewall.remember(tmp_path, RULESET, "net")
-    before = (tmp_path / "firewall.json").stat()
+    before = files.identity(tmp_path / "firewall.json")
     kept_firewall.remember(tmp_path, RULESET, "net")
-    assert before == (tmp_path / "firewall.json").stat()
+    assert before == files.identity(tmp_path / "firewall.json")
 
 
 def test_what_another_process_wrote_is_noticed(tmp_path: Path) -> None:
