@@ -75,6 +75,11 @@ class Contender:
         share = (self.agent_cpu() - before) // len(pods)
         return Sample(sample.took, tuple(cpu + share for cpu in sample.cpu), sample.span)
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is slash80, whose calls never fail."""
+        return self.name.startswith("slash80")
+
     def memory(self) -> int:
         """Return the agent's memory in KiB, 0 without one."""
         return self.agent.memory() if self.agent else 0
