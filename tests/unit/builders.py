@@ -17,7 +17,7 @@ from slash80.cni.capabilities import PodOptions
 from slash80.cni.document import Document
 from slash80.cni.request import Request
 from slash80.host.cache import TtlCache
-from slash80.host.context import DeferredDeletion, Host
+from slash80.host.context import DeferredDeletion, Host, OfAgent
 from slash80.netlink.socket import Socket
 from slash80.settings import network as configuration
 from slash80.settings.network import NetConf
@@ -121,7 +121,8 @@ def host_in(state_dir: Path, kernel: Socket, deferred_deletion: DeferredDeletion
     """Return a host with an empty store, on a kernel by its words."""
     store = SqliteStore(state_dir, survey=list, timeout=5, clock=lambda: 2000.0)
     locks = AttachmentLocks(state_dir, 5)
-    return Host(kernel, FakeTable(), store=store, locks=locks, cache=TtlCache(), deferred_deletion=deferred_deletion)
+    of_agent = OfAgent(deferred_deletion) if deferred_deletion else None
+    return Host(kernel, FakeTable(), store=store, locks=locks, cache=TtlCache(), of_agent=of_agent)
 
 
 def netconf(**changes: Any) -> NetConf:  # noqa: ANN401 -- any JSON value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
@@ -21,6 +21,7 @@ from slash80.firewall.node_facts import NodeFacts
 from slash80.firewall.records import Element, Ruleset
 from slash80.host import kept_firewall
 from slash80.host.cache import TtlCache
+from slash80.host.expected_verdicts import ExpectedVerdicts
 from slash80.netlink.socket import Socket
 from slash80.settings.network import RemovalConf
 from slash80.store.locks import AttachmentLocks
@@ -38,11 +39,16 @@ class DeferredDeletion(Protocol):
         """Note that a link's deletion could not be deferred, so it was deleted at once."""
 
 
-class Host:
-    """The host's resources for one call; the caller that opened them closes them.
+@dataclass(frozen=True, slots=True)
+class OfAgent:
+    """What only an agent has: it deletes links later than the DEL that leaves them, and it knows of pods to come."""
 
-    With `deferred_deletion` a DEL leaves the deletion of links to it; without, everything is deleted at once.
-    """
+    deferred_deletion: DeferredDeletion
+    expected: ExpectedVerdicts = field(default_factory=ExpectedVerdicts)
+
+
+class Host:
+    """The host's resources for one call; the caller that opened them closes them."""
 
     def __init__(
         self,
@@ -52,10 +58,12 @@ class Host:
         store: SqliteStore,
         locks: AttachmentLocks,
         cache: TtlCache,
-        deferred_deletion: DeferredDeletion | None = None,
+        of_agent: OfAgent | None = None,
     ) -> None:
         self.netlink, self.table, self.store, self.locks = netlink, table, store, locks
-        self.cache, self.deferred_deletion = cache, deferred_deletion
+        self.cache = cache
+        self.deferred_deletion = of_agent.deferred_deletion if of_agent else None
+        self.expected = of_agent.expected if of_agent else None
 
     def ensure_firewall(
         self,

@@ -1,19 +1,21 @@
 """How pods begin under NetworkPolicies: an ADD gives its interface a verdict before the link exists.
 
-A pod's labels it does not know. So a pod of a namespace with policies begins closed, and the controller, which is asked
-while the pod is wired, leads its packets to what applies to it. A way that leads somewhere already stays as it is: the
-record was there before the ADD came here, and the controller may have been faster.
+A pod's labels it does not know. Of most pods the controller has said what applies to them, when they were bound to the
+node. Any other one of a namespace with policies begins closed, and the controller, which is asked while the pod is
+wired, leads its packets to what applies to it. A way that leads somewhere already stays as it is: the record was there
+before the ADD came here, and the controller may have been faster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from slash80.addressing.attachment import Attachment
-from slash80.errors import CniError
+from slash80.addressing.family import IPV6
+from slash80.errors import CniError, FirewallUnusable
 from slash80.failpoints import Failpoint, hit
 from slash80.firewall import elements
 from slash80.firewall.records import Element
@@ -102,13 +104,40 @@ def dispatch(host: Host, attachment: Attachment, ways: Iterable[Element], *, fro
     closed = begins_closed(said, attachment)
     own = _verdicts(ways, lambda _: closed)
     table = _table(host)
+    if closed and said and _is_led(host, attachment, own, table=table):
+        return ""
     there = table.dispatch(own)
-    before = unpoliced.noted(host, anew=not there) if said is None else frozenset()
-    if not there:
+    before = unpoliced.noted(host, anew=there is None) if said is None else frozenset()
+    if there is None:
         _put_back(host, table, said, before=before, own=own)
     if not closed:
         return ""
     return _NOT_YET if said else _UNKNOWN
+
+
+def _is_led(host: Host, attachment: Attachment, own: Collection[Dispatched], *, table: PolicyTable) -> bool:
+    """Lead the keys of a pod's only interface to what the controller has said of it; report whether all of them are.
+
+    They are not where it has said nothing or something else since, and where another program has changed the table.
+    """
+    if not (host.expected and all(key.ifname == attachment.host_ifname for key in own)):
+        return False
+    from slash80.policy.direction import Direction  # noqa: PLC0415 -- as in `_table`
+
+    verdicts = host.expected.use(attachment.pod)
+    if verdicts is None:
+        return False
+    wanted = {
+        key: verdicts[2 * (key.direction is Direction.INGRESS) + (key.address.version == IPV6.version)] for key in own
+    }
+    if not all(wanted.values()):
+        return False
+    try:
+        there = table.dispatch(wanted)
+    except FirewallUnusable:
+        host.expected.clear()
+        return False
+    return there is not None and all(wanted[key] == verdict for key, verdict in there.items())
 
 
 def begins_closed(said: PolicyFile | None, attachment: Attachment) -> bool:
@@ -140,7 +169,7 @@ def restore(host: Host) -> None:
         return
     with host.locks.firewall_held():
         table = _table(host)
-        if not table.dispatch(_of_all(host, said, before=frozenset())):
+        if table.dispatch(_of_all(host, said, before=frozenset())) is None:
             _put_back(host, table, said, before=frozenset(), own={})
 
 
@@ -160,6 +189,8 @@ def _put_back(
     """Put the table there without policies: pods that have some are closed until the controller comes."""
     from slash80.policy.records import PolicyRules  # noqa: PLC0415 -- as in `_table`
 
+    if host.expected:
+        host.expected.clear()  # their chains go
     table.replace(PolicyRules(verdicts={**_of_all(host, said, before=before), **own}))
 
 

@@ -6,7 +6,7 @@ the rules of each policy, the chains of each combination of policies, and the me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TypeVar
@@ -69,6 +69,7 @@ class _Found:
     chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
     verdicts: dict[Dispatched, str] = field(default_factory=dict)
     selves: dict[Family, set[Range]] = field(default_factory=dict)
+    coming: list[tuple[Pod, Mapping[Dispatched, str]]] = field(default_factory=list)
     labelled: set[_Labelled] = field(default_factory=set)
     profiles: set[_Profile] = field(default_factory=set)
 
@@ -125,6 +126,11 @@ class Compiler:
             self._selections.keep({selection.key for selection, _ in found.selections.values()})
         return self._last.rules(self._selections)
 
+    @property
+    def coming(self) -> Sequence[tuple[Pod, Mapping[Dispatched, str]]]:
+        """Pods of the endpoints that were `expected` last, with what their addresses are going to lead to."""
+        return self._last.coming if self._last else ()
+
     def rules_of(self, endpoint: Endpoint) -> PolicyRules:
         """Return what one endpoint needs of it; of the set of pods that reach themselves only its own members."""
         return self._gathered((endpoint,)).rules(self._selections)
@@ -167,7 +173,10 @@ class Compiler:
             self._add(endpoint, found)
         coming = replace(found, verdicts={}, selves={})  # the others are the same objects
         for endpoint in expected:
+            coming.verdicts = {}
             self._add(endpoint, coming)
+            if endpoint.pod:
+                found.coming.append((endpoint.pod, coming.verdicts))
         for family in coming.selves:
             found.selves.setdefault(family, set())  # chains name it
         return found

@@ -285,7 +285,8 @@ def test_a_controller_that_was_faster_is_not_overruled(routed: Rig) -> None:
     rig = policed(routed, "isolated")
     attachment = rig.attach(args=ISOLATED)
     lead(rig, ACCEPT, [attachment.host_ifname])
-    assert on_table(rig, lambda table: table.dispatch(dict.fromkeys(keys(attachment), CLOSED)))
+    there = on_table(rig, lambda table: table.dispatch(dict.fromkeys(keys(attachment), CLOSED)))
+    assert dict.fromkeys(keys(attachment), ACCEPT) == there
     assert {ACCEPT} == verdicts(rig, attachment)
 
 

@@ -2,18 +2,22 @@
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from slash80.addressing.attachment import Attachment, Pod
+from slash80.addressing.attachment import Attachment, Key, Pod
+from slash80.errors import FirewallUnusable
 from slash80.firewall.elements import of_attachments
 from slash80.host import policies, unpoliced
 from slash80.host.context import Host
+from slash80.host.expected_verdicts import ExpectedVerdicts, Verdicts
 from slash80.host.policy_question import ANSWER, SOCKET_NAME
+from slash80.policy.direction import Direction
+from slash80.policy.records import ACCEPT, CLOSED, Dispatched
 from slash80.settings import policy
 from slash80.settings.policy import PolicyFile
 from unit.builders import attachment, host_in
@@ -179,3 +183,70 @@ def test_without_a_controller_nothing_is_waited_for(host: Host, monkeypatch: pyt
     """The engine, while no agent runs."""
     with admission(host, monkeypatch, lambda: pytest.fail("it steps aside")) as one:
         one.wait()
+
+
+class Dispatching:
+    """The policies' table, in which keys have verdicts; it refuses chains that it does not have."""
+
+    def __init__(self, chains: Collection[str] = ("e4", "e6", "i4", "i6", ACCEPT, CLOSED)) -> None:
+        self.chains, self.verdicts = chains, dict[Dispatched, str]()
+
+    def dispatch(self, verdicts: Mapping[Dispatched, str]) -> Mapping[Dispatched, str] | None:
+        """Set those that are missing."""
+        if not {*verdicts.values()} <= {*self.chains}:
+            raise FirewallUnusable("no such chain")
+        there = {key: self.verdicts[key] for key in verdicts if key in self.verdicts}
+        self.verdicts = {**verdicts, **self.verdicts}
+        return there
+
+
+def begun(host: Host, monkeypatch: pytest.MonkeyPatch, table: Dispatching, said: Verdicts, *more: Attachment) -> str:
+    """Return why a pod begins closed of which the controller has said this; `more` are of its container."""
+    tell(host, "isolated", enforced=True)
+    host.expected = ExpectedVerdicts()
+    host.expected.write([(ISOLATED.pod, said)])
+    monkeypatch.setattr(policies, "_table", lambda _: table)
+    return policies.dispatch(host, ISOLATED, of_attachments([ISOLATED, *more]), from_node=True)
+
+
+def test_a_pod_that_is_expected_does_not_begin_closed(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each direction and family leads where the controller has said."""
+    table = Dispatching()
+    assert not begun(host, monkeypatch, table, ("e4", "e6", "i4", ACCEPT))
+    found = {(key.direction, key.address.version): verdict for key, verdict in table.verdicts.items()}
+    assert {
+        (Direction.EGRESS, 4): "e4",
+        (Direction.EGRESS, 6): "e6",
+        (Direction.INGRESS, 4): "i4",
+        (Direction.INGRESS, 6): ACCEPT,
+    } == found
+
+
+def test_a_pod_is_closed_whose_chain_is_gone(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program has put back the table of before, for example; the next pod does not try it."""
+    table = Dispatching((ACCEPT, CLOSED))
+    assert begun(host, monkeypatch, table, ("e4", "e6", "i4", "i6"))
+    assert {CLOSED} == {*table.verdicts.values()}
+    assert host.expected
+    assert host.expected.use(ISOLATED.pod) is None
+
+
+def test_a_pod_asks_that_is_led_elsewhere_already(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ADD before this one has died after it had closed the pod, and only the controller changes that."""
+    table = Dispatching()
+    assert begun(host, monkeypatch, table, ("", "", "", ""))
+    assert begun(host, monkeypatch, table, ("e4", "e6", "i4", "i6"))
+    assert {CLOSED} == {*table.verdicts.values()}
+
+
+def test_a_pod_asks_of_whose_family_nothing_was_said(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prefix of that family may have come to the node since."""
+    table = Dispatching()
+    assert begun(host, monkeypatch, table, ("e4", "", "i4", ""))
+    assert {CLOSED} == {*table.verdicts.values()}
+
+
+def test_a_second_interface_asks(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By it the first one's ways change as well."""
+    net1 = attachment(2, key=Key(ISOLATED.key.container_id, "net1"), pod=ISOLATED.pod)
+    assert begun(host, monkeypatch, Dispatching(), ("e4", "e6", "i4", "i6"), net1)

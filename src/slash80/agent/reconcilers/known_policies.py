@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -17,9 +17,9 @@ T = TypeVar("T")
 class KnownPolicies:
     """A compiler that has taken over what the lists say. For one thread at a time."""
 
-    def __init__(self, cluster: ClusterView) -> None:
-        """Take over nothing yet."""
-        self._cluster, self.compiler = cluster, Compiler()
+    def __init__(self, cluster: ClusterView, changed: Callable[[], None] = lambda: None) -> None:
+        """Take over nothing yet; `changed` is called, by another thread, when a policy or a namespace has changed."""
+        self._cluster, self._changed, self.compiler = cluster, changed, Compiler()
         self._lists: tuple[Followed[Any], ...] = ()
         self._subscriptions: list[Subscription[Any]] = []
         self._refused: Mapping[Policy, str] = {}
@@ -29,9 +29,11 @@ class KnownPolicies:
         policies, selected = self._cluster.policies, self._cluster.selected
         if policies is None or selected is None:
             return False
-        lists = (selected.pods, selected.namespaces, policies)
+        lists: tuple[Followed[Any], ...] = (selected.pods, selected.namespaces, policies)
         if lists != self._lists:
-            self._lists, self._subscriptions = lists, [one.subscribe(_nothing) for one in lists]
+            self._lists = lists
+            wakes = (_nothing, self._changed, self._changed)
+            self._subscriptions = [one.subscribe(wake) for one, wake in zip(lists, wakes, strict=True)]
         taken = [one.take() for one in self._subscriptions]
         if any(one.everything for one in taken):  # also of the others: this compiler is a new one
             self.compiler, taken = Compiler(), [Changes(everything=True) for _ in taken]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
+from slash80.addressing import attachment
 from slash80.addressing.family import Address
 from slash80.agent.reconcilers.endpoints import Join
 from slash80.agent.reconcilers.judge import Judge, forbids
@@ -21,9 +22,11 @@ from slash80.firewall.installed import NodePods
 from slash80.firewall.policies.revoke import revoke
 from slash80.firewall.policies.table import PolicyTable
 from slash80.host.context import Host
+from slash80.host.expected_verdicts import ExpectedVerdicts, Verdicts
 from slash80.policy.diff import added, apply_plan, diff
-from slash80.policy.model import Endpoint, Flow, Policy
-from slash80.policy.records import ACCEPT, Plan, PolicyRules
+from slash80.policy.direction import Direction
+from slash80.policy.model import Endpoint, Flow, Pod, Policy
+from slash80.policy.records import ACCEPT, Dispatched, Plan, PolicyRules
 from slash80.settings.cluster import PolicySettings
 from slash80.wiring import return_paths, veth
 
@@ -52,7 +55,8 @@ class PolicyKeeper:
         self._around, self._make_table, self._wake, self._revoke = around, make_table, wake, revoke
         self._ended = ended
         self._lock = threading.Lock()
-        self._known = KnownPolicies(around.cluster)
+        self._known = KnownPolicies(around.cluster, self._policies_changed)
+        self._expected: ExpectedVerdicts | None = None  # of the process's hosts; they share one
         self._settings: PolicySettings | None = None
         self._table = make_table(None)
         self._applied: PolicyRules | None = None
@@ -73,6 +77,7 @@ class PolicyKeeper:
         Return None, and change nothing, while a list is not complete: what it lacks would be taken from its peers.
         """
         with self._lock:
+            self._begin(host)
             if not self._known.take() or not (join := self._join()):
                 return None
             self._use(settings)
@@ -94,8 +99,23 @@ class PolicyKeeper:
         with host.locks.firewall_held():
             # again: who has come since may have a verdict by ADD, and must not lose it
             wanted = self._rules(host, join)
+            if self._expected:
+                self._expected.clear()
             self._bring_about(wanted)
+            if self._expected:
+                self._expected.write(map(_expected, self._known.compiler.coming))
         return wanted
+
+    def _begin(self, host: Host) -> None:
+        """Have an ADD ask while something is known that is not in force."""
+        self._expected = host.expected
+        if self._expected and self._expected.is_outdated:
+            with host.locks.firewall_held():
+                self._expected.begin()
+
+    def _policies_changed(self) -> None:
+        if self._expected:
+            self._expected.outdated()
 
     def _rules(self, host: Host, join: Join) -> PolicyRules:
         """Return what the table has to have; an ADD that comes has the pod's chains there then, and runs no program."""
@@ -175,6 +195,8 @@ class PolicyKeeper:
         """Take the table away; this one is not needed any more then."""
         with self._lock, host.locks.firewall_held():
             self._applied = None
+            if host.expected:
+                host.expected.clear()
             hit(Failpoint.POLICIES_ENDING)
             self._table.remove()
             hit(Failpoint.POLICIES_REMOVED)
@@ -264,3 +286,12 @@ class PolicyKeeper:
             self._applied = applied  # nothing has changed
             raise
         self._applied = apply_plan(applied, plan)
+
+
+def _expected(coming: tuple[Pod, Mapping[Dispatched, str]]) -> tuple[attachment.Pod, Verdicts]:
+    pod, verdicts = coming
+    found = {(key.direction, key.address.version): verdict for key, verdict in verdicts.items()}
+    egress4, egress6, ingress4, ingress6 = (
+        found.get((direction, version), "") for direction in (Direction.EGRESS, Direction.INGRESS) for version in (4, 6)
+    )
+    return attachment.Pod(pod.namespace, pod.name, pod.uid), (egress4, egress6, ingress4, ingress6)

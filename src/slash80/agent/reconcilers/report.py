@@ -42,6 +42,8 @@ class Report:
             "problems": sentences(found),
             "problemDetails": documents(found),
         }
+        with self._around.opened() as host:
+            report["policies"]["expected"] = host.expected.used if host.expected else 0
         path = self._around.state_dir / files.REPORT
         if files.read(path) != report:
             files.write(path, files.text(report))

@@ -10,7 +10,7 @@ from pathlib import Path
 from slash80.errors import InvalidConfig
 from slash80.firewall.installed import InstalledTable, VerifiedGeneration
 from slash80.host.cache import TtlCache
-from slash80.host.context import DeferredDeletion, Host, store_in
+from slash80.host.context import DeferredDeletion, Host, OfAgent, store_in
 from slash80.netlink.socket import Socket
 from slash80.settings.network import RemovalConf
 from slash80.store.locks import AttachmentLocks
@@ -26,7 +26,8 @@ class HostPool:
 
     def __init__(self, state_dir: Path, deferred_deletion: DeferredDeletion) -> None:
         """Open nothing yet; `deferred_deletion` is told of each link that a DEL leaves to delete."""
-        self._state_dir, self._deferred_deletion = state_dir, deferred_deletion
+        self._state_dir = state_dir
+        self._of_agent = OfAgent(deferred_deletion)  # one for all processes that are forked later
         self._thread, self._cache = _Sockets(VerifiedGeneration()), TtlCache()
         self._by_timeout: dict[float, tuple[SqliteStore, AttachmentLocks]] = {}
 
@@ -40,9 +41,7 @@ class HostPool:
             )
         with self._thread as (netlink, table):
             store, locks = self._waiting(conf.lock_timeout)
-            yield Host(
-                netlink, table, store=store, locks=locks, cache=self._cache, deferred_deletion=self._deferred_deletion
-            )
+            yield Host(netlink, table, store=store, locks=locks, cache=self._cache, of_agent=self._of_agent)
 
     def close(self) -> None:
         """Close the store, and this thread's sockets."""

@@ -187,22 +187,23 @@ class PolicyTable:
         """Whether chains or sets wait to be deleted, which `sweep` does."""
         return self._left != _Named()
 
-    def dispatch(self, verdicts: Mapping[Dispatched, str]) -> bool:
-        """Set for each key that has none a verdict without a chain of its own; by netlink alone, for ADD.
+    def dispatch(self, verdicts: Mapping[Dispatched, str]) -> Mapping[Dispatched, str] | None:
+        """Set for each key that has none a verdict, whose chain has to be there; by netlink alone, for ADD.
 
         The controller may have been faster, and would not know that a key has another verdict than its own.
 
-        Report whether there is a table of this layout, with whatever mark; one that lost its rules does not count.
-        It takes two exchanges of 20 us each. Raise FirewallUnusable when the kernel refuses.
+        Return the verdicts that were there already. None without a table of this layout, with whatever mark; one that
+        lost its rules does not count. It takes two exchanges of 20 us each. Raise FirewallUnusable when the kernel
+        refuses, and nothing has changed.
         """
         keys = list(verdicts)
         answers = self.nf_tables.exchange([*_STATE, *_questions(keys)])
         if not _comment(answers[: len(_STATE)]).startswith(layout.LAYOUT):
-            return False
+            return None
         present = _read(keys, answers[len(_STATE) :])
         missing = {key: verdict for key, verdict in verdicts.items() if key not in present}
         self._commit(_of_verdicts(Plan(verdicts=missing), {}))
-        return True
+        return present
 
     def remove(self) -> None:
         """Delete the table, if it is there; raise FirewallUnusable.

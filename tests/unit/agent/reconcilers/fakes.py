@@ -25,6 +25,7 @@ from slash80.firewall.policies.table import PolicyTable
 from slash80.firewall.records import Ruleset
 from slash80.host.cache import TtlCache
 from slash80.host.context import Host, boottime
+from slash80.host.expected_verdicts import ExpectedVerdicts
 from slash80.policy.diff import apply_plan
 from slash80.policy.model import Flow, Namespace, Pod, Policy
 from slash80.policy.records import Plan, PolicyRules
@@ -102,6 +103,7 @@ class FakeFollowed(FakeSource):
         self.objects = sorted([*others, *([change.new] if change.new else [])], key=name_of)
         for subscription in self._subscriptions:
             subscription.add([change])
+            subscription.wake()
 
 
 def name_of(one: Any) -> str:  # noqa: ANN401 -- any object
@@ -237,6 +239,7 @@ class FakeHost(Host):
         locks = AttachmentLocks(state_dir, 5)
         self.installed = FakeTable()
         super().__init__(kernel, self.installed, store=store, locks=locks, cache=TtlCache())
+        self.expected = ExpectedVerdicts()
         self.ensured: list[Ruleset] = []
         self.others: list[Attachment] = []
         self.failure: Exception | None = None

@@ -43,6 +43,7 @@ def test_a_node_of_which_nothing_is_known_is_reported_so(setting: Setting) -> No
             "unanswered": 0,
             "refused": 0,
             "milliseconds": 0.0,
+            "expected": 0,
         },
         "clusterset": {},
         "routes": [],
