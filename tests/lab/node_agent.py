@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from lab import certificates
 from lab.agent import Agent
@@ -14,7 +15,7 @@ from lab.topology import Node
 from lab.waiting import wait_until
 
 _NODES, _CIDRS = "/api/v1/nodes", "/apis/networking.k8s.io/v1/servicecidrs"
-_NAME = "a"
+_NAME, _PORT = "a", 9180
 # In a mount namespace of its own, where /var holds nothing but the service account, as in the image.
 WITH_ACCOUNT = """
 secrets=/var/run/secrets/kubernetes.io
@@ -41,6 +42,15 @@ class NodeAgent(Agent):
         super().start(KUBERNETES_SERVICE_HOST=address, KUBERNETES_SERVICE_PORT=port, **environ)
         wait_until(lambda: report.exists() and json.loads(report.read_text())["ready"])
 
+    def scrape(self) -> str:
+        """Return what it tells Prometheus."""
+
+        def get() -> str:
+            with urlopen(f"http://127.0.0.1:{_PORT}/metrics", timeout=60) as answer:
+                return str(answer.read(), "utf-8")
+
+        return self._host.run(get)
+
     def conf(self) -> dict[str, Any]:
         """Return the configuration that a runtime takes from the conflist, with patience for a busy machine."""
         conflist = json.loads((self._conf_dir / "05-slash80.conflist").read_text())
@@ -54,7 +64,7 @@ class NodeAgent(Agent):
     def _command(self) -> list[str | Path]:
         account: list[str | Path] = ["unshare", "--mount", "sh", "-euc", WITH_ACCOUNT, "sh", self._folder / "account"]
         options: list[str | Path] = ["--node", _NAME, "--config", self._folder / "config.yaml"]
-        options += ["--conf-dir", self._conf_dir, "--data-dir", self._folder / "data", "--health", "127.0.0.1:0"]
+        options += ["--conf-dir", self._conf_dir, "--data-dir", self._folder / "data", "--health", f"127.0.0.1:{_PORT}"]
         return [*account, self.program, "agent", "--state-dir", self.state_dir, *options]
 
 

@@ -125,15 +125,23 @@ class FirewallKeeper:
         return True
 
 
-def put_back(host: Host, expected: Expected, author: Callable[[int], str]) -> None:
-    """Put the table back if it is not what it was, and say in the log what was found; raise what `repair` raises."""
+def put_back(host: Host, expected: Expected, author: Callable[[int], str]) -> bool:
+    """Put the table back if it is not what it was, say in the log what was found, and return whether it had to be.
+
+    Raise what `repair` raises.
+    """
     if found := repair(host, expected, author):
         _log.warning("pods were open until the firewall was put back: %s; have that program leave it alone", found)
+    return bool(found)
 
 
-def fill(host: Host, prefixes: Iterable[Prefix] = ()) -> None:
-    """Have the table say of pods and of the node what is so; `prefixes` are known to be the node's own."""
+def fill(host: Host, prefixes: Iterable[Prefix] = ()) -> int:
+    """Have the table say of pods and of the node what is so; `prefixes` are known to be the node's own.
+
+    Return how many elements of pods were missing or left over.
+    """
     if changed := pod_elements.reconcile(host):
         _log.info("%d of the firewall's elements of pods were missing or left over", changed)
     if node_facts.reconcile(host, prefixes):
         _log.info("the node's own prefixes, addresses and routes have changed, and the firewall has them again")
+    return changed

@@ -96,6 +96,16 @@ def read(dump: Dump) -> InForce:
     )
 
 
+def dropped(dump: Dump, policy_chains: Iterable[str]) -> list[Dropped]:
+    """Return what was dropped and why: by all rules of the table, and in these chains of the policies' one.
+
+    That one may have thousands of rules, of which only those of a few chains drop.
+    """
+    rules = listed_rules.rules(dump)
+    rules += [rule for chain in policy_chains for rule in listed_rules.rules_of(dump, chain, POLICY_TABLE)]
+    return [one for one in _counted(rules) if one.reason in REASONS]
+
+
 def _counted(rules: Iterable[ListedRule]) -> Iterator[Dropped]:
     """Yield what rules have counted, by the reason and the family that their comments say."""
     packets: Counter[tuple[str, str]] = Counter()

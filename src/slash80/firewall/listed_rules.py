@@ -36,6 +36,11 @@ def rules(dump: Dump, table: str = TABLE) -> list[ListedRule]:
     return list(map(_rule, dump(messages.get_all_rules(table=table)) or ()))
 
 
+def rules_of(dump: Dump, chain: str, table: str = TABLE) -> list[ListedRule]:
+    """Return the rules of one chain; none where it is missing."""
+    return list(map(_rule, dump(messages.get_rules(chain, table)) or ()))
+
+
 def _rule(listed: Message) -> ListedRule:
     found = messages.table_and_chain_attributes(listed.body)
     expressions = list(_expressions(found.get(messages.NFTA_RULE_EXPRESSIONS, b"")))

@@ -76,10 +76,10 @@ def get_chain(name: str, table: str = TABLE) -> Step:
     return step(f"nft list chain inet {table} %s", NFT_MSG_GETCHAIN, INET + names, values=(name,))
 
 
-def get_rules(chain: str) -> Step:
-    """Ask for the rules of a chain."""
-    names = attribute(NFTA_RULE_TABLE, _NAME) + attribute(NFTA_RULE_CHAIN, chain.encode() + b"\0")
-    text = f"nft list chain inet {TABLE} %s"
+def get_rules(chain: str, table: str = TABLE) -> Step:
+    """Ask for the rules of a chain of the table, or of another one."""
+    names = attribute(NFTA_RULE_TABLE, table.encode() + b"\0") + attribute(NFTA_RULE_CHAIN, chain.encode() + b"\0")
+    text = f"nft list chain inet {table} %s"
     return step(text, NFT_MSG_GETRULE, INET + names, flags=NLM_F_DUMP, values=(chain,))
 
 

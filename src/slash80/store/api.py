@@ -30,6 +30,9 @@ class Register(Ledger, Protocol):
     def holds(self, prefix: Prefix) -> bool:
         """Report whether an address of a prefix is held."""
 
+    def early_reuses(self) -> int:
+        """Return how often an address was handed out before its preferred rest was over, since the node's boot."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reservation:

@@ -127,6 +127,11 @@ class SqliteLedger:
         bounds = [prefix.version, prefix.network_address.packed, prefix.broadcast_address.packed]
         return self._connection.execute(query, bounds).fetchone() is not None
 
+    def early_reuses(self) -> int:
+        """Return how often an address was handed out before its preferred rest was over."""
+        row = self._connection.execute("SELECT value FROM setting WHERE name = 'early_reuse'").fetchone()
+        return row[0] if row else 0
+
     def _notes(self) -> dict[str, tuple[list[str], float]]:
         query = "SELECT substr(name, ?), value FROM setting WHERE name BETWEEN ? AND ?"
         rows = self._connection.execute(query, [len(_NOTE) + 1, _NOTE, _NOTE + "\U0010ffff"])

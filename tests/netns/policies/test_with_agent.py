@@ -19,6 +19,7 @@ from lab.topology import INTERNET4, INTERNET6
 from lab.waiting import wait_until
 from netns.policies.test_begin import answered, bound, reached
 from slash80.store.locks import AttachmentLocks, FileLock
+from unit.agent.metrics.scraped import read
 
 TRIES = 20  # on a busy machine an agent may need longer than the second for which an ADD waits
 INTERNET = [INTERNET6, INTERNET4]
@@ -213,3 +214,35 @@ def test_the_first_policy_closes_no_pod_before_its_own_rules_are_known(kubernete
         shop.show("web-0", "one", "web")
         agent.api.forbidden = set()
         wait_until(lambda: shop.closed(running))
+
+
+def test_prometheus_learns_what_becomes_of_policies(shop: Shop) -> None:
+    """A policy that cannot be used, an ADD without an answer and packets that were dropped are counted, each apart."""
+    wait_until(lambda: read(shop.agent.scrape()).value("policies", state="usable") == 2)
+    before = read(shop.agent.scrape())
+    assert {1.0} == {*before.series("collector_success").values()}
+    assert 1 == before.value("policies_in_force")
+    waits = before.value("policy_waits_total", outcome="unanswered")
+
+    shop.agent.api.put(POLICIES, policy("odd", "shop", policyTypes=["Ingress"], ingress=[{"from": 5}]))
+    shop.show("db-0", "one", "db")
+    db = shop.attach("db-0", "one")
+    assert shop.gave_up(shop.attach("unknown-0", "two"))
+    assert shop.closed(db)
+    wait_until(lambda: bool(read(shop.agent.scrape()).series("policies_refused")))
+    wait_until(lambda: _unanswered(shop) == waits + 1)
+    found = read(shop.agent.scrape())
+    assert (2, 1) == tuple(found.value("policies", state=state) for state in ("usable", "invalid"))
+    assert 1 == found.value("policies_refused", namespace="shop", policy="odd", reason="PolicyInvalid")
+    for family in ("ipv4", "ipv6"):
+        assert found.value("firewall_drops_total", reason="egress", family=family) > 0
+        wait_until(partial(_has_allocated, shop, family))
+    assert 0 < found.value("conntrack_entries") < found.value("conntrack_limit")
+
+
+def _has_allocated(shop: Shop, family: str) -> bool:
+    return read(shop.agent.scrape()).value("addresses", family=family, state="allocated") == 2
+
+
+def _unanswered(shop: Shop) -> float:
+    return read(shop.agent.scrape()).value("policy_waits_total", outcome="unanswered")

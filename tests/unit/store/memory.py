@@ -27,6 +27,7 @@ class MemoryStore:
         self._uses: dict[Address, Use] = {}
         self._notes: dict[str, tuple[frozenset[Prefix], float]] = {}
         self._lock = threading.Lock()
+        self._early = 0
 
     def get(self, host_ifname: str) -> Attachment | None:
         """Return the attachment with that host end, or None."""
@@ -45,6 +46,7 @@ class MemoryStore:
         def hold(assignment: Assignment) -> Attachment:
             kept = replace(draft, assignment=assignment, since=self._clock())
             self._hold(kept)
+            self._early += assignment.early
             return kept
 
         with self._lock:
@@ -111,6 +113,10 @@ class MemoryStore:
         for address in kept.assignment.addresses:
             released = self._uses[address].released if address in self._uses else 0.0
             self._uses[address] = Use(kept.host_ifname, released)
+
+    def early_reuses(self) -> int:
+        """Return how often an address was handed out early."""
+        return self._early
 
     def read(self, question: Callable[[Register], T]) -> T:
         """Ask the ledger."""

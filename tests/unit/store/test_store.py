@@ -48,6 +48,15 @@ def store(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Store
     return SqliteStore(tmp_path / "state", survey=list, timeout=5, clock=clock)
 
 
+def test_early_reuse_is_counted(store: Store) -> None:
+    """By how many addresses each attachment was given early, since the store was made."""
+    assert 0 == store.read(lambda ledger: ledger.early_reuses())
+    for number, early in ((1, 2), (2, 0), (3, 1)):
+        made = attachment(number)
+        reserve(store, made, always(replace(made, assignment=replace(made.assignment, early=early))))
+    assert 3 == store.read(lambda ledger: ledger.early_reuses())
+
+
 def always(given: Attachment) -> Choose:
     """Choose what an attachment has, whatever is in use."""
     return lambda _ledger, _secret, _known: given.assignment

@@ -6,12 +6,14 @@ Each part has a thread of its own. All that they share are the values here, whic
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from slash80.desired import node_status
 from slash80.desired.node import Desired
-from slash80.desired.problems import Problem
+from slash80.desired.problems import Problem, Reason
+from slash80.host.address_counts import AddressCounts
 from slash80.settings.cluster import PolicySettings
 
 NEEDED = ("node", "firewall", "conflist")  # by a pod: without one of these parts none can be attached
@@ -32,12 +34,13 @@ class Outcome:
 class PolicyCounts:
     """How many NetworkPolicies the cluster has, how many interfaces of this node they isolate, how many it cannot use.
 
-    The `rejected` ones are those that this node's kernel refuses.
+    The `rejected` ones are those that this node's kernel refuses, the `invalid` ones cannot be understood.
     """
 
     policies: int = 0
     isolated: int = 0
     rejected: int = 0
+    invalid: int = 0
 
 
 IN_FORCE, NOT_YET = Outcome(in_force=True), Outcome(in_force=False)
@@ -54,6 +57,9 @@ class Board:
         self._unrouted: tuple[str, ...] = ()
         self._policies: PolicySettings | None = None
         self._policy_counts = PolicyCounts()
+        self._addresses: tuple[AddressCounts, ...] = ()
+        self._early_reuses = 0
+        self._seen, self._repairs = Counter[Reason](), Counter[str]()
 
     @property
     def desired(self) -> Desired | None:
@@ -74,6 +80,28 @@ class Board:
     def policy_counts(self) -> PolicyCounts:
         """What came of policies."""
         return self._policy_counts
+
+    @property
+    def addresses(self) -> tuple[AddressCounts, ...]:
+        """How many addresses of each family were in which state when the node's part last looked."""
+        return self._addresses
+
+    @property
+    def early_reuses(self) -> int:
+        """How often an address was handed out before its preferred rest was over, as of then."""
+        return self._early_reuses
+
+    @property
+    def problems_seen(self) -> Mapping[Reason, int]:
+        """How often a problem of each kind has come up since the start."""
+        with self._lock:
+            return dict(self._seen)
+
+    @property
+    def repairs(self) -> Mapping[str, int]:
+        """How often what another program had changed or removed was put right since the start."""
+        with self._lock:
+            return dict(self._repairs)
 
     def outcome(self, part: str) -> Outcome:
         """Return how a part fared the last time."""
@@ -108,6 +136,15 @@ class Board:
             self._policy_counts = policy_counts
             self._changed("policies")
 
+    def count_addresses(self, addresses: tuple[AddressCounts, ...], early_reuses: int) -> None:
+        """Replace what is known of addresses; nothing follows from it."""
+        self._addresses, self._early_reuses = addresses, early_reuses
+
+    def repaired(self, what: str, count: int = 1) -> None:
+        """Note that something was put right."""
+        with self._lock:
+            self._repairs[what] += count
+
     def miss(self, unrouted: tuple[str, ...]) -> None:
         """Replace the prefixes without a route."""
         if unrouted != self._unrouted:
@@ -118,6 +155,8 @@ class Board:
         """Replace a part's outcome; return the problems that it did not have before."""
         with self._lock:
             before, self._outcomes[part] = self.outcome(part), outcome
+            new = tuple(problem for problem in outcome.problems if problem not in before.problems)
+            self._seen.update(problem.reason for problem in new)
         if outcome != before:
             self._changed(part)
-        return tuple(problem for problem in outcome.problems if problem not in before.problems)
+        return new

@@ -40,6 +40,10 @@ class Source(Protocol[T_co]):
     def problem(self) -> str:
         """What keeps the list from being up to date; empty when nothing does."""
 
+    @property
+    def age(self) -> float:
+        """Seconds since the API server last said anything of it; infinite if it never did."""
+
     def start(self) -> None:
         """Begin."""
 
@@ -206,6 +210,21 @@ class ClusterView:
         """The lists of Pods and Namespaces; None while one of them is not complete, or they are not followed."""
         selected = self._selected
         return selected if selected and selected.pods.synced and selected.namespaces.synced else None
+
+    @property
+    def ages(self) -> dict[str, float]:
+        """How many seconds ago the API server said anything of each list that is followed; infinite if it never did."""
+        selected = self._selected
+        lists: dict[str, Source[Any] | None] = {
+            "nodes": self._nodes,
+            "servicecidrs": self._services,
+            "exposing_namespaces": self._namespaces,
+            "configmaps": self._clusterset,
+            "networkpolicies": self._policies,
+            "pods": selected.pods if selected else None,
+            "namespaces": selected.namespaces if selected else None,
+        }
+        return {name: source.age for name, source in lists.items() if source}
 
     @property
     def problems(self) -> list[Problem]:

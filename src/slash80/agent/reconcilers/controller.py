@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from slash80.addressing.family import Prefix
 from slash80.agent.firewall_keeper import FirewallMonitor
-from slash80.agent.health import Health
+from slash80.agent.health import Health, Metrics
 from slash80.agent.policy_gate import PolicyGate
 from slash80.agent.reconcilers.board import Board
 from slash80.agent.reconcilers.cluster_view import OF_NODE, ClusterView, Followed, Source
@@ -89,11 +89,11 @@ class Controller:
         exposing = partial(self._wake, ("expose", "report"))
         informers = _Informers(api, options.node, changed, exposing=exposing, policies=self._policies_changed)
         self._cluster = ClusterView(options.node, informers)
-        self._health = Health(options.health, self._idle)
         self._around = Surroundings(options, state_dir, partial(opened, conf), self._cluster, Board(self._changed))
         around, self._monitor = self._around, FirewallMonitor(partial(self._wake, ("firewall",)))
         self._gate = PolicyGate(state_dir, partial(self._wake, ("waiting",)))
         enforcement = Enforcement(partial(make_keeper or _keeper, around, wake=lambda name: self._wake((name,))))
+        self._health = Health(options.health, self._idle, partial(_metrics, around, self._gate, enforcement))
         self._parts: tuple[Part, ...] = (
             Node(around),
             Policies(around, enforcement),
@@ -163,6 +163,12 @@ def _keeper(around: Surroundings, *, wake: Callable[[str], None]) -> PolicyKeepe
     from slash80.agent.reconcilers import policy_monitor  # noqa: PLC0415 -- not without policies, see Enforcement
 
     return policy_monitor.keeper(around, wake=wake)
+
+
+def _metrics(around: Surroundings, gate: PolicyGate, enforcement: Enforcement) -> Metrics:
+    from slash80.agent.metrics import controller  # noqa: PLC0415 -- not where nothing scrapes, see there
+
+    return controller.exposition(around, gate, enforcement)
 
 
 class _Informers:

@@ -26,10 +26,13 @@ class Firewall:
         if found is None:
             return NOT_YET
         with self._around.opened() as host:
-            put_back(host, self._expected, self._changed_by.author)
+            board = self._around.board
+            if put_back(host, self._expected, self._changed_by.author):
+                board.repaired("firewall")
             if host.ensure_firewall(found.network.ruleset, files.NETWORK):
                 log.info("the firewall was put in place")
-            fill(host, found.network.prefixes)
+            if filled := fill(host, found.network.prefixes):
+                board.repaired("pod_elements", filled)
         problems: list[Problem] = []
         with tolerated(problems, Reason.CONNECTIONS_NOT_ENDED, trusted_before.NAME):
             if ended := trusted_before.end_others(self._around.state_dir, found.network):

@@ -19,7 +19,7 @@ from slash80.desired.observed import Observed
 from slash80.desired.problems import Problem, Reason
 from slash80.desired.trust import Judge
 from slash80.errors import CniError, TryAgain
-from slash80.host import forwarding
+from slash80.host import address_counts, forwarding
 from slash80.host.compiled_network import CompiledNetwork
 from slash80.host.context import Host
 from slash80.prefixes import annotation, spec, strays
@@ -52,6 +52,7 @@ class Node:
             self._work_out(host, candidates, problems)
             if found := network_in_force(self._around.state_dir):
                 problems += apply(host, found.network)
+                self._around.board.count_addresses(*address_counts.counted(host, found.network.pools.values()))
                 problems += [Problem(Reason.NO_PREFIX, self._around.options.node, found.lacks)] if found.lacks else []
                 in_force = not found.lacks
             elif candidates and self._around.board.desired is None:

@@ -6,8 +6,11 @@ that is not complete changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import chain, islice, starmap
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from slash80.agent.policy_gate import PolicyGate
@@ -25,17 +28,36 @@ _NAMED = 100  # policies that cannot be understood or put in force, which are re
 
 
 class Enforcement:
-    """Has what keeps policies made when the first of them comes: a node without any has 1 MiB more left."""
+    """Has what keeps policies made when the first of them comes: a node without any has 1 MiB more left.
+
+    `in_force` is whether the table followed from all that the API shows when that was last looked at, `applied` when it
+    last did, in seconds of the monotonic clock, and `ended` how many connections were ended since the start.
+    """
 
     def __init__(self, make: Callable[[], PolicyKeeper]) -> None:
         """Make nothing yet."""
         self._make = make
         self.keeper: PolicyKeeper | None = None
+        self.in_force, self.applied, self.ended = False, float("-inf"), 0
 
     def needed(self) -> PolicyKeeper:
         """Return the keeper, which is made now if it was not before."""
         self.keeper = self.keeper or self._make()
         return self.keeper
+
+    @contextmanager
+    def looking(self) -> Iterator[Callable[[], None]]:
+        """Note whether the function that is handed out is called, which says that all is in force, before the end."""
+        in_force = False
+
+        def applied() -> None:
+            nonlocal in_force
+            in_force, self.applied = True, time.monotonic()
+
+        try:
+            yield applied
+        finally:
+            self.in_force = in_force
 
 
 class Policies:
@@ -52,6 +74,10 @@ class Policies:
 
         The file comes first: a pod that is attached from then on starts closed where it says so.
         """
+        with self._enforcement.looking() as applied:
+            return self._reconcile(applied)
+
+    def _reconcile(self, applied: Callable[[], None]) -> Outcome:
         cluster, settings = self._around.cluster, self._around.board.policies
         if settings is None:
             return NOT_YET
@@ -69,11 +95,15 @@ class Policies:
             else:
                 isolated = 0
                 self._end(host)
+        applied()
         keeper = self._enforcement.keeper
         refused = keeper.refused if keeper else {}
-        self._around.board.count(PolicyCounts(len(policies), isolated, len(refused)))
-        named = chain(starmap(_refused, refused.items()), (_invalid(one) for one in policies if one.broken))
-        return Outcome(in_force=True, problems=(*problems, *islice(named, _NAMED)))
+        unusable = [*refused, *(one for one in policies if one.broken)]
+        self._around.board.count(
+            PolicyCounts(len(policies), isolated, len(refused), invalid=len(unusable) - len(refused))
+        )
+        named = (_refused(one, refused[one]) if one in refused else _invalid(one) for one in _named(unusable))
+        return Outcome(in_force=True, problems=(*problems, *named))
 
     def _end(self, host: Host) -> None:
         """Have no table, also where an agent of before has left one."""
@@ -119,8 +149,22 @@ class Revocation:
             return IN_FORCE
         with self._around.opened() as host:
             if ended := keeper.revoke(host, settings.mark):
+                self._enforcement.ended += ended
                 log.info("%d connections were ended that policies do not allow any more", ended)
         return IN_FORCE
+
+
+def _named(unusable: Iterable[Policy]) -> list[Policy]:
+    """Return those that are reported: of each namespace the first, then the second ones, and so on.
+
+    So no tenant's policies hide what is wrong with those of others.
+    """
+    before = Counter[str]()
+    turns: list[tuple[int, Policy]] = []
+    for one in unusable:
+        turns.append((before[one.namespace], one))
+        before[one.namespace] += 1
+    return [one for _, one in sorted(turns, key=itemgetter(0))[:_NAMED]]
 
 
 def _invalid(policy: Policy) -> Problem:

@@ -250,6 +250,7 @@ class PolicyKeeper:
             log.info("the table of NetworkPolicies was put in place")
         elif not self._table.is_intact(applied):
             self._replace(wanted)
+            self._around.board.repaired("policy_table")
             log.warning("another program had changed the table of NetworkPolicies, and it was put back")
         else:
             self._change(diff(applied, wanted), wanted)

@@ -22,8 +22,9 @@ from slash80.policy.direction import Direction
 from slash80.policy.records import ACCEPT, CLOSED, DROPPED, Dispatched
 
 TABLE = POLICY_TABLE
-CLOSED_CHAIN = "closed"
+CLOSED_CHAIN, _ENDED = "closed", "ended"
 BASE_CHAIN = "policies"
+DROPPING = (*DROPPED.values(), CLOSED_CHAIN, _ENDED)  # the chains that drop; all others only decide where to go
 _HOOK = "type filter hook forward priority filter; policy accept;"
 # Words for the link and the address of the pod that a chain judges.
 _SUBJECTS = {Direction.EGRESS: ("iifname", "saddr"), Direction.INGRESS: ("oifname", "daddr")}
@@ -106,7 +107,7 @@ def chains(mark: int | None) -> tuple[Chain, ...]:
         *(Chain(DROPPED[direction], tuple(dropped(direction))) for direction in Direction),
         Chain(CLOSED_CHAIN, tuple(dropped("closed"))),
         # Other programs may use the bit for connections that are no pod's.
-        Chain("ended", (f"iifname != {PODS} oifname != {PODS} accept", *dropped("ended"))),
+        Chain(_ENDED, (f"iifname != {PODS} oifname != {PODS} accept", *dropped("ended"))),
         *(Chain(str(direction), tuple(_dispatching(direction))) for direction in Direction),
         Chain(BASE_CHAIN, tuple(_base(mark)), _HOOK),
     )
@@ -114,7 +115,7 @@ def chains(mark: int | None) -> tuple[Chain, ...]:
 
 def _base(mark: int | None) -> Iterator[str]:
     if mark is not None:
-        yield f"ct mark and {1 << mark:#010x} == {1 << mark:#010x} goto ended"
+        yield f"ct mark and {1 << mark:#010x} == {1 << mark:#010x} goto {_ENDED}"
     yield "ct state established,related accept"
     for direction in (Direction.EGRESS, Direction.INGRESS):
         yield f"{_SUBJECTS[direction][0]} {PODS} jump {direction}"

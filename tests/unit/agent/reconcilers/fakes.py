@@ -59,6 +59,7 @@ class FakeSource:
     synced: bool = True
     problem: str = ""
     running: bool = False
+    age: float = 0.5
 
     def start(self) -> None:
         """Begin."""

@@ -4,7 +4,7 @@ import json
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from slash80.agent.health import Health
+from slash80.agent.health import Health, Metrics
 from slash80.agent.reconcilers.board import NEEDED, Outcome
 from slash80.agent.reconcilers.part import attempt
 from slash80.agent.reconcilers.report import Report
@@ -18,8 +18,12 @@ PROBLEM = Problem(Reason.ROUTE_CONFLICT, "route", "a route is in the way; delete
 DESIRED = Desired({}, {V6: "spec"}, (NodeRoute(ip_network(OTHER6), ip_address("2001:db8:1::2")),), (), ())
 
 
+def _no_metrics() -> Metrics:
+    raise AssertionError("a report makes no metrics")
+
+
 def _report(setting: Setting) -> tuple[dict[str, Any], Health]:
-    health = Health(("127.0.0.1", 0), idle=lambda: 0)
+    health = Health(("127.0.0.1", 0), lambda: 0, _no_metrics)
     attempt(Report(setting.around, health, setting.gate), setting.around)
     found: dict[str, Any] = json.loads((setting.state_dir / "agent.json").read_text())
     return found, health
@@ -38,6 +42,7 @@ def test_a_node_of_which_nothing_is_known_is_reported_so(setting: Setting) -> No
             "policies": 0,
             "isolated": 0,
             "rejected": 0,
+            "invalid": 0,
             "asked": 0,
             "answered": 0,
             "unanswered": 0,
@@ -87,7 +92,7 @@ def test_a_report_that_cannot_be_written_still_reaches_the_probes(setting: Setti
     for name in NEEDED:
         setting.board.post(name, Outcome(in_force=True))
     (setting.state_dir / ".agent.json.tmp").mkdir()
-    health = Health(("127.0.0.1", 0), idle=lambda: 0)
+    health = Health(("127.0.0.1", 0), lambda: 0, _no_metrics)
     assert not attempt(Report(setting.around, health, setting.gate), setting.around)
     assert 200 == health.answer("/readyz")[0]
     assert [Reason.REPORT_FAILED] == [problem.reason for problem in setting.board.outcome("report").problems]
