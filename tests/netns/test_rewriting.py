@@ -3,26 +3,41 @@
 import re
 from collections.abc import Iterator
 from contextlib import closing
-from ipaddress import ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from itertools import pairwise
 
 import pytest
 
 from lab.namespaces import Namespace, unique_name
+from lab.rulesets import SETTINGS
+from slash80.addressing.attachment import Assignment, Attachment, Key
+from slash80.addressing.openings import NO_OPENINGS, Openings, PortMapping
+from slash80.addressing.ports import SCTP, TCP, PortRange
 from slash80.firewall.elements import wanted
 from slash80.firewall.installed import InstalledTable, NodePods
 from slash80.firewall.node_facts import NodeFacts
 from slash80.firewall.ruleset import build
-from unit.builders import OPENINGS, attachment
-from unit.firewall.test_ruleset import SETTINGS
+
+OPENINGS = Openings(
+    mappings=(PortMapping(TCP, IPv4Address("0.0.0.0"), 8080, 80), PortMapping(SCTP, IPv6Address("2001:db8::1"), 9, 9)),
+    expose=(PortRange("udp", 8000, 8100),),
+    expose_allowed=True,
+)
+
+
+def _attached(number: int, openings: Openings = NO_OPENINGS) -> Attachment:
+    key = Key(f"container{number}", "eth0")
+    addresses = Assignment(IPv4Address("10.80.1.0") + number, IPv6Address("2001:db8:0:1:1::") + number, None)
+    return Attachment(key, "net", addresses, key.host_ifname, openings=openings)
+
 
 FACTS = (
     NodeFacts.of([ip_network("10.80.1.0/24"), ip_network("2001:db8:0:1:1::/80")], [("eth1", "eth0")]),
     NodeFacts.of([ip_network("10.80.1.0/24"), ip_network("10.80.7.0/24"), ip_network("fd00::/64")]),
 )
 PODS = (
-    NodePods([attachment(1, openings=OPENINGS), attachment(2)]),
-    NodePods([attachment(2, openings=OPENINGS), attachment(3)]),
+    NodePods([_attached(1, OPENINGS), _attached(2)]),
+    NodePods([_attached(2, OPENINGS), _attached(3)]),
 )
 # Each setting comes after another one, and comes again after the last.
 PAIRS = list(pairwise([*SETTINGS, next(iter(SETTINGS))]))

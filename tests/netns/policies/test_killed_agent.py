@@ -109,6 +109,10 @@ def shop(node: Shop) -> Iterator[Shop]:
 def probing(shop: Shop, *, forbidden: bool) -> Iterator[None]:
     """Probe all the time: what web asks is always answered, and if it is forbidden, nothing that the other one asks."""
     ended, wrong, turns = threading.Event(), list[str](), 0
+    if forbidden:  # what it began before is established until the agent ends it, and a probe may have the same port
+        for address in shop.other.addresses:
+            family = "ipv6" if ":" in address else "ipv4"
+            shop.rig.host.command("conntrack", "-D", "-f", family, "-s", address, check=False)
 
     def probe() -> None:
         nonlocal turns

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from lab.rulesets import CLOSED
 from lab.waiting import wait_until
 from slash80 import ipc
 from slash80.agent import run
@@ -23,7 +24,6 @@ from slash80.firewall.ruleset import build
 from slash80.host import kept_firewall
 from slash80.host.kept_firewall import KeptFirewall
 from slash80.store.locks import FileLock
-from unit.firewall.test_ruleset import CLOSED
 
 # An agent whose workers do what the name says, in the place of calls on a node.
 _PROGRAM = """

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from lab.rulesets import CLOSED
 from slash80.errors import FirewallUnusable
 from slash80.firewall import apply
 from slash80.firewall.elements import of_attachments
 from slash80.firewall.ruleset import build
 from unit.builders import attachment
-from unit.firewall.test_ruleset import CLOSED
 
 RULESET = build(CLOSED)
 Install = Callable[[str], Path]

@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from lab.rulesets import CLOSED, SETTINGS
 from slash80.addressing.attachment import State
 from slash80.errors import FirewallUnusable, InvalidConfig
 from slash80.firewall import apply, messages
@@ -19,7 +20,6 @@ from slash80.firewall.ruleset import build
 from slash80.netlink.codec import Message, Response, Step, attribute
 from unit.builders import attachment
 from unit.firewall.tables import Tables, userdata
-from unit.firewall.test_ruleset import CLOSED, SETTINGS
 
 RULESET, OTHER = build(CLOSED), build(SETTINGS["echo-drop"])
 POD = attachment(network="first")

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.rulesets import CLOSED, SETTINGS
 from slash80.firewall.ruleset import build
 from slash80.host import kept_firewall
 from slash80.host.kept_firewall import KeptFirewall
 from slash80.store import files
-from unit.firewall.test_ruleset import CLOSED, SETTINGS
 
 RULESET, OTHER = build(CLOSED), build(SETTINGS["open"])
 VALUES = st.none() | st.booleans() | st.integers() | st.text()

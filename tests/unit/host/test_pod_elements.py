@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
+from lab.rulesets import CLOSED
 from slash80.addressing.openings import Openings, PortMapping
 from slash80.addressing.ports import TCP, PortRange
 from slash80.errors import FirewallUnusable, IoFailure
@@ -20,7 +21,6 @@ from slash80.store.locks import AttachmentLocks
 from slash80.store.sqlite import SqliteStore
 from unit.builders import attachment
 from unit.conftest import Connections
-from unit.firewall.test_ruleset import CLOSED
 from unit.host.tables import FakeTable
 from unit.kernels import Kernel
 from unit.wiring.plans import link
