@@ -15,6 +15,7 @@ from pathlib import Path
 
 _DOC, _COMMON = Path("/usr/share/doc"), Path("/usr/share/common-licenses")
 PACKAGES = "debian-packages"
+_LICENCE = re.compile(r"(?i)licen[sc]e|copying|authors|notice")
 _COLUMNS = "${Package} ${Version} ${source:Package} ${source:Version}\\n"
 _NOTICE = """slash80 is under the Apache licence 2.0: the file LICENSE.
 
@@ -81,7 +82,7 @@ def _python_packages(engine: Path) -> Iterator[tuple[str, list[Path]]]:
             file.parts[0].partition(".")[0] for file in distribution.files or () if file.suffix in {".py", ".so"}
         }
         if any((engine / name).is_dir() or [*engine.glob(f"{name}.*")] for name in modules):
-            yield distribution.name, [file for file in files if re.match(r"(?i)licen[sc]e|copying|authors", file.name)]
+            yield distribution.name, [file for file in files if _LICENCE.match(file.name)]
 
 
 def _put(path: Path, text: str) -> None:

@@ -161,5 +161,7 @@ def test_every_part_has_its_licence(plugin: Path) -> None:
     assert {"cffi", "cryptography", "pydantic", "pyroute2", "rich", "urllib3"} <= {
         path.name for path in (folder / "python").iterdir()
     }
+    # by the Apache licence, 4 (d)
+    assert "Prometheus Authors" in (folder / "python/prometheus_client/NOTICE").read_text()
     assert "Offer of source" in (folder / "README").read_text()
     assert "GPL-2.0-only" in (folder / "nft_preload.c").read_text()
