@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from slash80.addressing.family import Address
 from slash80.policy.evaluate import Oracle
 from slash80.policy.model import Endpoint, Flow, Snapshot
 from slash80.policy.records import ACCEPT, Plan
+
+_MOST = 1000  # peers; more are as good as all
 
 
 class Judge:
@@ -22,17 +25,55 @@ class Judge:
         # also those that the API does not show yet
         further = {address: one.pod for one in endpoints if one.pod for address in one.addresses}
         policies = tuple(one for one in snapshot.policies if one.namespace in namespaces)
-        self._oracle = Oracle(replace(snapshot, policies=policies, nodes=nodes, further=further))
+        self._snapshot = replace(snapshot, policies=policies, nodes=nodes, further=further)
         self.addresses = frozenset(address for one in endpoints for address in one.addresses)
         self.denied = 0
 
+    @cached_property
+    def _oracle(self) -> Oracle:
+        """Made for the first flow: for 100,000 pods that takes half a second, in which all other threads are slow."""
+        return Oracle(self._snapshot)
+
     def allowed(self, flow: Flow) -> bool:
-        """Report whether it may begin."""
+        """Report whether it may begin; what is none of these interfaces' may."""
+        if self.addresses.isdisjoint((flow.source, flow.destination)):
+            return True
         found = self._oracle.verdict(flow).allowed
         self.denied += not found
         return found
 
 
-def forbids(plan: Plan) -> bool:
-    """Report whether a plan may forbid what was allowed."""
-    return bool(plan.deleted) or any(verdict != ACCEPT for verdict in plan.verdicts.values())
+class Doubts:
+    """Of which connections it is not known whether they may go on: of all, or of some peers."""
+
+    def __init__(self) -> None:
+        """Doubt all of them: an agent that died may have left some that may not go on."""
+        self._all, self._peers = True, set[Address]()
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return self._all or bool(self._peers)
+
+    def add_all(self) -> None:
+        """Doubt all of them."""
+        self._all, self._peers = True, set()
+
+    def add(self, plan: Plan) -> None:
+        """Doubt what a plan may forbid: all where pods get other rules, else what is of the peers that sets lose.
+
+        A cluster loses peers all the time, and few of them have a connection with a node.
+        """
+        if any(verdict != ACCEPT for verdict in plan.verdicts.values()):
+            self.add_all()
+        if self._all:
+            return
+        for members in plan.deleted.values():
+            self._peers.update(member[0] if isinstance(member, tuple) else member for member in members)
+        if len(self._peers) > _MOST:
+            self.add_all()
+
+    def take(self) -> frozenset[Address] | None:
+        """Return the peers, or None for all, and have no doubts."""
+        found = None if self._all else frozenset(self._peers)
+        self._all, self._peers = False, set()
+        return found

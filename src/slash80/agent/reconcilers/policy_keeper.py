@@ -10,7 +10,7 @@ from dataclasses import replace
 from slash80.addressing import attachment
 from slash80.addressing.family import Address
 from slash80.agent.reconcilers.endpoints import Join
-from slash80.agent.reconcilers.judge import Judge, forbids
+from slash80.agent.reconcilers.judge import Doubts, Judge
 from slash80.agent.reconcilers.known_policies import KnownPolicies
 from slash80.agent.reconcilers.part import Surroundings, log, network_in_force
 from slash80.agent.reconcilers.policy_file import tell_calls_of_the_end
@@ -60,9 +60,9 @@ class PolicyKeeper:
         self._settings: PolicySettings | None = None
         self._table = make_table(None)
         self._applied: PolicyRules | None = None
-        # of connections: whether they have to be judged again, and whether some may not go on; an agent that died may
-        # have left both
-        self._stale, self._denied = True, True
+        # of connections: which have to be judged again, and whether some may not go on; an agent that has died may have
+        # left both
+        self._doubts, self._denied = Doubts(), True
         self._tried = 0.0  # when all policies were last tried of which some were refused
 
     @property
@@ -90,7 +90,7 @@ class PolicyKeeper:
                     raise
                 wanted = self._put_in_force(host, join)
             self._table.sweep()
-        if self._stale:
+        if self._doubts:
             self._wake("revocation")
         return len({key.ifname for key, verdict in wanted.verdicts.items() if verdict != ACCEPT})
 
@@ -211,21 +211,24 @@ class PolicyKeeper:
         Return how many were ended. Where nothing has changed that may forbid one, they are not looked at.
         """
         with self._lock:
-            if not self._stale or self._applied is None or not (join := self._join()):
+            if not self._doubts or self._applied is None or not (join := self._join()):
                 return 0
             snapshot, endpoints = self._known.compiler.snapshot(), join.endpoints(host.pods())
-            self._stale = False
+            peers = self._doubts.take()
         done = False
         try:
             with veth.translated():
                 own = tuple(return_paths.own_addresses(host.netlink))
             judge = Judge(snapshot, endpoints, {self._around.options.node: own})
             hit(Failpoint.CONNECTIONS_JUDGED)
-            ended = self._revoke(judge.addresses, judge.allowed, mark)
+            ended = self._revoke(judge.addresses if peers is None else peers, judge.allowed, mark)
             hit(Failpoint.CONNECTIONS_ENDED)
-            self._denied, done = judge.denied > 0, True
+            self._denied = judge.denied > 0 or (self._denied and peers is not None)
+            done = True
         finally:
-            self._stale = self._stale or not done
+            if not done:
+                with self._lock:
+                    self._doubts.add_all()
         return ended
 
     def _use(self, settings: PolicySettings) -> None:
@@ -259,7 +262,7 @@ class PolicyKeeper:
     def _replace(self, wanted: PolicyRules) -> None:
         hit(Failpoint.POLICIES_CHANGING)
         self._table.replace(wanted)
-        self._stale = True
+        self._doubts.add_all()
         hit(Failpoint.POLICIES_CHANGED)
 
     def _change(self, plan: Plan, wanted: PolicyRules) -> None:
@@ -272,7 +275,9 @@ class PolicyKeeper:
             log.warning("%s; the table is replaced as a whole", error)
             self._table.replace(wanted)
         hit(Failpoint.POLICIES_CHANGED)
-        self._stale = self._stale or self._denied or forbids(plan)
+        if self._denied:
+            self._doubts.add_all()  # some may be allowed again
+        self._doubts.add(plan)
 
     def _add(self, endpoint: Endpoint) -> None:
         """Add what one interface needs. Its keys are written whatever was known of them: ADD has closed them since."""

@@ -172,12 +172,16 @@ class FakePolicyTable(PolicyTable):
 
 
 class FakeConnections:
-    """The connections of a node, of which those in `marked` were ended; `broken` is why they cannot be read."""
+    """The connections of a node, of which those in `marked` were ended; `broken` is why they cannot be read.
+
+    `asked` are the marks, and `judged` how many connections were judged.
+    """
 
     def __init__(self) -> None:
         self.open: set[Flow] = set()
         self.marked: set[Flow] = set()
         self.asked: list[int] = []
+        self.judged = 0
         self.broken: Exception | None = None
 
     def revoke(self, addresses: Collection[Address], allowed: Callable[[Flow], bool], mark: int) -> int:
@@ -185,8 +189,10 @@ class FakeConnections:
         self.asked.append(mark)
         if self.broken:
             raise self.broken
-        assert {one.source for one in self.open} <= {*addresses}
-        before, self.marked = self.marked, {flow for flow in self.open if not allowed(flow)}
+        concerned = {one for one in self.open if not {one.source, one.destination}.isdisjoint(addresses)}
+        self.judged += len(concerned)
+        before = self.marked
+        self.marked = before - concerned | {flow for flow in concerned if not allowed(flow)}
         return len(self.marked - before)
 
 

@@ -13,6 +13,7 @@ from slash80.addressing.attachment import Attachment
 from slash80.addressing.attachment import Pod as Recorded
 from slash80.addressing.ports import TCP
 from slash80.agent.reconcilers.board import Outcome, PolicyCounts
+from slash80.agent.reconcilers.judge import Doubts
 from slash80.agent.reconcilers.part import attempt
 from slash80.agent.reconcilers.policies import Policies, Revocation, Waiting
 from slash80.desired.problems import Reason
@@ -391,6 +392,44 @@ def test_what_a_change_only_allows_ends_nothing(node: Node, connections: FakeCon
     assert "apply" in node.table.done
     revoked(node)
     assert 1 == len(connections.asked)
+
+
+def test_of_a_peer_that_goes_only_its_own_connections_are_judged(node: Node, connections: FakeConnections) -> None:
+    """Of all others nothing has changed; in a large cluster a peer goes at any time."""
+    far, gone = ip_address("10.80.9.1"), ip_address("10.80.9.2")
+    for number, address in enumerate((far, gone)):
+        node.sources.of_pods.put(Pod("shop", f"far-{number}", labels={"app": "web"}, addresses=(address,), node="b"))
+    node.sources.of_pods.put(shown(TWO, app="web"))
+    connections.open |= {replace(FLOW, source=address) for address in (far, gone)}
+    node.enforce(FROM_WEB)
+    revoked(node)
+    assert (set(), 4) == (connections.marked, connections.judged)
+
+    node.sources.of_pods.remove("shop/far-1")
+    node.look()
+    revoked(node)
+    assert ({replace(FLOW, source=gone)}, 5) == (connections.marked, connections.judged)
+
+
+def test_doubts_about_many_peers_are_doubts_about_all() -> None:
+    """And what gets other rules is judged whole; what is only allowed more raises none."""
+    doubts = Doubts()
+    assert doubts.take() is None
+    assert not doubts
+    doubts.add(Plan(verdicts={Dispatched(Direction.INGRESS, "s80", ip_address("10.80.1.1")): ACCEPT}))
+    assert not doubts
+
+    many = [ip_address("10.1.0.0") + number for number in range(1001)]
+    doubts.add(Plan(deleted={"a4": frozenset(many[:2]), "n4": frozenset({(many[2], TCP, 80)})}))
+    assert frozenset(many[:3]) == doubts.take()
+    doubts.add(Plan(deleted={"a4": frozenset(many)}))
+    assert doubts.take() is None
+
+    doubts.add(Plan(deleted={"a4": frozenset(many[:1])}))
+    doubts.add(Plan(verdicts={Dispatched(Direction.INGRESS, "s80", many[0]): CLOSED}))
+    doubts.add(Plan(deleted={"a4": frozenset(many[:1])}))
+    assert doubts
+    assert doubts.take() is None
 
 
 def test_connections_that_could_not_be_read_are_read_again(node: Node, connections: FakeConnections) -> None:
