@@ -32,6 +32,8 @@ STORIES: dict[str, tuple[str, ...]] = {
     "test_closed.py::test_trusted_prefixes_reach_pods": _ENGINE,
     "test_closed.py::test_pod_cannot_send_from_a_foreign_address": _ENGINE,
     "attacks/test_gateway_address.py::test_the_gateway_is_on_the_links_of_pods_only": _ENGINE,
+    "attacks/test_exposed_ports.py::test_a_range_of_ports_ends_where_it_says": _ENGINE,
+    "attacks/test_exposed_ports.py::test_ports_of_every_pod_are_open_by_the_settings": _ENGINE,
     "attacks/test_metadata.py::test_a_pod_reaches_no_metadata_service": _ENGINE,
     "attacks/test_pod_to_node.py::test_a_pod_reaches_the_listed_ports_of_its_node_by_every_address": _ENGINE,
     # Before Linux 6.2 a chain is in use for a moment after the last element that led to it was deleted.
