@@ -17,13 +17,14 @@ from slash80.agent.reconcilers.controller import Controller
 from slash80.agent.serve.resources import HostPool
 from slash80.cluster.api import Api
 from slash80.cluster.credentials import ClientConfig
+from slash80.cluster.runner import Runner
 from slash80.desired.problems import Reason
 from slash80.firewall.records import Ruleset
 from slash80.host.context import Host
 from slash80.settings.cluster import ClusterSettings
 from slash80.settings.network import RemovalConf
 from unit.agent.reconcilers.fakes import V4, V6, FakeHost, Setting
-from unit.clocks import ManualClock
+from unit.clocks import ManualClock, SteppedClock
 from unit.host.tables import FakeTable
 
 NODES, CIDRS = "/api/v1/nodes", "/apis/networking.k8s.io/v1/servicecidrs"
@@ -181,6 +182,25 @@ def test_a_change_of_any_list_wakes_those_that_read_it(
 
     wait_until(they_alone_are_woken)  # another list that was complete a moment ago may wake its readers once more
     found._cluster.stop()
+
+
+@pytest.mark.parametrize(("part", "times"), [("policies", 2), ("waiting", 11)])
+def test_changes_of_policies_are_gathered_for_a_tenth_of_a_second(part: str, times: int) -> None:
+    """Ten within that time are one change of the table, after the first look; an ADD that asks never waits for that."""
+    clock, looked = SteppedClock(), list[float]()
+
+    def look() -> bool:
+        looked.append(clock.now())
+        return True
+
+    runner = Runner(part, look, controller._PACES[part], clock=clock)
+    for number in range(10):
+        clock.at(0.005 + number / 100, runner.wake)
+    while clock.now() < 1:
+        runner.step()
+    before = [time for time in looked if time < 1]
+    assert times == len(before)
+    assert 0.09 < before[-1] <= 0.1
 
 
 def test_the_conflist_is_written_last(setting: Setting, server: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
