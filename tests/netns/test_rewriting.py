@@ -89,7 +89,7 @@ def test_no_rule_turns_around_a_part_of_a_number(nodes: tuple[Namespace, Namespa
     """Newer kernels refuse `hton(reg, 2, 1)`, by which nft 1.0.6 has a `meta l4proto` in a key of intervals."""
     command, text = ["nft", "--debug=netlink", "--check", "--file", "-"], build(SETTINGS[name]).text
     run = partial(
-        subprocess.run, command, input=f"table inet a {{\n{text}\n}}\n", text=True, capture_output=True, check=True
+        subprocess.run, command, input=f"table inet a {{\n{text}\n}}\n", text=True, stdout=subprocess.PIPE, check=True
     )
     listed = nodes[0].run(run).stdout
     assert "lookup reg" in listed

@@ -235,6 +235,10 @@ def _masked(table: Table, packet: Packet, found: re.Match[str]) -> bool:
     return table.has(f"@{found['set']}", str(IPv6Address(masked)))
 
 
+def _open_everywhere(table: Table, packet: Packet, found: re.Match[str]) -> bool:
+    return packet.version == _VERSION[found["ip"]] and table.has_ports(found["set"], packet)
+
+
 def _exposed(table: Table, packet: Packet, found: re.Match[str]) -> bool:
     key = packet.target, packet.l4proto, packet.dport
     return packet.version == _VERSION[found["ip"]] and key in table.exposed
@@ -262,8 +266,8 @@ _TERMS: list[tuple[re.Pattern[str], _Term]] = [
         ),
         _TRANSLATED: _translated,
         r"fib daddr type != local": lambda table, packet, _: packet.target not in table.local,
-        r"meta l4proto \. th dport @(?P<set>\w+)": lambda table, packet, found: table.has_ports(found["set"], packet),
-        r"(?P<ip>ip6?) daddr \. meta l4proto \. th dport @exposed\d": _exposed,
+        r"(?P<ip>ip6?) (?:protocol|nexthdr) \. th dport @(?P<set>\w+)": _open_everywhere,
+        r"(?P<ip>ip6?) daddr \. ip6? (?:protocol|nexthdr) \. th dport @exposed\d": _exposed,
         r'(?P<link>[io]ifname) (?P<no>!= )?"(?P<name>[^"]+)"': _name,
         r"ip6 daddr & (?P<mask>\S+) @(?P<set>\w+)": _masked,
         r"(?P<ct>ct original )?(?P<ip>ip6?) (?P<side>[sd]addr) (?P<no>!= )?(?P<what>\S+)": _address,
