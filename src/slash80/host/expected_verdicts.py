@@ -45,14 +45,14 @@ class ExpectedVerdicts:
 
     def clear(self) -> None:
         """Forget all of them."""
-        self._memory[_NUMBERS_AT : _NUMBERS_AT + _NUMBERS.size] = _NUMBERS.pack(self.used, 0)
+        self._note(self.used, 0)
 
     def write(self, verdicts: Iterable[tuple[Pod, Verdicts]]) -> None:
         """Have these, in the place of all others; those for which there is no room have to ask."""
         lines = b"".join(_line(pod, chains) for pod, chains in verdicts)
         text = lines[: lines.rfind(b"\n", 0, _SIZE - _TEXT_AT) + 1]
         self._memory[_TEXT_AT : _TEXT_AT + len(text)] = text
-        self._memory[_NUMBERS_AT : _NUMBERS_AT + _NUMBERS.size] = _NUMBERS.pack(self.used, len(text))
+        self._note(self.used, len(text))
 
     def use(self, pod: Pod) -> Verdicts | None:
         """Return what applies to a pod; None where it is not known, or may be something else by now."""
@@ -62,7 +62,7 @@ class ExpectedVerdicts:
             return None
         line = self._memory[at : self._memory.find(b"\n", at, end)]
         egress4, egress6, ingress4, ingress6 = line.decode("ascii").split(" ")[1:]
-        self._memory[_NUMBERS_AT : _NUMBERS_AT + _NUMBERS.size] = _NUMBERS.pack(used + 1, size)
+        self._note(used + 1, size)
         return egress4, egress6, ingress4, ingress6
 
     @property
@@ -74,6 +74,9 @@ class ExpectedVerdicts:
     def _numbers(self) -> tuple[int, int]:
         used, size = _NUMBERS.unpack_from(self._memory, _NUMBERS_AT)
         return used, size
+
+    def _note(self, used: int, size: int) -> None:
+        _NUMBERS.pack_into(self._memory, _NUMBERS_AT, used, size)
 
 
 def _key(pod: Pod) -> bytes:
