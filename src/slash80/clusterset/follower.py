@@ -157,11 +157,11 @@ class Follower:
         def admission() -> Admission:
             return Admission(member, home.namespaces, services=home.services)
 
-        received, here = lines(), home.namespaces()
+        received = lines()
         head = next(received, {})
         self._known = None  # an answer that is cut off from here on has changed what the next would be judged by
         try:
-            known = Reading(before, head, here=here, admission=admission).take(received)
+            known = Reading(before, head, admission=admission).take(received)
         except Malformed as error:
             raise Unanswered(f"{client.place}: {error}") from error
         self._take(known)
@@ -172,6 +172,8 @@ class Follower:
         changed = not self.complete or known.exports != self.exports or refused != self.refused
         self._known, self._elsewhere, self.exports, self.refused = known, known.elsewhere, known.exports, refused
         self.complete, self.answered, self.examples = True, self._clock.now(), known.admission.examples
+        here = self._with.home.namespaces()
+        self._forget = self._forget or any(one in here for one in known.elsewhere)  # it came while the answer did
         if changed:
             self._with.changed()
 

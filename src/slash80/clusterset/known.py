@@ -7,7 +7,7 @@ thousand exports each only those in namespaces that this cluster has too take me
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,6 @@ from slash80.clusterset.refuse import Admission
 from slash80.clusterset.wire import name_of
 from slash80.errors import shown
 
-_KEPT = 1000  # names of foreign namespaces
 _RECORDS = 20_000  # of an answer: a member has 1,000 exports, and remembers 10,000 that are gone
 _EPOCH = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MOST_REVISION = 10**15
@@ -47,9 +46,7 @@ class Reading:
     What it is judged by has counted its records by then, so after an answer that was cut off the next has to be full.
     """
 
-    def __init__(
-        self, before: Known | None, head: Mapping[str, Any], *, here: Container[str], admission: Callable[[], Admission]
-    ) -> None:
+    def __init__(self, before: Known | None, head: Mapping[str, Any], *, admission: Callable[[], Admission]) -> None:
         """Begin with the first line, after what was known; `admission` makes what a full answer is judged by.
 
         Raise Malformed.
@@ -63,9 +60,8 @@ class Reading:
             before = Known(admission(), {}, frozenset(), "")
         elif before is None or before.since.rpartition(":")[0] != epoch:
             raise Malformed("an answer has changes of what is not known")
-        self._exports, self._elsewhere, self._admission = dict(before.exports), {*before.elsewhere}, before.admission
+        self._exports, self._admission = dict(before.exports), before.admission
         self._since, self._count, self._ended = f"{epoch}:{revision}", 0, False
-        self._here = here
 
     def take(self, lines: Iterable[Mapping[str, Any]]) -> Known:
         """Take the lines after the first and return what is known then; raise Malformed."""
@@ -75,7 +71,7 @@ class Reading:
             self._take(line)
         if not self._ended:
             raise Malformed("an answer was cut off")
-        return Known(self._admission, self._exports, frozenset(self._elsewhere), self._since)
+        return Known(self._admission, self._exports, self._admission.elsewhere, self._since)
 
     def _take(self, line: Mapping[str, Any]) -> None:
         if "end" in line:
@@ -101,8 +97,6 @@ class Reading:
         self._exports.pop(name, None)
         if export:
             self._exports[name] = export
-        elif name.namespace not in self._here and len(self._elsewhere) < _KEPT:
-            self._elsewhere.add(name.namespace)
 
     def _forget(self, name: Name) -> None:
         self._admission.gone(name)

@@ -45,33 +45,34 @@ def versions(api: Api) -> Versions:
     return Versions(services, _best(api, clusterproperty.GROUP, clusterproperty.VERSIONS))
 
 
-class Lists:
-    """The informers; each calls what depends on it when something has changed."""
+@dataclass(frozen=True, slots=True)
+class Bells:
+    """What is called when something has changed: the ConfigMap, the Namespaces, what is exported, what is written."""
 
-    def __init__(
-        self,
-        api: Api,
-        namespace: str,
-        served: Versions,
-        *,
-        file: Callable[[], None],
-        exported: Callable[[], None],
-        written: Callable[[], None],
-    ) -> None:
-        """Begin when started. `file` is called for the ConfigMap, the others for what is exported and written."""
+    file: Callable[[], None]
+    namespaces: Callable[[], None]
+    exported: Callable[[], None]
+    written: Callable[[], None]
+
+
+class Lists:
+    """The informers; each rings the bell of what depends on it when something has changed."""
+
+    def __init__(self, api: Api, namespace: str, served: Versions, *, bells: Bells) -> None:
+        """Begin when started."""
         maps = Resource(f"/api/v1/namespaces/{namespace}/configmaps", read_config_map)
-        self.file = Informer(api, maps, selector=f"metadata.name={NAME}", changed=file)
-        self.exports = Informer(api, service_exports(served.services, MANAGER), changed=exported)
-        self.services = Informer(api, service_specs(MANAGER), changed=exported)
+        self.file = Informer(api, maps, selector=f"metadata.name={NAME}", changed=bells.file)
+        self.exports = Informer(api, service_exports(served.services, MANAGER), changed=bells.exported)
+        self.services = Informer(api, service_specs(MANAGER), changed=bells.exported)
         slices = {OF_SERVICE: _service_of}
-        self.slices = Informer(api, endpoint_slices(MANAGER), indexes=slices, changed=exported)
-        self.namespaces = Informer(api, NAMESPACE_NAMES, changed=exported)
+        self.slices = Informer(api, endpoint_slices(MANAGER), indexes=slices, changed=bells.exported)
+        self.namespaces = Informer(api, NAMESPACE_NAMES, changed=bells.namespaces)
         self.imports = Informer(api, service_imports(served.services, MANAGER))
         self.written = Informer(api, written_slices(MANAGER), indexes={OF_SERVICE: of_service})
         self.properties = Informer(api, cluster_properties(served.properties, MANAGER)) if served.properties else None
         shown: list[Informer[Any]] = [self.exports, self.services, self.imports, self.written]
         shown += [self.properties] if self.properties else []
-        self.shown = [one.subscribe(written) for one in shown]
+        self.shown = [one.subscribe(bells.written) for one in shown]
         self._all: list[Informer[Any]] = [self.file, self.slices, self.namespaces, *shown]
 
     def start(self) -> None:

@@ -30,7 +30,7 @@ from slash80.clusterset.feed import Feed
 from slash80.clusterset.follower import Home
 from slash80.clusterset.followers import Followers
 from slash80.clusterset.identity import Identity
-from slash80.clusterset.lists import Lists
+from slash80.clusterset.lists import Bells, Lists
 from slash80.clusterset.members import Members
 from slash80.clusterset.membership import Membership, Standing
 from slash80.clusterset.merge import Merger
@@ -98,14 +98,13 @@ class Program:
         self._problems: dict[str, Problem | None] = {}
         self._known_namespaces = frozenset[str]()
         self._reported: Mapping[str, str] = {}
-        self._lists = Lists(
-            api,
-            namespace,
-            begin.facts.versions,
+        bells = Bells(
             file=partial(self._wake, "file"),
+            namespaces=self._wake_namespaces,
             exported=partial(self._wake, "exports"),
             written=self._write_soon,
         )
+        self._lists = Lists(api, namespace, begin.facts.versions, bells=bells)
         self._writing = self._make_writing(api.separate())
         self._deadlines, self._feed = Deadlines(), Feed(secrets.token_hex(8), encode=encode)
         changed = partial(self._wake, "imports")
@@ -184,6 +183,11 @@ class Program:
     def _wake(self, name: str) -> None:
         self._runners[name].wake()
 
+    def _wake_namespaces(self) -> None:
+        self._wake("exports")
+        if self._standing is None:
+            self._wake("file")
+
     def _ask_soon(self) -> None:
         self._rechecker.wake()
 
@@ -216,7 +220,9 @@ class Program:
         return frozenset(self._lists.namespaces.objects)
 
     def _look_at_file(self) -> None:
-        if not self._lists.file.synced:
+        # Who is followed may be believed only about namespaces that are here. Before these are known all of a member's
+        # exports would be dropped as those of namespaces elsewhere, and what was imported be deleted.
+        if not (self._lists.file.synced and self._lists.namespaces.synced):
             return
         listed = next(iter(self._lists.file.objects), None)
         standing = self._membership.read(listed, self._time.now(), self._begin.facts.services)
@@ -266,7 +272,7 @@ class Program:
     def _namespaces(self) -> frozenset[str]:
         """Return the namespaces of this cluster; what was dropped since a new one was not here is asked for again."""
         before, self._known_namespaces = self._known_namespaces, self._here()
-        for new in sorted(self._known_namespaces - before) if before else ():
+        for new in sorted(self._known_namespaces - before):
             self._followers.again(new)
         return self._known_namespaces
 

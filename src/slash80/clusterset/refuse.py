@@ -38,6 +38,7 @@ _RESERVED = ("kubernetes.io", "k8s.io", "x-k8s.io", "slash80.io")
 _EXAMPLES = 8
 _TOO_MUCH = {volume.SERVICES: SERVICES, volume.ENDPOINTS: ENDPOINTS, volume.SLICES: SLICES, volume.PORTS: SLICES}
 _REMEMBERED = 1000  # refused names of a member; what is beyond is counted only
+_ELSEWHERE = 1000  # namespaces that are not here, of one member
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,7 @@ class Admission:
         self._volume = Volume(limits.most)
         self._refusals: dict[Name, tuple[Refusal, ...]] = {}
         self._others: dict[str, Refusal] = {}  # of records without a name, and of more names than are remembered
+        self._elsewhere: set[str] = set()
 
     def admit(self, document: object) -> Export | None:
         """Return the export that a record is, within its bounds; None if it is refused, or of no namespace here.
@@ -207,12 +209,19 @@ class Admission:
             self._remember(name, refusals)
         if export:
             self._volume.take(export.name, amounts(export))
+        elif name and not refusals and len(self._elsewhere) < _ELSEWHERE:
+            self._elsewhere.add(name.namespace)
         return export
 
     def gone(self, name: Name) -> None:
         """Note that the member exports a Service no more."""
         self._volume.release(name)
         self._refusals.pop(name, None)
+
+    @property
+    def elsewhere(self) -> frozenset[str]:
+        """The namespaces that were not here when a record of them was dropped."""
+        return frozenset(self._elsewhere)
 
     @property
     def refused(self) -> Mapping[str, int]:

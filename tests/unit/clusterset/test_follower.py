@@ -122,6 +122,25 @@ def test_namespace_that_comes_is_asked_for(clusters: tuple[Cluster, Cluster]) ->
     _until(ours, lambda: _names(follower) == {"db", "web"})
 
 
+class _Arriving(set[str]):
+    """Namespaces, each of which comes when it has been looked for."""
+
+    def __contains__(self, name: object) -> bool:
+        was = super().__contains__(name)
+        self.add(str(name))
+        return was
+
+
+def test_namespace_that_comes_while_its_records_do_is_asked_for(clusters: tuple[Cluster, Cluster]) -> None:
+    """It was too late for them, and too early to be asked for: an answer may take a quarter of a minute to come."""
+    ours, theirs = clusters
+    ours.here = _Arriving()
+    theirs.feed.publish(rig.exports("db", "web"))
+    follower = _follow(ours)
+
+    _until(ours, lambda: _names(follower) == {"db", "web"})
+
+
 def test_other_entry_in_the_file_judges_everything_again(clusters: tuple[Cluster, Cluster]) -> None:
     """When a member may export less, what it said before is asked for and judged by that."""
     ours, theirs = clusters

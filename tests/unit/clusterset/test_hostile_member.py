@@ -91,7 +91,7 @@ def known() -> Known:
     for revision in range(RECORDS // ANSWER):
         lines = [{"export": _record(random, slices)} for _ in range(ANSWER)]
         head = {"epoch": "e", "revision": revision, "full": found is None}
-        found = Reading(found, head, here=HERE, admission=lambda: admission).take([*lines, {"end": ANSWER}])
+        found = Reading(found, head, admission=lambda: admission).take([*lines, {"end": ANSWER}])
     assert found
     return found
 

@@ -25,7 +25,7 @@ def _answer(*lines: Mapping[str, Any], revision: int = 1, full: bool = True) -> 
 def _read(answer: Iterable[Mapping[str, Any]], before: Known | None = None, here: set[str] = HERE) -> Known:
     head, *lines = answer
     admission = Admission(rig.member("theirs", 2), lambda: here)
-    return Reading(before, head, here=here, admission=lambda: admission).take(lines)
+    return Reading(before, head, admission=lambda: admission).take(lines)
 
 
 def _names(known: Known) -> set[str]:
@@ -69,6 +69,17 @@ def test_namespace_that_is_not_here_costs_its_name() -> None:
     assert {"a", "b", "c"} == _names(
         _read(_answer(_record("a"), _record("b", "far"), _record("c", "far")), here={"far", "shop"})
     )
+
+
+def test_namespace_that_a_member_may_not_export_from_is_not_waited_for() -> None:
+    """When it comes here its records are refused as before, so no one is asked for them again."""
+    bounded = rig.member("theirs", 2).model_copy(update={"namespaces": (rig.SHOP,)})
+    admission = Admission(bounded, lambda: HERE)
+    head, *lines = _answer(_record("a"), _record("b", "far"))
+    known = Reading(None, head, admission=lambda: admission).take(lines)
+
+    assert ({"a"}, set()) == (_names(known), {*known.elsewhere})
+    assert 1 == sum(known.admission.refused.values())
 
 
 def test_record_that_is_refused_takes_the_place_of_the_one_before() -> None:

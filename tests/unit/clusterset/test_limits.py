@@ -111,7 +111,7 @@ def test_a_member_of_a_large_clusterset_is_within_the_limits() -> None:
     assert answer
     body = gzip.decompress(answer.body)
     head, *lines = map(json.loads, body.splitlines())
-    known = Reading(None, head, here={"shop"}, admission=lambda: Admission(OURS, lambda: {"shop"})).take(lines)
+    known = Reading(None, head, admission=lambda: Admission(OURS, lambda: {"shop"})).take(lines)
 
     assert len(body) * 10 < client.MOST
     assert 1000 == len(known.exports)
