@@ -279,6 +279,7 @@ def test_uninstall_leaves_the_node_as_it_was(started: Started) -> None:
 
 AGENT = """
 import sys
+from functools import partial
 from pathlib import Path
 from slash80.agent.reconcilers import controller
 from slash80.agent.reconcilers.controller import Controller
@@ -290,8 +291,8 @@ from slash80.prefixes.static import Static
 controller._END = 60  # on a busy machine parts that end take longer than is usual
 folder, url = Path(sys.argv[1]), sys.argv[2]
 options = Options("a", folder / "config.yaml", folder / "net.d", folder / "kept", Static(), ("127.0.0.1", 0))
-api = Api(ClientConfig(url))
-sys.exit(run(folder / "state", lambda opened: Controller(options, folder / "state", api, opened=opened)))
+make = partial(Controller, options, folder / "state", Api(ClientConfig(url)))
+sys.exit(run(folder / "state", lambda shared: make(shared=shared)))
 """
 
 

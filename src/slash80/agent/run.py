@@ -10,7 +10,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -22,6 +21,7 @@ import slash80.verbs.gc
 import slash80.verbs.status  # noqa: F401 -- all verbs, so that not the first call has to load them
 from slash80 import __version__, engine, failpoints
 from slash80.addressing.attachment import Attachment
+from slash80.agent.call_counts import CallCounts, Tally
 from slash80.agent.files import LOCK
 from slash80.agent.firewall_keeper import FirewallKeeper
 from slash80.agent.serve import heap
@@ -31,9 +31,10 @@ from slash80.agent.serve.rehearsal import rehearse
 from slash80.agent.serve.resources import HostPool
 from slash80.agent.serve.server import Reply, Server
 from slash80.agent.serve.spool import Spool
+from slash80.agent.shared import Shared
 from slash80.errors import CniError, TryAgain
 from slash80.host import kept_firewall, removal
-from slash80.host.context import CallContext, Host
+from slash80.host.context import CallContext
 from slash80.settings import network as configuration
 from slash80.settings.network import RemovalConf
 from slash80.store.locks import FileLock, private
@@ -45,7 +46,6 @@ _PR_SET_PDEATHSIG = 1
 _GARBAGE = 10_000  # objects that are new since the collector last looked
 _ENDING = {signal.SIGTERM, signal.SIGINT}
 _log = logging.getLogger("slash80.agent")
-Opened = Callable[[RemovalConf], AbstractContextManager[Host]]
 
 
 class Controller(Protocol):
@@ -58,7 +58,7 @@ class Controller(Protocol):
         """End, and return whether nothing of it can change the node any more."""
 
 
-MakeController = Callable[[Opened], Controller]
+MakeController = Callable[[Shared], Controller]
 
 
 class Agent:
@@ -72,6 +72,8 @@ class Agent:
         self._pool = HostPool(state_dir, self._reaper)
         self._server = Server(state_dir, self._handle, prepare=self._prepare)
         self._notes = Spool(state_dir, handle=self._handle, known=self._known)
+        self._counts = CallCounts(min(_PROCESSES, len(os.sched_getaffinity(0))))
+        self._tally = self._counts.notes  # of this process; that of one that answers calls is another
         self._patience = 0.0
         self._lines = Lines(sys.stderr.fileno() if sys.stderr else -1)  # which is None where it is closed
         self._ready = -1  # in a process that answers calls: what it closes when it can
@@ -87,10 +89,10 @@ class Agent:
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, {*_ENDING, signal.SIGCHLD})  # in the processes to come as well
         self._server.open()
-        workers = self._start_workers(min(_PROCESSES, len(os.sched_getaffinity(0))))
+        workers = self._start_workers()
         self._server.publish()
         # not in a process of its own, which would take another 15 MiB; it shares this one with hardly anything
-        controller = self._make_controller(self._pool.opened)
+        controller = self._make_controller(Shared(self._pool.opened, self._counts))
         controller.start()
         _log.info("slash80 %s serves %s", __version__, self._conf.state_dir)
         _tell_systemd("READY=1")
@@ -118,10 +120,10 @@ class Agent:
         _log.info("stopped, and every call was finished")
         return int(lost)
 
-    def _start_workers(self, count: int) -> list[int]:
+    def _start_workers(self) -> list[int]:
         """Start the processes that answer calls, and return their numbers when each has all open that a call needs."""
         ready, self._ready = os.pipe()
-        workers = [self._fork(self._work) for _ in range(count)]
+        workers = [self._fork(partial(self._work, tally)) for tally in self._counts.workers]
         os.close(self._ready)
         os.read(ready, 1)  # its end comes when the last of them has closed the other end, or died
         os.close(ready)
@@ -161,8 +163,9 @@ class Agent:
         finally:
             os._exit(code)
 
-    def _work(self) -> None:
+    def _work(self, tally: Tally) -> None:
         """Answer calls until the server is closed."""
+        self._tally = tally
         self._reaper.start()
         self._server.work()
         self._reaper.stop()
@@ -184,7 +187,7 @@ class Agent:
                 os.close(ready)
 
     def _handle(self, environ: Mapping[str, str], stdin: BinaryIO, reply: Reply, *, sandbox: int | None) -> None:
-        call = CallLog(environ, self._lines)
+        call = CallLog(environ, self._lines, self._tally)
 
         def answered(code: int, text: bytes) -> None:
             call.answered(code, text)
@@ -197,9 +200,9 @@ class Agent:
             raise
         call.write()
 
-    def _keeper(self, opened: Opened) -> Controller:
+    def _keeper(self, shared: Shared) -> Controller:
         """Return what is kept of the node where no cluster says more."""
-        return FirewallKeeper(partial(opened, self._conf))
+        return FirewallKeeper(partial(shared.opened, self._conf))
 
     def _reap(self) -> int:
         with self._pool.opened(self._conf) as host:

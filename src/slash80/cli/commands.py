@@ -147,7 +147,8 @@ def _agent(chosen: argparse.Namespace) -> int:
     if not chosen.state_dir.is_absolute():
         print(f"slash80 agent: --state-dir is {chosen.state_dir}, but must be an absolute path", file=sys.stderr)
         return 2
-    from slash80.agent.run import Opened, run  # noqa: PLC0415 -- everything; no other command needs it
+    from slash80.agent.run import run  # noqa: PLC0415 -- everything; no other command needs it
+    from slash80.agent.shared import Shared  # noqa: PLC0415 -- the same
 
     if chosen.cni_only:
         return run(chosen.state_dir)
@@ -174,8 +175,8 @@ def _agent(chosen: argparse.Namespace) -> int:
     health = host.strip("[]"), int(port)
     options = Options(chosen.node, chosen.config, chosen.conf_dir, chosen.data_dir, static, health)
 
-    def controller(opened: Opened) -> Controller:
-        return Controller(options, chosen.state_dir, Api(credentials.in_cluster(os.environ)), opened=opened)
+    def controller(shared: Shared) -> Controller:
+        return Controller(options, chosen.state_dir, Api(credentials.in_cluster(os.environ)), shared=shared)
 
     prebuild()
     return run(chosen.state_dir, controller)

@@ -240,6 +240,24 @@ def test_prometheus_learns_what_becomes_of_policies(shop: Shop) -> None:
     assert 0 < found.value("conntrack_entries") < found.value("conntrack_limit")
 
 
+def test_prometheus_learns_how_calls_went(shop: Shop) -> None:
+    """Those that the agent's processes have answered, by code, and how long they took."""
+
+    def counted(name: str, **labels: str) -> float:
+        return read(shop.agent.scrape()).value(name, command="ADD", via="agent", **labels)
+
+    good = counted("cni_requests_total", code="0")
+    shop.show("web-0", "one", "web")
+    attached = shop.attach("web-0", "one")
+    conf = shop.agent.conf() | {"mtu": "large"}
+    assert 7 == shop.rig.plugin.call("ADD", conf, netns=attached.pod, ifname="eth1").json["code"]
+    # a call is counted when it has its answer, so its caller may be faster
+    wait_until(lambda: counted("cni_requests_total", code="0") == good + 1)
+    wait_until(lambda: counted("cni_request_seconds_count") == good + 2)
+    assert 1 == counted("cni_requests_total", code="7")
+    assert counted("cni_request_seconds_sum") > 0
+
+
 def _has_allocated(shop: Shop, family: str) -> bool:
     return read(shop.agent.scrape()).value("addresses", family=family, state="allocated") == 2
 

@@ -32,7 +32,7 @@ from pathlib import Path
 from slash80.agent import run
 
 class Agent(run.Agent):
-    def _work(self):
+    def _work(self, tally):
         if {busy}:
             self._prepare()
             while True:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client.process_collector import ProcessCollector
 
+from slash80.agent.call_counts import CallCounts
+from slash80.agent.metrics.calls import CallMetrics
 from slash80.agent.metrics.exposition import Collector, Exposition
 from slash80.agent.metrics.firewall import FirewallDrops, FirewallRepairs
 from slash80.agent.metrics.kernel import ConntrackMetrics, LinkMetrics, NeighbourMetrics
@@ -20,10 +22,11 @@ class _Process(ProcessCollector):
     name = "process"
 
 
-def exposition(around: Surroundings, gate: PolicyGate, enforcement: Enforcement) -> Exposition:
+def exposition(around: Surroundings, gate: PolicyGate, enforcement: Enforcement, *, calls: CallCounts) -> Exposition:
     """Return what answers scrapes of this controller."""
     collectors: tuple[Collector, ...] = (
         NodeMetrics(around.board, around.cluster),
+        CallMetrics(calls),
         PolicyMetrics(around.board, gate, enforcement),
         FirewallDrops(),
         FirewallRepairs(around.state_dir, around.board),

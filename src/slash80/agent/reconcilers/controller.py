@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slash80.addressing.family import Prefix
+from slash80.agent.call_counts import CallCounts
 from slash80.agent.firewall_keeper import FirewallMonitor
 from slash80.agent.health import Health, Metrics
 from slash80.agent.policy_gate import PolicyGate
@@ -29,6 +29,7 @@ from slash80.agent.reconcilers.policies import Enforcement, Policies, Revocation
 from slash80.agent.reconcilers.report import Report
 from slash80.agent.reconcilers.routes import Routes
 from slash80.agent.reconcilers.status import Status
+from slash80.agent.shared import Shared
 from slash80.cluster.api import Api
 from slash80.cluster.clock import Clock, SystemClock
 from slash80.cluster.informer import Informer
@@ -38,7 +39,6 @@ from slash80.cluster.objects.node import NODES, NodeSeen
 from slash80.cluster.objects.selected import NAMESPACES, NETWORK_POLICIES, PODS, RUNNING
 from slash80.cluster.objects.servicecidr import SERVICE_CIDRS
 from slash80.cluster.runner import Pace, Runner
-from slash80.host.context import STANDALONE, Host
 from slash80.settings import network as configuration
 from slash80.settings.network import RemovalConf
 
@@ -65,7 +65,6 @@ _WAKES = {
     "status": ("report",),
 }
 _END = 10.0  # seconds in which the parts have to end
-Opened = Callable[[RemovalConf], AbstractContextManager[Host]]
 MakeKeeper = Callable[..., "PolicyKeeper"]
 
 
@@ -78,22 +77,25 @@ class Controller:
         state_dir: Path,
         api: Api,
         *,
-        opened: Opened = STANDALONE.opened,
+        shared: Shared | None = None,
         make_keeper: MakeKeeper | None = None,
         clock: Clock[threading.Condition] | None = None,
     ) -> None:
         """Put the parts together; nothing is started."""
-        conf = configuration.parse(RemovalConf, {"stateDir": str(state_dir)})
+        conf, shared = configuration.parse(RemovalConf, {"stateDir": str(state_dir)}), shared or Shared()
         self._runners: dict[str, Runner] = {}
         changed = partial(self._wake, ("node", "status", "report"))
         exposing = partial(self._wake, ("expose", "report"))
         informers = _Informers(api, options.node, changed, exposing=exposing, policies=self._policies_changed)
         self._cluster = ClusterView(options.node, informers)
-        self._around = Surroundings(options, state_dir, partial(opened, conf), self._cluster, Board(self._changed))
+        self._around = Surroundings(
+            options, state_dir, partial(shared.opened, conf), self._cluster, Board(self._changed)
+        )
         around, self._monitor = self._around, FirewallMonitor(partial(self._wake, ("firewall",)))
         self._gate = PolicyGate(state_dir, partial(self._wake, ("waiting",)))
         enforcement = Enforcement(partial(make_keeper or _keeper, around, wake=lambda name: self._wake((name,))))
-        self._health = Health(options.health, self._idle, partial(_metrics, around, self._gate, enforcement))
+        metrics = partial(_metrics, around, self._gate, enforcement, calls=shared.counts)
+        self._health = Health(options.health, self._idle, metrics)
         self._parts: tuple[Part, ...] = (
             Node(around),
             Policies(around, enforcement),
@@ -165,10 +167,10 @@ def _keeper(around: Surroundings, *, wake: Callable[[str], None]) -> PolicyKeepe
     return policy_monitor.keeper(around, wake=wake)
 
 
-def _metrics(around: Surroundings, gate: PolicyGate, enforcement: Enforcement) -> Metrics:
+def _metrics(around: Surroundings, gate: PolicyGate, enforcement: Enforcement, *, calls: CallCounts) -> Metrics:
     from slash80.agent.metrics import controller  # noqa: PLC0415 -- not where nothing scrapes, see there
 
-    return controller.exposition(around, gate, enforcement)
+    return controller.exposition(around, gate, enforcement, calls=calls)
 
 
 class _Informers:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from slash80.agent.call_counts import Tally
 from slash80.cni import environment
 from slash80.errors import BadEnvironment
 
@@ -37,11 +38,11 @@ class Lines:
 
 
 class CallLog:
-    """The line of one call: bound to it when it comes, written when it has ended."""
+    """The line of one call: bound to it when it comes, written and counted when it has ended."""
 
-    def __init__(self, environ: Mapping[str, str], info: Callable[[str], None]) -> None:
+    def __init__(self, environ: Mapping[str, str], info: Callable[[str], None], tally: Tally) -> None:
         """Begin; `info` writes the line of a call that went well."""
-        self._environ, self._info, self._began = environ, info, time.monotonic()
+        self._environ, self._info, self._tally, self._began = environ, info, tally, time.monotonic()
         self._code, self._message = -1, "no answer was made"
 
     def answered(self, code: int, text: bytes) -> None:
@@ -53,10 +54,12 @@ class CallLog:
 
     def write(self, failure: BaseException | None = None) -> None:
         """Log verb, container, interface, pod, CNI code, milliseconds and message; `failure` kept the answer back."""
+        seconds = time.monotonic() - self._began
+        self._tally.count(self._environ.get("CNI_COMMAND", ""), self._code, seconds, delivered=not failure)
         reason = f"the answer was not delivered: {failure}" if failure else self._message
         names = (self._shown(name) for name in ("CNI_COMMAND", "CNI_CONTAINERID", "CNI_IFNAME"))
         what = "{} container={} ifname={}".format(*names)
-        line = f"{what} pod={self._pod()} code={self._code} ms={(time.monotonic() - self._began) * 1000:.1f}"
+        line = f"{what} pod={self._pod()} code={self._code} ms={seconds * 1000:.1f}"
         if reason:
             _log.warning("%s msg=%s", line, json.dumps(reason))
         else:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from slash80.agent.call_counts import CallCounts
 from slash80.agent.metrics import controller
 from slash80.agent.metrics.firewall import FirewallDrops
 from slash80.netlink.socket import Socket
@@ -19,7 +20,8 @@ from unit.wiring.test_neighbour_tables import table
 
 PROMISED = """
     addresses address_early_reuse graveyard_links repairs firewall_drops firewall_reasserts prefix_info
-    prefixes_rejected watch_age_seconds neighbours build_info
+    prefixes_rejected watch_age_seconds neighbours build_info conntrack_entries conntrack_limit cni_requests
+    cni_request_seconds
 """
 ROW = re.compile(r"^\| (.*?) \|", re.MULTILINE)
 
@@ -36,7 +38,8 @@ def scrape(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> Scrape:
     monkeypatch.setattr("slash80.agent.metrics.kernel.netns.socket_here", here)
     monkeypatch.setattr(controller, "FirewallDrops", lambda: FirewallDrops(FakeTables))
     setting.cluster.follow(ClusterSettings())
-    status, _, text = controller.exposition(setting.around, setting.gate, setting.enforcement()).answer("")
+    found = controller.exposition(setting.around, setting.gate, setting.enforcement(), calls=CallCounts(1))
+    status, _, text = found.answer("")
     assert 200 == status
     return read(text.decode())
 

@@ -15,6 +15,7 @@ from slash80.agent.reconcilers import controller
 from slash80.agent.reconcilers.board import Outcome
 from slash80.agent.reconcilers.controller import Controller
 from slash80.agent.serve.resources import HostPool
+from slash80.agent.shared import Shared
 from slash80.cluster.api import Api
 from slash80.cluster.credentials import ClientConfig
 from slash80.cluster.runner import Runner
@@ -55,7 +56,7 @@ class Started:
         api = Api(ClientConfig(server.start()))
         options = setting.around.options
         self.controller = Controller(
-            options, setting.state_dir, api, opened=self.opened, make_keeper=setting.keeper, clock=self.clock
+            options, setting.state_dir, api, shared=Shared(self.opened), make_keeper=setting.keeper, clock=self.clock
         )
 
     def opened(self, conf: RemovalConf) -> AbstractContextManager[Host]:
@@ -313,7 +314,9 @@ def test_store_and_sockets_are_opened_once(setting: Setting, server: FakeApi, mo
     mocker.patch.multiple(Host, create=True, failure=None, ensured=[])
     pool = HostPool(setting.state_dir, mocker.Mock())
     api = Api(ClientConfig(server.start()))
-    found = Controller(setting.around.options, setting.state_dir, api, opened=pool.opened, make_keeper=setting.keeper)
+    found = Controller(
+        setting.around.options, setting.state_dir, api, shared=Shared(pool.opened), make_keeper=setting.keeper
+    )
     for _ in range(3):
         found.look()
     wait_until(lambda: found._cluster.own is not None)

@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
+from slash80.agent.call_counts import UNDELIVERED, CallCounts, Tally
 from slash80.agent.serve.call_log import FORMAT, CallLog, Lines
 
 ENVIRON = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "c1", "CNI_IFNAME": "eth0"}
@@ -21,7 +22,7 @@ def _level(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def _call(environ: dict[str, str]) -> CallLog:
-    return CallLog(environ, logging.getLogger().info)
+    return CallLog(environ, logging.getLogger().info, Tally())
 
 
 def test_a_call_that_succeeds_leaves_a_line_with_what_it_was_and_took(caplog: pytest.LogCaptureFixture) -> None:
@@ -52,6 +53,19 @@ def test_an_answer_that_could_not_be_delivered_is_a_warning(caplog: pytest.LogCa
     call.write(OSError("broken pipe"))
 
     assert 'msg="the answer was not delivered: broken pipe"' in caplog.messages[0]
+
+
+@pytest.mark.parametrize(("failure", "code"), [(None, "100"), (OSError("broken pipe"), UNDELIVERED)])
+def test_each_call_is_counted_once_with_the_code_of_its_answer(failure: OSError | None, code: str) -> None:
+    """When it has its answer; an answer that was kept back counts as that, whatever it was."""
+    counts = CallCounts(1)
+    call = CallLog(ENVIRON, logging.getLogger().info, counts.workers[0])
+    call.answered(1, json.dumps({"code": 100, "msg": "the pool is full"}).encode())
+    assert not any(any(one.codes.values()) for _, _, one in counts.answered())
+    call.write(failure)
+
+    counted = [(via, command, one.codes[code], one.cumulative[-1]) for via, command, one in counts.answered()]
+    assert [("agent", "ADD", 1, 1)] == [one for one in counted if one[-1]]
 
 
 def test_a_caller_cannot_forge_or_flood_a_line(caplog: pytest.LogCaptureFixture) -> None:
