@@ -215,6 +215,8 @@ class PolicyKeeper:
                 return 0
             snapshot, endpoints = self._known.compiler.snapshot(), join.endpoints(host.pods())
             peers = self._doubts.take()
+            # what changes meanwhile may allow again a connection that is going to be ended
+            denied, self._denied = self._denied, True
         done = False
         try:
             with veth.translated():
@@ -223,7 +225,7 @@ class PolicyKeeper:
             hit(Failpoint.CONNECTIONS_JUDGED)
             ended = self._revoke(judge.addresses if peers is None else peers, judge.allowed, mark)
             hit(Failpoint.CONNECTIONS_ENDED)
-            self._denied = judge.denied > 0 or (self._denied and peers is not None)
+            self._denied = judge.denied > 0 or (denied and peers is not None)
             done = True
         finally:
             if not done:

@@ -174,7 +174,7 @@ class FakePolicyTable(PolicyTable):
 class FakeConnections:
     """The connections of a node, of which those in `marked` were ended; `broken` is why they cannot be read.
 
-    `asked` are the marks, and `judged` how many connections were judged.
+    `asked` are the marks, `judged` how many connections were judged, and `meanwhile` is done once each, when they were.
     """
 
     def __init__(self) -> None:
@@ -182,6 +182,7 @@ class FakeConnections:
         self.marked: set[Flow] = set()
         self.asked: list[int] = []
         self.judged = 0
+        self.meanwhile: list[Callable[[], None]] = []
         self.broken: Exception | None = None
 
     def revoke(self, addresses: Collection[Address], allowed: Callable[[Flow], bool], mark: int) -> int:
@@ -193,6 +194,8 @@ class FakeConnections:
         self.judged += len(concerned)
         before = self.marked
         self.marked = before - concerned | {flow for flow in concerned if not allowed(flow)}
+        while self.meanwhile:
+            self.meanwhile.pop()()
         return len(self.marked - before)
 
 

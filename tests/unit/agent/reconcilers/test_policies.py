@@ -411,6 +411,25 @@ def test_of_a_peer_that_goes_only_its_own_connections_are_judged(node: Node, con
     assert ({replace(FLOW, source=gone)}, 5) == (connections.marked, connections.judged)
 
 
+def test_what_is_allowed_again_while_connections_are_judged_goes_on(node: Node, connections: FakeConnections) -> None:
+    """To read them all takes long: what was not allowed when that began is ended, and goes on a moment later."""
+    node.sources.of_pods.put(shown(TWO, app="web"))
+    node.enforce(FROM_WEB)
+    revoked(node)
+    node.sources.of_pods.put(shown(TWO))
+    node.look()
+
+    def allowed_meanwhile() -> None:
+        node.sources.of_pods.put(shown(TWO, app="web"))
+        node.look()
+
+    connections.meanwhile.append(allowed_meanwhile)
+    revoked(node)
+    assert {FLOW} == connections.marked
+    revoked(node)
+    assert set() == connections.marked
+
+
 def test_doubts_about_many_peers_are_doubts_about_all() -> None:
     """And what gets other rules is judged whole; what is only allowed more raises none."""
     doubts = Doubts()
