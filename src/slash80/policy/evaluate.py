@@ -60,8 +60,8 @@ class Oracle:
         return Verdict((self._reason(flow, Direction.EGRESS), self._reason(flow, Direction.INGRESS)))
 
     def owner(self, address: Address) -> Pod | None:
-        """Return the pod whose packets with this address policies judge."""
-        return self._owners.get(address) or self._snapshot.further.get(address)
+        """Return the pod whose packets with this address policies judge: of an interface that is known, its own."""
+        return self._snapshot.further.get(address) or self._owners.get(address)
 
     def _reason(self, flow: Flow, direction: Direction) -> Reason:
         egress = direction is Direction.EGRESS

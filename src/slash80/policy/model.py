@@ -206,7 +206,7 @@ class Snapshot:
 
     Two things are known beside the API, and may be left out: the addresses of `nodes` by name, since a pod and its own
     node always reach each other, and those of pods' `further` interfaces, which are judged as the pod is and are no
-    peers.
+    peers. A pod that has such an address in the API only is not judged at it.
     """
 
     pods: tuple[Pod, ...] = ()

@@ -22,7 +22,8 @@ class Judge:
     ) -> None:
         """Judge by the policies of this node's pods: other nodes end the connections that others' do not allow."""
         namespaces = {one.pod.namespace for one in endpoints if one.pod}
-        # also those that the API does not show yet
+        # As the table has them: also those that the API does not show yet, and with the labels that decided about their
+        # chains, which may be newer than those of the snapshot's pods.
         further = {address: one.pod for one in endpoints if one.pod for address in one.addresses}
         policies = tuple(one for one in snapshot.policies if one.namespace in namespaces)
         self._snapshot = replace(snapshot, policies=policies, nodes=nodes, further=further)

@@ -14,6 +14,7 @@ from slash80.addressing.attachment import Pod as Recorded
 from slash80.addressing.ports import TCP
 from slash80.agent.reconcilers.board import Outcome, PolicyCounts
 from slash80.agent.reconcilers.judge import Doubts
+from slash80.agent.reconcilers.known_policies import KnownPolicies
 from slash80.agent.reconcilers.part import attempt
 from slash80.agent.reconcilers.policies import Policies, Revocation, Waiting
 from slash80.desired.problems import Reason
@@ -428,6 +429,30 @@ def test_what_is_allowed_again_while_connections_are_judged_goes_on(node: Node, 
     assert {FLOW} == connections.marked
     revoked(node)
     assert set() == connections.marked
+
+
+def test_a_label_that_comes_while_the_table_is_changed_ends_connections(
+    node: Node, connections: FakeConnections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table follows from it already, what else is known of the pod does not; there is no later change of rules."""
+    node.enforce(replace(FROM_WEB, pods=Selector((("role", "db"),))))
+    revoked(node)
+    assert (ACCEPT, set()) == (node.verdict(ONE), connections.marked)
+    take = KnownPolicies.take
+
+    def labelled_afterwards(known: KnownPolicies) -> bool:
+        taken = take(known)
+        monkeypatch.undo()
+        node.sources.of_pods.put(shown(ONE, app="web", role="db"))
+        return taken
+
+    monkeypatch.setattr(KnownPolicies, "take", labelled_afterwards)
+    node.look()
+    assert node.verdict(ONE) in node.rules.chains
+    revoked(node)
+    node.look()
+    revoked(node)
+    assert {FLOW} == connections.marked
 
 
 def test_doubts_about_many_peers_are_doubts_about_all() -> None:
