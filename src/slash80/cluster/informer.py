@@ -93,6 +93,10 @@ class Informer(Generic[T]):
         self._subscriptions = [*self._subscriptions, subscription]
         return subscription
 
+    def unsubscribe(self, subscription: Subscription[T]) -> None:
+        """Collect no more changes for it; it may be woken once more."""
+        self._subscriptions = [one for one in self._subscriptions if one is not subscription]
+
     @property
     def synced(self) -> bool:
         """Whether a whole list was ever received."""

@@ -98,6 +98,11 @@ def test_listeners_are_woken_by_changes_only(server: FakeApi, started: Made) -> 
     assert (Change("ns/a", None, Pod("a", "ns", "10.0.0.9")),) == subscription.take().changes
     assert not bell.acquire(blocking=False)
 
+    found.unsubscribe(subscription)
+    server.put(PATH, pod("a", "10.0.0.8"))
+    assert bell.acquire(timeout=100)
+    assert () == subscription.take().changes
+
 
 def test_only_what_is_selected_is_asked_for(server: FakeApi, started: Made) -> None:
     """The field selector is in the list's request and in the watch's, which wants bookmarks."""

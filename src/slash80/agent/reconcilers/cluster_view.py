@@ -63,6 +63,9 @@ class Followed(Source[T], Protocol):
     def subscribe(self, wake: Callable[[], None]) -> Subscription[T]:
         """Return what collects changes from now on, and calls `wake` after each."""
 
+    def unsubscribe(self, subscription: Subscription[T]) -> None:
+        """Collect no more changes for it."""
+
 
 class Sources(Protocol):
     """Makes the lists; `selector` is a field selector."""

@@ -30,7 +30,8 @@ class KnownPolicies:
         if policies is None or selected is None:
             return False
         lists: tuple[Followed[Any], ...] = (selected.pods, selected.namespaces, policies)
-        if lists != self._lists:
+        if lists != self._lists or not self._subscriptions:
+            self.close()
             self._lists = lists
             wakes = (_nothing, self._changed, self._changed)
             self._subscriptions = [one.subscribe(wake) for one, wake in zip(lists, wakes, strict=True)]
@@ -42,6 +43,12 @@ class KnownPolicies:
         changed = [(old, new and self._in_force(new)) for old, new in _pairs(policies, taken[2])]
         self.compiler.update(pods=pods, namespaces=namespaces, policies=changed)
         return True
+
+    def close(self) -> None:
+        """Have changes collected no more: the list of policies goes on, and would keep all that is known here."""
+        for one, subscription in zip(self._lists, self._subscriptions, strict=False):
+            one.unsubscribe(subscription)
+        self._subscriptions = []
 
     def refuse(self, refused: Mapping[Policy, str]) -> None:
         """Have these policies, and no other ones, allow nothing, each for its reason; one that changes is another."""

@@ -202,6 +202,7 @@ class PolicyKeeper:
             hit(Failpoint.POLICIES_REMOVED)
             tell_calls_of_the_end(self._around.state_dir)
             self._table.close()
+            self._known.close()
         self._ended()
         log.info("the table of NetworkPolicies was removed: no policy is left")
 

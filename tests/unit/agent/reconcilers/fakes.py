@@ -90,6 +90,10 @@ class FakeFollowed(FakeSource):
         self._subscriptions.append(Subscription(wake, 100))
         return self._subscriptions[-1]
 
+    def unsubscribe(self, subscription: Subscription[Any]) -> None:
+        """Collect no more changes."""
+        self._subscriptions.remove(subscription)
+
     def put(self, *objects: Any) -> None:  # noqa: ANN401 -- any object
         """Have these objects, instead of those with their names."""
         for one in objects:

@@ -1,6 +1,8 @@
 """Parts `policies` and `waiting`: what the API says of policies is in force, and stays so without it."""
 
+import gc
 import json
+import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -54,6 +56,7 @@ class Node:
     def start(self) -> None:
         """Start an agent, which knows nothing."""
         around, enforcement = self.setting.around, self.setting.enforcement()
+        self.enforcement = enforcement
         self.policies, self.revocation = Policies(around, enforcement), Revocation(around, enforcement)
         self.waiting = Waiting(around, enforcement, self.setting.gate)
         self.table.done.clear()
@@ -130,6 +133,19 @@ def test_the_last_policy_takes_table_and_lists_with_it(node: Node) -> None:
     assert not node.sources.of_pods.running
     assert PolicyCounts() == node.setting.board.policy_counts
     assert ["replace", "apply", "remove"] == node.table.done
+
+
+def test_what_was_known_of_policies_goes_with_the_last_of_them(node: Node) -> None:
+    """All Pods of the cluster are part of it, while the list of policies goes on; another one begins with nothing."""
+    node.enforce(FROM_WEB)
+    assert node.enforcement.keeper
+    keeper = weakref.ref(node.enforcement.keeper)
+    node.sources.of_policies.remove("shop/from-web")
+    node.look()
+    gc.collect()
+    assert keeper() is None
+    assert Outcome(in_force=True) == node.enforce(FROM_WEB)
+    assert node.verdict(ONE) in node.rules.chains
 
 
 def test_an_end_that_was_not_told_is_told_by_the_next_agent(node: Node) -> None:
