@@ -50,7 +50,8 @@ class PolicyKeeper:
         """Do nothing yet; `make_table` makes what talks to the kernel, for a bit of conntrack's mark.
 
         `wake` is called with the name of a part that has something to do: `revocation` when connections have to be
-        judged again, which are ended by `revoke`, and `policies`. `ended` is called when the table was taken away.
+        judged again, which are ended by `revoke`, `policies`, and `waiting` when ADDs that have asked may be answered.
+        `ended` is called when the table was taken away.
         """
         self._around, self._make_table, self._wake, self._revoke = around, make_table, wake, revoke
         self._ended = ended
@@ -92,6 +93,7 @@ class PolicyKeeper:
             self._table.sweep()
         if self._doubts:
             self._wake("revocation")
+        self._wake("waiting")  # an ADD may have asked when it was not known what is in force, or was refused
         return len({key.ifname for key, verdict in wanted.verdicts.items() if verdict != ACCEPT})
 
     def _put_in_force(self, host: Host, join: Join) -> PolicyRules:

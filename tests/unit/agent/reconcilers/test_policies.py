@@ -555,6 +555,22 @@ def test_a_pod_that_asks_gets_its_chain_at_once(node: Node, asking: PolicyQuesti
     assert [] == node.setting.gate.pending()
 
 
+def test_an_add_that_asks_before_the_agent_knows_what_is_in_force_is_answered(
+    node: Node, asking: PolicyQuestion
+) -> None:
+    """An agent that starts has many that ask; they need not wait until their time is over."""
+    _until_asked(node)
+    node.sources.of_pods.put(shown(NEW))
+    node.start()
+    attempt(node.waiting, node.setting.around)
+    assert [NEW.host_ifname] == node.setting.gate.pending()
+    node.setting.woken.clear()
+    node.look()
+    assert "waiting" in node.setting.woken
+    attempt(node.waiting, node.setting.around)
+    assert asking.answered()
+
+
 def test_a_pod_that_is_bound_to_this_node_has_its_chains_before_its_add(node: Node) -> None:
     """The API shows it before its kubelet has made a sandbox; its ADD has elements to write then, and no rules."""
     to_all = Rule((Selected(None, Selector()),))
@@ -606,7 +622,9 @@ def test_a_pod_whose_policy_is_refused_keeps_no_other_waiting(node: Node, asking
         assert question.answered()
     assert "policies" in node.setting.woken
     assert CLOSED == node.verdict(NEW)
+    node.setting.woken.clear()
     node.look()
+    assert "waiting" in node.setting.woken
     attempt(node.waiting, node.setting.around)
     assert asking.answered()
     assert node.verdict(NEW) not in {ACCEPT, CLOSED}
