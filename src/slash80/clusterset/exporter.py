@@ -43,10 +43,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """The exports, and a verdict of every ServiceExport."""
+    """The exports, and a verdict of each ServiceExport, by this cluster's entry in the file; None where it has none."""
 
     exports: Mapping[Name, Export]
     verdicts: Mapping[Name, Verdict]
+    member: OwnMember | None = None
 
 
 _Given = tuple[ServiceExport, ServiceSpec | None, tuple[EndpointSlice, ...], OwnMember | None]
@@ -109,7 +110,7 @@ class Exporter:
         self._judged = judged
         if exports != self._exports:
             self._exports = exports
-        return Exported(self._exports, verdicts)
+        return Exported(self._exports, verdicts, member)
 
     def _judge(self, name: Name, given: _Given) -> _Judged:
         former = self._judged.get(name)

@@ -52,7 +52,7 @@ class Feed:
         """Begin with nothing known, which is not the same as to export nothing."""
         self._epoch, self._encode, self._clock = epoch, encode, clock or SystemClock()
         self._most_gone = gone
-        self._exports: dict[Name, Export] | None = None
+        self._exports, self._published = dict[Name, Export](), False
         self._lines: dict[Name, bytes] = {}
         # of exports that are there, and of those that are gone: the revision of the last change, in that order
         self._changed: dict[Name, int] = {}
@@ -65,19 +65,25 @@ class Feed:
     def publish(self, exports: Mapping[Name, Export]) -> None:
         """Take these exports in the place of those before, and hand out what differs."""
         with self._bell:
-            before = self._exports or {}
+            before = self._exports
             # what members do not get, such as the node of an endpoint, may differ without a change of the line
             lines = {name: self._text(export) for name, export in exports.items() if before.get(name) != export}
             changed = {name: line for name, line in lines.items() if self._lines.get(name) != line}
             gone = [name for name in before if name not in exports]
-            first, self._exports = self._exports is None, dict(exports)
+            first, self._exports, self._published = not self._published, dict(exports), True
             if changed or gone:
                 self._note(changed, gone)
             if first or changed or gone:
                 self._bell.notify_all()
 
+    def withdraw(self) -> None:
+        """Be without anything published, as at the beginning: who asks is not answered until something is."""
+        with self._bell:
+            self._published = False
+            self._bell.notify_all()
+
     def answer(self, since: str, wait: float, given_up: Callable[[], bool] = lambda: False) -> Answer | None:
-        """Return what is newer than `since`, at once if anything is, else after `wait` s; None before a publication.
+        """Return what is newer than `since`, at once if anything is, else after `wait` s; None if nothing is known.
 
         Changes of half a second go together, so what is newest may wait as long as that. `given_up` tells of a
         connection that was broken off meanwhile; what breaks one off calls `ring`.
@@ -85,13 +91,13 @@ class Feed:
         with self._bell:
             known = self._known(since)
             moment = self._clock.now() + min(wait, WAIT)
-            while self._exports is not None and known is not None and not given_up():
+            while self._published and known is not None and not given_up():
                 if known < self._revision:
                     moment = min(moment, self._due)  # later changes put `_due` off, but not what waits already
                 if (rest := moment - self._clock.now()) <= 0:
                     break
                 self._clock.wait(self._bell, rest)
-            return None if self._exports is None else self._made(known)
+            return self._made(known) if self._published else None
 
     def ring(self) -> None:
         """Have every waiting answer see whether it is still wanted."""

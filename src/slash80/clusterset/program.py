@@ -238,10 +238,13 @@ class Program:
     def _export(self) -> None:
         if self._standing is None or not self._lists.synced:
             return
-        self._exported = self._exporter.exported(
+        self._exported = exported = self._exporter.exported(
             self._lists.exports.objects, self._lists.service, self._lists.slices_of, member=self._standing.own
         )
-        self._feed.publish(self._exported.exports)
+        if exported.member:
+            self._feed.publish(exported.exports)
+        else:
+            self._feed.withdraw()  # else the first to ask when it is a member again would delete all that it imports
         self._wake("imports")
 
     def _import(self) -> None:
@@ -251,8 +254,8 @@ class Program:
         now = self._time.now()
         self._members.update(standing.others, self._followers.all, now)
         verdict = self._judged(now)
-        if not standing.known:
-            return  # what is there may still be right
+        if not standing.known or own.member != standing.own:
+            return  # what is there may still be right, and what is exported is being judged by another entry
         here = Here(standing.own.id if standing.own else "", self._begin.facts.families, self._namespaces())
         others = {name: found for name, found in self._members.exports.items() if name not in verdict.gone}
         merged, result = wanted(

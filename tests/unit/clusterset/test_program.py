@@ -1,5 +1,6 @@
 """The parts of the program put together, with an API server that is the test's."""
 
+import threading
 from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Any
@@ -13,6 +14,7 @@ from slash80.cluster.credentials import ClientConfig
 from slash80.cluster.runner import Pace
 from slash80.clusterset import program, state
 from slash80.clusterset.cluster_facts import ClusterFacts, ask
+from slash80.clusterset.exporter import Exported, Exporter
 from slash80.clusterset.program import Beginning, Program
 from slash80.clusterset.state import State
 from slash80.settings.clusterset import KEY, NAME, render
@@ -139,3 +141,84 @@ def test_a_restart_deletes_no_import_however_late_the_namespaces_are_known(serve
             assert not [one for one in server.seen if one.startswith("DELETE")]
         finally:
             after.stop()
+
+
+class _Held(Exporter):
+    """Judges exports when the test lets it."""
+
+    free = threading.Event()
+
+    def exported(self, *given: Any, **more: Any) -> Exported:  # noqa: ANN401 -- handed on
+        """Wait, and judge."""
+        assert self.free.wait(200)
+        return super().exported(*given, **more)
+
+
+@pytest.fixture
+def us() -> Iterator[rig.Cluster]:
+    """Run another member."""
+    found = rig.Cluster(rig.someone(2), rig.File())
+    with rig.running(found):
+        yield found
+
+
+@pytest.fixture
+def eu(server: FakeApi, us: rig.Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    """Run the program of a cluster that exports `shop/db`; both list each other."""
+    monkeypatch.setattr(program, "Exporter", _Held)
+    _Held.free.set()
+    server.put(NAMESPACES, namespace(rig.SHOP))
+    metadata = {"name": "db", "namespace": rig.SHOP, "uid": "db", "creationTimestamp": "2027-01-01T00:00:00Z"}
+    spec = {"type": "ClusterIP", "ipFamilies": ["IPv6"], "ports": [{"port": 80, "protocol": "TCP"}]}
+    server.put("/api/v1/services", {"metadata": {**metadata}, "spec": spec})
+    server.put(f"{MCS}/v1beta1/serviceexports", {"metadata": {**metadata}})
+    server.writes.families = ["IPv6"]
+    running = Running(server)
+    try:
+        port = running.program.port
+        us.file.now = rig.clusterset(rig.member("eu", 1, port=port), rig.member("us", 2, port=us.server.port))
+        server.put(CONFIG_MAPS, config_map(NAME, **{KEY: render(us.file.now)}))
+        wait_until(lambda: f"{rig.SHOP}/db" in server.objects[f"{MCS}/v1beta1/serviceimports"])
+        yield running
+    finally:
+        _Held.free.set()
+        running.stop()
+
+
+def _mistake(server: FakeApi, running: Running) -> None:
+    """Delete the file, and put one there that cannot be used."""
+    server.remove(CONFIG_MAPS, f"{OWN}/{NAME}")
+    wait_until(lambda: "ClustersetMissing" in [one.reason for one in running.says().problems])
+    server.put(CONFIG_MAPS, config_map(NAME, **{KEY: "a mistake"}))
+    wait_until(lambda: "ClustersetInvalid" in [one.reason for one in running.says().problems])
+    assert "" == running.says().cluster
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_cluster_that_is_a_member_again_does_not_say_that_it_exports_nothing(
+    server: FakeApi, us: rig.Cluster, eu: Running
+) -> None:
+    """Its exports are judged once more, which takes a moment: until then no one is answered, and nothing is deleted."""
+    assert us.file.now
+    _mistake(server, eu)
+    wait_until(lambda: bool(eu.says().exports) and not eu.says().exports[0].ready)
+    _Held.free.clear()
+    server.seen.clear()
+    server.put(CONFIG_MAPS, config_map(NAME, **{KEY: render(us.file.now)}))
+    wait_until(lambda: "eu" == eu.says().cluster)
+    us.followers.follow()
+    follower = us.followers.all["eu"]
+    wait_until(lambda: follower.complete or "does not know its own exports yet" in follower.problem)
+    assert not follower.complete
+    us.feed.publish(rig.exports("web"))
+    wait_until(lambda: eu.program._members.known["us"].complete)
+    _Held.free.set()
+    wait_until(lambda: f"{rig.SHOP}/web" in server.objects[f"{MCS}/v1beta1/serviceimports"])
+
+    def answered() -> bool:
+        us.followers_clock.advance(31)
+        return follower.complete
+
+    wait_until(answered)
+    assert [f"{rig.SHOP}/db"] == [str(name) for name in follower.exports]
+    assert not [one for one in server.seen if one.startswith("DELETE")]
