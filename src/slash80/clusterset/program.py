@@ -249,13 +249,13 @@ class Program:
 
     def _import(self) -> None:
         standing, own = self._standing, self._exported
-        if standing is None or own is None or not self._lists.synced:
-            return
+        if standing is None or own is None or not standing.known or not self._lists.synced:
+            return  # where nothing is known, what was may still be right: what is there, and when each has answered
         now = self._time.now()
         self._members.update(standing.others, self._followers.all, now)
         verdict = self._judged(now)
-        if not standing.known or own.member != standing.own:
-            return  # what is there may still be right, and what is exported is being judged by another entry
+        if own.member != standing.own:
+            return  # it is being judged by another entry
         here = Here(standing.own.id if standing.own else "", self._begin.facts.families, self._namespaces())
         others = {name: found for name, found in self._members.exports.items() if name not in verdict.gone}
         merged, result = wanted(

@@ -173,11 +173,13 @@ def eu(server: FakeApi, us: rig.Cluster, monkeypatch: pytest.MonkeyPatch) -> Ite
     server.put("/api/v1/services", {"metadata": {**metadata}, "spec": spec})
     server.put(f"{MCS}/v1beta1/serviceexports", {"metadata": {**metadata}})
     server.writes.families = ["IPv6"]
+    entry = rig.member("us", 2, port=us.server.port)
+    us.file.now = rig.clusterset(rig.member("eu", 1, port=1), entry)
+    us.feed.publish({})
+    server.put(CONFIG_MAPS, config_map(NAME, **{KEY: render(us.file.now)}))
     running = Running(server)
     try:
-        port = running.program.port
-        us.file.now = rig.clusterset(rig.member("eu", 1, port=port), rig.member("us", 2, port=us.server.port))
-        server.put(CONFIG_MAPS, config_map(NAME, **{KEY: render(us.file.now)}))
+        us.file.now = rig.clusterset(rig.member("eu", 1, port=running.program.port), entry)
         wait_until(lambda: f"{rig.SHOP}/db" in server.objects[f"{MCS}/v1beta1/serviceimports"])
         yield running
     finally:
@@ -211,7 +213,7 @@ def test_a_cluster_that_is_a_member_again_does_not_say_that_it_exports_nothing(
     wait_until(lambda: follower.complete or "does not know its own exports yet" in follower.problem)
     assert not follower.complete
     us.feed.publish(rig.exports("web"))
-    wait_until(lambda: eu.program._members.known["us"].complete)
+    wait_until(lambda: rig.exports("web") == eu.program._members.exports["us"])
     _Held.free.set()
     wait_until(lambda: f"{rig.SHOP}/web" in server.objects[f"{MCS}/v1beta1/serviceimports"])
 
@@ -222,3 +224,13 @@ def test_a_cluster_that_is_a_member_again_does_not_say_that_it_exports_nothing(
     wait_until(answered)
     assert [f"{rig.SHOP}/db"] == [str(name) for name in follower.exports]
     assert not [one for one in server.seen if one.startswith("DELETE")]
+
+
+@pytest.mark.usefixtures("soon")
+def test_members_are_remembered_while_the_file_cannot_be_used(server: FakeApi, us: rig.Cluster, eu: Running) -> None:
+    """When it is corrected a member that is silent has as long as before: it is not known for never having answered."""
+    wait_until(lambda: "us" in eu.says().members and eu.says().members["us"].answered is not None)
+    _mistake(server, eu)
+    wait_until(lambda: bool(eu.says().exports) and not eu.says().exports[0].ready)
+
+    assert eu.says().members["us"].answered is not None
