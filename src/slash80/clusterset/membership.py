@@ -8,7 +8,7 @@ members are. Its file is kept in the state, where a restarted program finds it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slash80.addressing.family import Prefix
 from slash80.clusterset.problems import Reason
@@ -54,12 +54,17 @@ class _File:
 class Membership:
     """Follows the file, for one thread; moments are seconds of one clock."""
 
-    def __init__(self, certificate: bytes, kept: str = "") -> None:
-        """Begin with the text of the file by which this cluster was a member last, if it was."""
+    def __init__(self, certificate: bytes, kept: str = "", member_id: str = "") -> None:
+        """Begin with the text of the file by which this cluster was a member last, and with its id there, if it was.
+
+        The id says who it was when its key is a new one, which that file does not list.
+        """
         self._certificate, self._unlisted_since = certificate, float("inf")
         self._problem = ""
         self._good: _File | None = None
-        self._good = self._joined = self._parsed(kept, ()) if kept else None
+        self._good = self._parsed(kept, ()) if kept else None
+        own = self._good and (self._good.own or self._good.clusterset.member(member_id))
+        self._joined = replace(self._good, own=own) if self._good and own else None
 
     def read(self, listed: Mapping[str, str] | None, now: float, services: Collection[Prefix] = ()) -> Standing:
         """Return how this cluster stands by the data of the ConfigMap, or by None where there is no ConfigMap.

@@ -60,12 +60,14 @@ _log = logging.getLogger(__name__)
 class Beginning:
     """What is known before anything runs: who this cluster is, what it has, what an earlier process has kept.
 
-    `before` has when each member answered an earlier process, in seconds of the clock.
+    `kept` is the file by which it was the member `member_id` last; `before` has when each member answered an earlier
+    process, in seconds of the clock.
     """
 
     identity: Identity
     facts: ClusterFacts
     kept: str = ""
+    member_id: str = ""
     before: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -90,7 +92,8 @@ class Program:
         """Put the parts together; nothing is started. `lost` is called with why all has to begin again."""
         self._begin, self._lost, self._time = begin, lost, _Time()
         self._own = OwnObjects(api.separate(), namespace)
-        self._membership, self._members = Membership(begin.identity.der, begin.kept), Members(begin.before)
+        self._membership = Membership(begin.identity.der, begin.kept, begin.member_id)
+        self._members = Members(begin.before)
         self._standing: Standing | None = None
         self._exporter, self._merger = Exporter(MANAGER), Merger()
         self._exported: Exported | None = None

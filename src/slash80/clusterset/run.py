@@ -92,7 +92,8 @@ def _beginning(api: Api, namespace: str, options: Options) -> Beginning:
     if not are_known(facts.services):
         _log.warning("which addresses this cluster's Services have is not known; %s", _UNKNOWN_RANGES)
     kept = _answered(own.state)
-    return Beginning(key, facts, kept.get(state.FILE_KEY, ""), _before(kept))
+    said = _said(kept)
+    return Beginning(key, facts, kept.get(state.FILE_KEY, ""), said.cluster, _before(said))
 
 
 def _have_restriction(api: Api, namespace: str) -> None:
@@ -110,15 +111,19 @@ def _identity(own: OwnObjects) -> Identity:
     return found
 
 
-def _before(kept: Mapping[str, str]) -> Mapping[str, float]:
-    """Return when members answered an earlier process, in seconds of the clock; a wrong clock makes no one younger."""
+def _said(kept: Mapping[str, str]) -> state.State:
+    """Return what an earlier process has said of itself."""
     try:
-        found = state.read(kept[state.KEY]) if kept.get(state.KEY) else state.State()
+        return state.read(kept[state.KEY]) if kept.get(state.KEY) else state.State()
     except Unreadable as error:
         _log.warning("%s; it is written again", error)
-        return {}
+        return state.State()
+
+
+def _before(said: state.State) -> Mapping[str, float]:
+    """Return when members answered an earlier process, in seconds of the clock; a wrong clock makes no one younger."""
     since_1970, now = time.time() - time.monotonic(), time.monotonic()
-    answers = {name: one.answered for name, one in found.members.items()}
+    answers = {name: one.answered for name, one in said.members.items()}
     return {name: min(one - since_1970, now) for name, one in answers.items() if one is not None}
 
 

@@ -2,6 +2,8 @@
 
 from ipaddress import ip_network
 
+import pytest
+
 from lab.members import certificate, clusterset, entry, text
 from slash80.clusterset.membership import Membership, Standing
 from slash80.clusterset.silence import GONE
@@ -151,6 +153,22 @@ def test_a_restart_without_a_file_remembers() -> None:
     assert ["c1"] == ids(membership.read(None, 0))
     assert not membership.read(None, 0).active
     assert [] == ids(membership.read(None, GONE))
+
+
+def test_a_new_key_is_remembered_as_the_member_that_it_was() -> None:
+    """The kept file does not list it yet; until the next one does it is trusted by no one and trusts no one."""
+    standing = Membership(certificate(7), kept=BOTH, member_id="c0").read(data(), 0)
+
+    assert standing.own
+    assert ("c0", ["c1"], False) == (standing.own.id, ids(standing), standing.active)
+
+
+@pytest.mark.parametrize("member_id", ["", "c7"])
+def test_who_was_no_member_is_not_remembered(member_id: str) -> None:
+    """Without a member of that id there is nothing that the file could say of this cluster."""
+    standing = Membership(certificate(7), kept=BOTH, member_id=member_id).read(data(), 0)
+
+    assert Standing(problem=standing.problem, reason=standing.reason) == standing
 
 
 def test_what_was_kept_and_cannot_be_read_is_as_if_there_were_no_file() -> None:

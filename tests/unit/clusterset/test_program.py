@@ -12,7 +12,7 @@ from lab.waiting import wait_until
 from slash80.cluster.api import Api
 from slash80.cluster.credentials import ClientConfig
 from slash80.cluster.runner import Pace
-from slash80.clusterset import program, state
+from slash80.clusterset import identity, program, run, state
 from slash80.clusterset.cluster_facts import ClusterFacts, ask
 from slash80.clusterset.exporter import Exported, Exporter
 from slash80.clusterset.program import Beginning, Program
@@ -39,6 +39,7 @@ def server() -> Iterator[FakeApi]:
     kinds = (f"{MCS}/v1beta1/serviceexports", f"{MCS}/v1beta1/serviceimports", SLICES, "/api/v1/services")
     found.objects |= {path: {} for path in (*kinds, SECRETS, "/apis")}
     found.objects["/api/v1/configmaps"] = found.objects[CONFIG_MAPS]
+    found.objects["/api/v1/secrets"] = found.objects[SECRETS]
     for name in ("default", OWN):
         found.put(NAMESPACES, namespace(name))
     found.put("/apis", group("multicluster.x-k8s.io", "v1beta1"))
@@ -54,11 +55,13 @@ def server() -> Iterator[FakeApi]:
 class Running:
     """A program that runs; `lost` is why it wants to be started again."""
 
-    def __init__(self, server: FakeApi) -> None:
+    def __init__(self, server: FakeApi, *, again: bool = False) -> None:
         self.server, self.lost = server, list[str]()
         self.api = Api(ClientConfig(server.start()))
         self.facts: ClusterFacts = ask(self.api, OWN)
         begin = Beginning(rig.someone(1), self.facts)
+        if again:
+            begin = run._beginning(self.api, OWN, run.Options(("", 0), unrestricted=True))
         self.program = Program(self.api, OWN, begin, listen=("127.0.0.1", 0), lost=self.lost.append)
         self.program.start()
 
@@ -234,3 +237,28 @@ def test_members_are_remembered_while_the_file_cannot_be_used(server: FakeApi, u
     wait_until(lambda: bool(eu.says().exports) and not eu.says().exports[0].ready)
 
     assert eu.says().members["us"].answered is not None
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_new_key_deletes_no_import(server: FakeApi, us: rig.Cluster, eu: Running) -> None:
+    """The file does not list it yet, which is no reason to forget who this cluster was in the last one."""
+    us.feed.publish(rig.exports("web"))
+    both = {f"{rig.SHOP}/db", f"{rig.SHOP}/web"}
+    wait_until(lambda: both == server.objects[f"{MCS}/v1beta1/serviceimports"].keys() and "eu" == eu.says().cluster)
+    eu.stop()
+    server.put(SECRETS, {"metadata": {"name": "slash80-clusterset", "namespace": OWN}, "data": {}})
+    server.seen.clear()
+    after = Running(server, again=True)
+    try:
+        wait_until(lambda: "ClusterNotListed" in [one.reason for one in after.says().problems])
+        wait_until(lambda: bool(after.program._writing._writer.wanted))
+        found = identity.load(server.objects[SECRETS][f"{OWN}/slash80-clusterset"]["data"])
+        assert found
+        own = rig.member("eu", 1, rig.someone(1).der, found.der, port=after.program.port)
+        us.file.now = rig.clusterset(own, rig.member("us", 2, port=us.server.port))
+        server.put(CONFIG_MAPS, config_map(NAME, **{KEY: render(us.file.now)}))
+        us.feed.publish(rig.exports("api", "web"))
+        wait_until(lambda: f"{rig.SHOP}/api" in server.objects[f"{MCS}/v1beta1/serviceimports"])
+        assert not [one for one in server.seen if one.startswith("DELETE")]
+    finally:
+        after.stop()
