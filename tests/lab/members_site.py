@@ -213,6 +213,7 @@ class MembersSite:
             f"addr add {cluster.address(1)}/128 dev out nodad",
             "route add default via fe80::1 dev out",
         )
+        wait_until(lambda: self._router.links_work(f"c{number}") and namespace.links_work("out"))
         self._router.ip(f"route replace {cluster.prefix} dev c{number}")
 
 

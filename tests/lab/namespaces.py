@@ -8,6 +8,7 @@ import ctypes
 import fcntl
 import json
 import os
+import re
 import secrets
 import socket
 import struct
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from lab import programs
+from lab.waiting import wait_until
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -146,8 +148,31 @@ class Namespace:
         self.run(ioctl)
 
     def ip(self, *lines: str) -> None:
-        """Run lines of `ip` commands (without the word `ip`) in one go."""
+        """Run lines of `ip` commands (without the word `ip`) in one go; IPv6 addresses that they add work afterwards.
+
+        That is so for links that are up. Those that the lines raise have no carrier yet: see `links_work`.
+        """
         self.command("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
+        raises = any(re.fullmatch(r"link set .* up", line) for line in lines)
+        if not raises and any(line.startswith("addr add ") and ":" in line for line in lines):
+            wait_until(self.links_work)
+
+    def links_work(self, *names: str) -> bool:
+        """Report whether these links are up, and no IPv6 address of a link that is up lacks its local route.
+
+        The kernel acknowledges an address first. A work queue of its makes the route, also without duplicate address
+        detection, and may have to wait for the rtnl lock (addrconf_dad_work in net/ipv6/addrconf.c). Until then a
+        packet to the address is sent on, or dropped.
+        """
+        links, routes = self.queries("-6", "addr show", "route show table local")
+        local = {(route["dst"], route["dev"]) for route in routes}
+        return {*names} <= {link["ifname"] for link in links if link["operstate"] == "UP"} and all(
+            "tentative" in address or (address["local"], link["ifname"]) in local
+            for link in links
+            if "LOWER_UP" in link["flags"]
+            for address in link["addr_info"]
+            if address
+        )
 
     def query(self, words: str) -> list[dict[str, Any]]:
         """Ask `ip -json` something."""

@@ -141,7 +141,7 @@ class Site:
         self.router.ip(*lines)
 
     def _lay(self, *cables: "_Cable") -> None:
-        """Lay cables from the router, and see each work: until the kernel's link watch has run they drop packets.
+        """Lay cables from the router, and see each work: until the kernel's work queues have run they drop packets.
 
         Neither end has duplicate address detection: it works at once. The router's links inherit that.
         """
@@ -150,8 +150,9 @@ class Site:
             one.end.sysctl(f"ipv6/conf/{UPLINK}/accept_dad", 0)
             defaults = (f"route add default via {gateway}" for gateway in one.gateways)
             one.end.ip(*_addressed(UPLINK, *one.addresses), *defaults)
-        for namespace in (self.router, *(one.end for one in cables)):
-            wait_until(partial(_cables_up, namespace))
+        wait_until(partial(self.router.links_work, *(one.name for one in cables)))
+        for one in cables:
+            wait_until(partial(one.end.links_work, UPLINK))
 
     def _namespace(self, role: str) -> Namespace:
         name = f"{self._prefix}-{role}"
@@ -195,10 +196,6 @@ def _node_cable(node: Node, mtu: int, *, static_default6: bool) -> _Cable:
     addresses = f"{node.ipv6}/64", f"{node.ipv4}/28"
     gateways = (node.router4, *([node.router6] if static_default6 else []))
     return _Cable(f"node{node.number}", mtu, routers, node.namespace, addresses, gateways)
-
-
-def _cables_up(namespace: Namespace) -> bool:
-    return all(link["operstate"] == "UP" for link in namespace.query("link show type veth"))
 
 
 def _addressed(link: str, *addresses: str) -> list[str]:

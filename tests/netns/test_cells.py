@@ -13,7 +13,6 @@ from lab import cells, forgery
 from lab.attacker import Sniffer
 from lab.cells import Cell
 from lab.forgery import TH_ACK, TH_SYN
-from lab.namespaces import Namespace
 from lab.rig import Attachment, Rig, changed
 from lab.topology import Site
 from lab.waiting import wait_until
@@ -128,11 +127,7 @@ def _second_uplink(site: Site) -> None:
         end.ip(f"addr add {SIDE6}{number}/64 dev {link} nodad", f"addr add 203.0.113.{128 + number}/26 dev {link}")
         end.ip(f"link set {link} up")
     for end, link in ((site.router, "side"), (host, SIDE)):
-        wait_until(partial(_is_up, end, link))
-
-
-def _is_up(end: Namespace, link: str) -> bool:
-    return bool(end.query(f"link show {link}")[0]["operstate"] == "UP")
+        wait_until(partial(end.links_work, link))
 
 
 def _proxy(ground: Ground, version: int) -> str:

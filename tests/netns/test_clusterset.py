@@ -235,11 +235,7 @@ def test_a_members_address_from_the_wrong_link_is_not_trusted(cluster: Cluster) 
         end.sysctl(f"ipv6/conf/{link}/accept_dad", 0)
         end.ip(f"addr add 2001:db8:51de::{number}/64 dev {link} nodad", f"link set {link} up")
     stranger.ip("route add default via 2001:db8:51de::2")
-    wait_until(
-        lambda: all(
-            one.query(f"link show {link}")[0]["operstate"] == "UP" for one, link in ((host, "eth1"), (stranger, "eth0"))
-        )
-    )
+    wait_until(lambda: host.links_work("eth1") and stranger.links_work("eth0"))
     with pod.pod.socket(socket.AF_INET6, socket.SOCK_DGRAM) as server:
         server.bind((pod.ipv6, 9))
         server.settimeout(ANSWERED)

@@ -17,7 +17,6 @@ import pytest
 
 from lab import forgery
 from lab.attacker import Sniffer
-from lab.namespaces import Namespace
 from lab.probes import Server, ask, family_of, ping
 from lab.rig import Attachment, Rig
 from lab.topology import INTERNET4, INTERNET6
@@ -60,11 +59,7 @@ def _second_uplink(rig: Rig) -> None:
         end.sysctl(f"ipv6/conf/{link}/accept_dad", 0)
         end.ip(f"addr add {ipv6}/64 dev {link} nodad", f"addr add {ipv4}/26 dev {link}", f"link set {link} up")
     for end, link in ((rig.site.router, "side"), (rig.host, SIDE)):
-        wait_until(partial(_is_up, end, link))
-
-
-def _is_up(end: Namespace, link: str) -> bool:
-    return bool(end.query(f"link show {link}")[0]["operstate"] == "UP")
+        wait_until(partial(end.links_work, link))
 
 
 def _lead(rig: Rig, link: str, *targets: str) -> None:
