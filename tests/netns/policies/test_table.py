@@ -200,6 +200,20 @@ def test_a_refused_deletion_loses_nothing_of_the_rest(node: Namespace, table: Po
     assert not table.left
 
 
+def test_an_add_that_was_undone_keeps_no_old_chain(node: Namespace, table: PolicyTable) -> None:
+    """Its key is in no one's rules, since its record has gone with it; what leads to other chains stays."""
+    undone, comes = (replace(EGRESS4, ifname=ifname) for ifname in ("s80undone", "s80comes"))
+    assert {} == node.run(table.dispatch, {undone: "e4-one", comes: CLOSED})
+    node.run(table.apply, FURTHER)
+    for _ in range(2):
+        node.run(table.sweep)
+    assert not table.left
+    after = _seen(node)
+    assert after is not None
+    assert {"e4-two", "i6-one"} == after.chains.keys()
+    assert {**EVERY_KIND.verdicts, EGRESS4: "e4-two", comes: CLOSED} == after.verdicts
+
+
 def test_a_chain_that_was_left_is_taken_up_again(node: Namespace, table: PolicyTable) -> None:
     """A chain that waits for its deletion and is wanted again has its rules once, and is not deleted."""
     node.nft("add rule inet slash80-policy closed goto e4-one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -46,6 +47,11 @@ def names(dump: Dump) -> tuple[frozenset[str], frozenset[str]]:
     """Return the names of chains and of sets beside those that are always there."""
     chains, sets = listings.chains(dump, layout.TABLE), listings.sets(dump, layout.TABLE)
     return chains - layout.FIXED.keys(), sets - layout.MAPS.keys()
+
+
+def leading(dump: Dump, chains: AbstractSet[str]) -> Iterator[Dispatched]:
+    """Yield the keys that lead to one of the chains."""
+    return (key for key, verdict in _verdicts(dump) if verdict in chains)
 
 
 def dispatched(key: Element) -> Dispatched:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from slash80.errors import FirewallUnusable
 from slash80.firewall import apply
@@ -29,6 +30,7 @@ from slash80.policy.records import Dispatched, Plan, PolicyRules
 _WHAT = "the table of NetworkPolicies"
 _STATE = [nf.GET_POLICY_TABLE, *(nf.get_chain(name, TABLE) for name in (ABOUT, layout.BASE_CHAIN, *Direction))]
 _NEXT = "the table is put in place again"
+_AT_ONCE = 1000  # keys that one message has room for
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +180,19 @@ class PolicyTable:
             self._run(rendering.removals(self._left.chains, self._left.sets))
         except Refused:
             # Before Linux 6.2 a chain to which an element of a map led is in use until a moment after that is gone: the
-            # kernel frees such elements when the transaction is over.
+            # kernel frees such elements when the transaction is over. Or a key leads there that is in no one's rules.
+            self._forget_undone()
             return
         self._left = _Named()
+
+    def _forget_undone(self) -> None:
+        """Delete keys that lead to what was left: each is of an ADD that was undone before the writer saw its record.
+
+        No ADD leads there any more, and no pod that is attached.
+        """
+        leading = islice(reading.leading(self.dump, self._left.chains), _AT_ONCE)
+        found = dict.fromkeys(leading, "")
+        self._commit(_of_verdicts(Plan(forgotten=frozenset(found)), found))
 
     @property
     def left(self) -> bool:
