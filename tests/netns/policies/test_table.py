@@ -214,6 +214,17 @@ def test_an_add_that_was_undone_keeps_no_old_chain(node: Namespace, table: Polic
     assert {**EVERY_KIND.verdicts, EGRESS4: "e4-two", comes: CLOSED} == after.verdicts
 
 
+def test_a_chain_that_was_left_lets_nothing_pass(node: Namespace, table: PolicyTable) -> None:
+    """Who does not know yet that the table was written again, without this chain, may lead a pod there."""
+    node.nft("flush table inet slash80-policy")
+    with closing(PolicyTable(31)) as of_a_repair:
+        node.run(of_a_repair.replace, PolicyRules(verdicts={EGRESS4: CLOSED}))
+    assert {} == node.run(table.dispatch, {OTHER: "e4-one"})
+    rules = node.command("nft", "list", "chain", "inet", "slash80-policy", "e4-one").splitlines()[2:-2]
+    assert ["goto dropped_egress"] == [rule.strip() for rule in rules]
+    assert _seen(node) is None
+
+
 def test_a_chain_that_was_left_is_taken_up_again(node: Namespace, table: PolicyTable) -> None:
     """A chain that waits for its deletion and is wanted again has its rules once, and is not deleted."""
     node.nft("add rule inet slash80-policy closed goto e4-one")

@@ -18,6 +18,7 @@ from lab.rig import Attachment, Rig
 from lab.topology import INTERNET4, INTERNET6
 from lab.waiting import wait_until
 from netns.policies.test_begin import answered, bound, reached
+from netns.test_firewall_repair import repaired
 from slash80.store.locks import AttachmentLocks, FileLock
 from unit.agent.metrics.scraped import read
 
@@ -57,6 +58,15 @@ class Shop:
         shown: dict[str, Any] = pod(name, "shop", uid, app=app)
         shown["metadata"]["annotations"] = annotations
         self.agent.api.put(PODS, shown)
+
+    def expect(self) -> None:
+        """Have the controller say of web-0 and db-0, with the UIDs one and two, what applies to them."""
+        api = {"podSelector": {"matchLabels": {"app": "api"}}, "ingress": [{"ports": [{"port": 80}]}]}
+        self.agent.api.put(POLICIES, policy("api", "shop", **api))
+        for uid, app in (("one", "web"), ("two", "db"), ("three", "api")):
+            known = len(self.chains())
+            self.show(f"{app}-0", uid, app)
+            wait_until(partial(_more_than, known, self.chains))  # and the controller has said of the one before
 
     def attach(self, name: str, uid: str, **more: Any) -> Attachment:  # noqa: ANN401 -- as of `attach`
         """Attach a pod of that name."""
@@ -113,12 +123,7 @@ def test_rules_of_a_pod_are_there_before_its_add(shop: Shop) -> None:
 
 def test_an_add_does_not_ask_of_a_pod_that_is_expected(shop: Shop) -> None:
     """What the controller has said of it holds at once, and it need not even be running."""
-    api = {"podSelector": {"matchLabels": {"app": "api"}}, "ingress": [{"ports": [{"port": 80}]}]}
-    shop.agent.api.put(POLICIES, policy("api", "shop", **api))
-    for uid, app in (("one", "web"), ("two", "db"), ("three", "api")):
-        known = len(shop.chains())
-        shop.show(f"{app}-0", uid, app)
-        wait_until(partial(_more_than, known, shop.chains))  # and the controller has said of the one before
+    shop.expect()
     main = shop.agent.pids[0]
     shop.stop(main)
     try:
@@ -132,6 +137,23 @@ def test_an_add_does_not_ask_of_a_pod_that_is_expected(shop: Shop) -> None:
     assert shop.counts["asked"] == 0
     # by which it reaches itself through a Service
     wait_until(lambda: f"{db.ipv6} . {db.ipv6}" in shop.rig.host.command("nft", "list", "set", "inet", TABLE, "self6"))
+
+
+def test_an_add_leads_no_pod_to_rules_that_a_repair_has_left_empty(shop: Shop) -> None:
+    """A controller that is slow does not know yet that the table was flushed, nor that it was put back."""
+    shop.expect()
+    main = shop.agent.pids[0]
+    shop.stop(main)
+    try:
+        shop.rig.host.nft(f"flush table inet {TABLE}")
+        assert 0 == repaired(shop.rig)[0]
+        db, web = shop.attach("db-0", "two"), shop.attach("web-0", "one")
+        assert shop.closed(db)
+        assert not shop.gave_up(db)
+    finally:
+        os.kill(main, signal.SIGCONT)
+    wait_until(lambda: shop.open(web))
+    assert shop.closed(db)
 
 
 def _more_than(known: int, chains: Callable[[], set[str]]) -> bool:

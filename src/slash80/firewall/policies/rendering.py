@@ -10,7 +10,7 @@ from slash80.firewall.policies import layout
 from slash80.firewall.policies.layout import TABLE
 from slash80.firewall.records import Element
 from slash80.policy.diff import diff
-from slash80.policy.records import Dispatched, Member, PeerSet, Plan, PolicyRules
+from slash80.policy.records import DROPPED, Dispatched, Member, PeerSet, Plan, PolicyRules
 
 _BASE = f"chain inet {TABLE} {layout.BASE_CHAIN}"
 REMOVAL = f"table inet {TABLE}\ndelete table inet {TABLE}\n"
@@ -25,9 +25,15 @@ def whole(rules: PolicyRules, mark: int | None) -> str:
 
 
 def rewritten(found: PolicyRules, rules: PolicyRules, mark: int | None) -> str:
-    """Return the script that writes all rules of a table with these contents again; its sets, chains and maps stay."""
+    """Return the script that writes all rules of a table with these contents again; its sets, chains and maps stay.
+
+    A chain that is not wanted any more drops. Without a rule it would let all pass, if who does not know yet that the
+    table was written again leads a pod there.
+    """
     plan = replace(diff(found, rules), new_chains=rules.chains, old_chains=frozenset(), old_sets=frozenset())
-    return cleared(TABLE) + _skeleton(mark) + additions(plan, found.verdicts)
+    left = (name for name in sorted(found.chains.keys() - rules.chains.keys()) if name[1:3] in {"4-", "6-"})
+    closed = (f"add rule inet {TABLE} {name} goto {DROPPED[layout.direction_of(name)]}\n" for name in left)
+    return cleared(TABLE) + _skeleton(mark) + additions(plan, found.verdicts) + "".join(closed)
 
 
 def _skeleton(mark: int | None) -> str:
