@@ -111,9 +111,9 @@ class Follower:
         if self.problem:
             self._ring()
 
-    def again(self, namespace: str) -> None:
-        """Ask for everything again, if records of this namespace were dropped."""
-        if namespace in self._elsewhere:
+    def again(self, here: Collection[str]) -> None:
+        """Ask for everything again, if records were dropped that are of one of these namespaces."""
+        if not self._elsewhere.isdisjoint(here):
             self._forget = True
             self._break_off()
 
@@ -172,8 +172,6 @@ class Follower:
         changed = not self.complete or known.exports != self.exports or refused != self.refused
         self._known, self._elsewhere, self.exports, self.refused = known, known.elsewhere, known.exports, refused
         self.complete, self.answered, self.examples = True, self._clock.now(), known.admission.examples
-        here = self._with.home.namespaces()
-        self._forget = self._forget or any(one in here for one in known.elsewhere)  # it came while the answer did
         if changed:
             self._with.changed()
 
@@ -186,7 +184,7 @@ class Follower:
         if self._member and member.certificates != self._member.certificates:
             self._hang_up()
         if self._forget or member != self._member:
-            self._member, self._forget, self._known = member, False, None
+            self._member, self._forget, self._known, self._elsewhere = member, False, None, frozenset()
         return member
 
     def _connected(self, member: Member) -> Client:

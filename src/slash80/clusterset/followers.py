@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from slash80.cluster.clock import Clock
 from slash80.clusterset.deadlines import Deadlines
@@ -71,10 +71,10 @@ class Followers:
         """Return the addresses where members were last seen."""
         return dict(self._seen)
 
-    def again(self, namespace: str) -> None:
-        """Ask again where records of a namespace were dropped, which is here now."""
+    def again(self, here: Collection[str]) -> None:
+        """Ask again where records of these namespaces were dropped, since they were not here then."""
         for one in self._all.values():
-            one.again(namespace)
+            one.again(here)
 
     def _wanted(self) -> bool:
         return any(one.problem for one in self._all.values())

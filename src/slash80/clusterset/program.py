@@ -99,7 +99,6 @@ class Program:
         self._exported: Exported | None = None
         self._verdict, self._imports = Verdict({}, frozenset(), frozenset(), held=False), 0
         self._problems: dict[str, Problem | None] = {}
-        self._known_namespaces = frozenset[str]()
         self._reported: Mapping[str, str] = {}
         bells = Bells(
             file=partial(self._wake, "file"),
@@ -259,7 +258,8 @@ class Program:
         verdict = self._judged(now)
         if own.member != standing.own:
             return  # it is being judged by another entry
-        here = Here(standing.own.id if standing.own else "", self._begin.facts.families, self._namespaces())
+        here = Here(standing.own.id if standing.own else "", self._begin.facts.families, self._here())
+        self._followers.again(here.namespaces)  # each time: one may come while an answer does, or go and come back
         others = {name: found for name, found in self._members.exports.items() if name not in verdict.gone}
         merged, result = wanted(
             others,
@@ -274,13 +274,6 @@ class Program:
         named = standing.clusterset.name if standing.clusterset and self._begin.facts.versions.properties else ""
         about = properties(here.id, named, self._begin.facts.versions.properties) if named else []
         self._writing.want(result, seen, tuple(about))
-
-    def _namespaces(self) -> frozenset[str]:
-        """Return the namespaces of this cluster; what was dropped since a new one was not here is asked for again."""
-        before, self._known_namespaces = self._known_namespaces, self._here()
-        for new in sorted(self._known_namespaces - before):
-            self._followers.again(new)
-        return self._known_namespaces
 
     def _judged(self, now: float) -> Verdict:
         verdict, before = judge(self._members.contacts, now), self._verdict

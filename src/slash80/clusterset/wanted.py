@@ -5,7 +5,7 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,7 +22,7 @@ class Here:
 
     id: str
     families: tuple[int, ...]
-    namespaces: Container[str]
+    namespaces: Collection[str]
 
 
 class Merge(Protocol):

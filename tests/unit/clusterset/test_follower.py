@@ -118,7 +118,7 @@ def test_namespace_that_comes_is_asked_for(clusters: tuple[Cluster, Cluster]) ->
     assert {"db"} == _names(follower)
 
     ours.here.add("far")
-    ours.followers.again("far")
+    ours.followers.again({"far"})
     _until(ours, lambda: _names(follower) == {"db", "web"})
 
 
@@ -138,7 +138,11 @@ def test_namespace_that_comes_while_its_records_do_is_asked_for(clusters: tuple[
     theirs.feed.publish(rig.exports("db", "web"))
     follower = _follow(ours)
 
-    _until(ours, lambda: _names(follower) == {"db", "web"})
+    def asked() -> bool:
+        ours.followers.again(ours.here)
+        return _names(follower) == {"db", "web"}
+
+    _until(ours, asked)
 
 
 def test_other_entry_in_the_file_judges_everything_again(clusters: tuple[Cluster, Cluster]) -> None:

@@ -16,6 +16,7 @@ from slash80.clusterset import identity, program, run, state
 from slash80.clusterset.cluster_facts import ClusterFacts, ask
 from slash80.clusterset.exporter import Exported, Exporter
 from slash80.clusterset.program import Beginning, Program
+from slash80.clusterset.silence import Verdict, judge
 from slash80.clusterset.state import State
 from slash80.settings.clusterset import KEY, NAME, render
 from unit.clusterset import exchange_rig as rig
@@ -262,3 +263,29 @@ def test_a_new_key_deletes_no_import(server: FakeApi, us: rig.Cluster, eu: Runni
         assert not [one for one in server.seen if one.startswith("DELETE")]
     finally:
         after.stop()
+
+
+def test_a_namespace_that_was_away_between_two_looks_is_asked_for(
+    server: FakeApi, us: rig.Cluster, eu: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a member exports to it may have been dropped meanwhile, and the member does not say it twice."""
+    looks, free = threading.Semaphore(0), threading.Event()
+
+    def held(*given: Any) -> Verdict:  # noqa: ANN401 -- handed on
+        looks.release()
+        assert free.wait(200)
+        return judge(*given)
+
+    monkeypatch.setattr(program, "judge", held)
+    eu.program._wake("imports")
+    assert looks.acquire(timeout=200)
+    try:
+        server.remove(NAMESPACES, rig.SHOP)
+        wait_until(lambda: rig.SHOP not in eu.program._here())
+        us.feed.publish(rig.exports("web"))
+        wait_until(lambda: rig.SHOP in eu.program._followers.all["us"]._elsewhere)
+        server.put(NAMESPACES, namespace(rig.SHOP))
+        wait_until(lambda: rig.SHOP in eu.program._here())
+    finally:
+        free.set()
+    wait_until(lambda: f"{rig.SHOP}/web" in server.objects[f"{MCS}/v1beta1/serviceimports"])
