@@ -21,6 +21,7 @@ from slash80.clusterset.deadlines import Deadlines
 from slash80.clusterset.feed import TOGETHER
 from slash80.clusterset.identity import Identity
 from slash80.clusterset.known import Known, Malformed, Reading
+from slash80.clusterset.members import Admitted
 from slash80.clusterset.places import Places, Resolve, look_up
 from slash80.clusterset.records import Export, Name
 from slash80.clusterset.refuse import Admission
@@ -63,9 +64,9 @@ class Surroundings:
 class Follower:
     """One member. What others read is replaced, never changed, so any thread may.
 
-    `exports` is what it exports to namespaces of this cluster, as far as that is believed; `refused` how much is not,
-    by reason; `examples` sentences about that. `complete` says whether a full answer was ever received, and `answered`
-    when the last one was, by the clock. `problem` is why it cannot be asked, and `at` where it was found; `others` is
+    `admitted` is what it exports to namespaces of this cluster, as far as that is believed, and None before a full
+    answer; `refused` how much is not, by reason; `examples` sentences about that. `answered` says when the last answer
+    was, by the clock. `problem` is why it cannot be asked, and `at` where it was found; `others` is
     where it has seen other members.
     """
 
@@ -74,10 +75,10 @@ class Follower:
     ) -> None:
         """Begin when started."""
         self.id, self._with, self._clock = member_id, surroundings, clock or SystemClock()
-        self.complete, self.problem, self.at = False, "", ""
+        self.problem, self.at = "", ""
         self.answered: float | None = None
         self.others: Mapping[str, str] = {}
-        self.exports: Mapping[Name, Export] = {}
+        self.admitted: Admitted | None = None
         self.refused: Mapping[str, int] = {}
         self.examples: tuple[str, ...] = ()
         self._known: Known | None = None  # None also when the next answer has to be full
@@ -89,6 +90,16 @@ class Follower:
         self._bell = threading.Condition()
         self._rung = self._stopped = self._forget = False
         self._thread = threading.Thread(target=self.run, name=f"member {member_id}", daemon=True)
+
+    @property
+    def exports(self) -> Mapping[Name, Export]:
+        """What was admitted of what it exports."""
+        return self.admitted.exports if self.admitted else {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether a full answer was ever received."""
+        return self.admitted is not None
 
     def start(self) -> None:
         """Start the thread."""
@@ -164,14 +175,14 @@ class Follower:
             known = Reading(before, head, admission=admission).take(received)
         except Malformed as error:
             raise Unanswered(f"{client.place}: {error}") from error
-        self._take(known)
+        self._take(known, Admitted(member, known.exports))
         return size
 
-    def _take(self, known: Known) -> None:
+    def _take(self, known: Known, admitted: Admitted) -> None:
         refused = known.admission.refused
-        changed = not self.complete or known.exports != self.exports or refused != self.refused
-        self._known, self._elsewhere, self.exports, self.refused = known, known.elsewhere, known.exports, refused
-        self.complete, self.answered, self.examples = True, self._clock.now(), known.admission.examples
+        changed = admitted != self.admitted or refused != self.refused
+        self._known, self._elsewhere, self.admitted, self.refused = known, known.elsewhere, admitted, refused
+        self.answered, self.examples = self._clock.now(), known.admission.examples
         if changed:
             self._with.changed()
 

@@ -8,27 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from slash80.clusterset.records import Export, Name
 from slash80.clusterset.silence import Contact
 from slash80.settings.clusterset import Member
 
 
+class Admitted(NamedTuple):
+    """All that a member exports, as far as it was admitted, and the entry of the file by which that was."""
+
+    member: Member
+    exports: Mapping[Name, Export]
+
+
 class Asked(Protocol):
-    """What asks one member: what it exports and was admitted, since when that is all of it, and the last answer."""
+    """What asks one member."""
 
     @property
-    def exports(self) -> Mapping[Name, Export]:
-        """What was admitted of what the member exports."""
+    def admitted(self) -> Admitted | None:
+        """What it exports; None if it has never answered in full."""
 
     @property
     def answered(self) -> float | None:
         """When it answered last, in seconds of the clock; None if it never did."""
-
-    @property
-    def complete(self) -> bool:
-        """Whether it has ever answered in full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +39,12 @@ class Known:
     """A member: within which bounds it was believed, when it was asked and answered, and what it exports.
 
     `complete` is false until it has said all of it to this process; then `exports` are of before, if anything.
-    `outdated` was admitted within other bounds than those of now.
     """
 
     member: Member
     contact: Contact
     exports: Mapping[Name, Export] = field(default_factory=dict)
     complete: bool = False
-    outdated: Mapping[Name, Export] | None = None
 
 
 class Members:
@@ -76,13 +77,14 @@ class Members:
     def _updated(self, member: Member, asked: Asked | None, now: float) -> Known:
         former = self.known.get(member.id) or Known(member, Contact(now, before=self._before.get(member.id)))
         if _bounds(former.member) != _bounds(member):
-            former = Known(member, former.contact, outdated=asked.exports if asked else None)
+            former = Known(member, former.contact)
         if asked is None:
             return replace(former, member=member)
         answers = [one for one in (former.contact.answered, asked.answered) if one is not None]
         contact = replace(former.contact, answered=max(answers, default=None))
-        if asked.complete and asked.exports is not former.outdated:
-            return Known(member, contact, asked.exports, complete=True)
+        admitted = asked.admitted
+        if admitted and _bounds(admitted.member) == _bounds(member):
+            return Known(member, contact, admitted.exports, complete=True)
         return replace(former, member=member, contact=contact)
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from lab.members import certificate, encoded, member
-from slash80.clusterset.members import Members
+from slash80.clusterset.members import Admitted, Members
 from slash80.clusterset.records import Export, Name
+from slash80.settings.clusterset import Member
 
 WEB = Name("shop", "web")
 EXPORTS = {WEB: Export(WEB, 1, (6,), ())}
@@ -15,11 +16,17 @@ EXPORTS = {WEB: Export(WEB, 1, (6,), ())}
 
 @dataclass
 class Asker:
-    """What asks a member."""
+    """What asks a member, of which it admits what the entry `by` allows."""
 
     exports: dict[Name, Export] = field(default_factory=dict)
     answered: float | None = None
     complete: bool = False
+    by: Member = field(default_factory=member)
+
+    @property
+    def admitted(self) -> Admitted | None:
+        """What it has of the member."""
+        return Admitted(self.by, self.exports) if self.complete else None
 
 
 def answering() -> Asker:
@@ -40,7 +47,7 @@ def test_a_member_that_has_not_answered_is_not_known() -> None:
 def test_a_member_s_full_answer_is_what_it_exports() -> None:
     """Also where it exports nothing, which is an answer."""
     members = Members({})
-    members.update([member(0), member(1)], {"c0": answering(), "c1": Asker({}, 5, complete=True)}, 3)
+    members.update([member(0), member(1)], {"c0": answering(), "c1": Asker({}, 5, complete=True, by=member(1))}, 3)
 
     assert frozenset() == members.unknown
     assert {"c0": EXPORTS, "c1": {}} == members.exports
@@ -89,9 +96,23 @@ def test_what_was_admitted_within_other_bounds_is_left_out_until_it_was_admitted
         assert {"c0": {}} == members.exports
         assert {"c0"} == members.unknown
 
-    asker.exports = dict(EXPORTS)
+    asker.by = narrow
     members.update([narrow], {"c0": asker}, 5)
     assert {"c0": EXPORTS} == members.exports
+
+
+def test_an_answer_that_was_under_way_when_the_bounds_changed_is_not_all_that_a_member_exports() -> None:
+    """A mistake that was corrected at once would else delete what it left out, though the member still exports it."""
+    members, asker = Members({}), answering()
+    members.update([member()], {"c0": asker}, 3)
+    narrow = member(namespaces=["other"])
+    members.update([narrow], {"c0": asker}, 4)
+    members.update([member()], {"c0": asker}, 5)
+    asker.exports, asker.by = {}, narrow
+    members.update([member()], {"c0": asker}, 6)
+
+    assert {"c0": EXPORTS} == members.exports
+    assert frozenset() == members.unknown
 
 
 def test_a_member_that_is_not_listed_is_forgotten() -> None:
