@@ -35,10 +35,10 @@ class Judge:
         """Made for the first flow: for 100,000 pods that takes half a second, in which all other threads are slow."""
         return Oracle(self._snapshot)
 
-    def allowed(self, flow: Flow) -> bool:
-        """Report whether it may begin; what is none of these interfaces' may."""
+    def allowed(self, flow: Flow) -> bool | None:
+        """Report whether it may begin; None of what is none of these interfaces', whose mark is another program's."""
         if self.addresses.isdisjoint((flow.source, flow.destination)):
-            return True
+            return None
         found = self._oracle.verdict(flow).allowed
         self.denied += not found
         return found

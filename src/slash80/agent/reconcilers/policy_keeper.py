@@ -32,7 +32,7 @@ from slash80.wiring import return_paths, veth
 
 _TRY_AGAIN = 600.0  # seconds after which policies that the kernel refuses are tried again: it may lack memory
 MakeTable = Callable[[int | None], PolicyTable]
-Revoke = Callable[[Collection[Address], Callable[[Flow], bool], int], int]
+Revoke = Callable[[Collection[Address], Callable[[Flow], bool | None], int], int]
 
 
 class PolicyKeeper:

@@ -40,13 +40,13 @@ _TUPLES = frozenset({CTA_TUPLE_ORIG, CTA_TUPLE_REPLY})
 _NFGENMSG = struct.Struct("=BBH")  # family, version, resource
 
 
-def revoke(addresses: Collection[Address], allowed: Callable[[Flow], bool], mark: int) -> int:
+def revoke(addresses: Collection[Address], allowed: Callable[[Flow], bool | None], mark: int) -> int:
     """End the connections from and to these addresses that are not allowed, and let those go on that are again.
 
     Each is judged as its first packet was: by the source that opened it, and the endpoint that answers it. `mark` is
-    the number of the bit; other bits of a connection's mark stay. Connections that a helper expects, as FTP's, belong
-    to another one and are left alone. Return how many were ended. Raise FirewallUnusable when connection tracking
-    cannot be asked.
+    the number of the bit; other bits of a connection's mark stay. Connections of which `allowed` says None are left
+    alone, and so are those that a helper expects, as FTP's, which belong to another one. Return how many were ended.
+    Raise FirewallUnusable when connection tracking cannot be asked.
     """
     try:
         with Socket(NETLINK_NETFILTER) as socket:
@@ -66,7 +66,7 @@ def revoke(addresses: Collection[Address], allowed: Callable[[Flow], bool], mark
 
 
 def _revoke(
-    socket: Socket, family: Family, addresses: list[Address], *, allowed: Callable[[Flow], bool], bit: int
+    socket: Socket, family: Family, addresses: list[Address], *, allowed: Callable[[Flow], bool | None], bit: int
 ) -> int:
     generic = _NFGENMSG.pack(family.af, 0, 0)
     changed: dict[bytes, int] = {}
@@ -76,8 +76,9 @@ def _revoke(
         flow = _flow(found[CTA_TUPLE_ORIG], found[CTA_TUPLE_REPLY])
         if flow is None or status & IPS_EXPECTED:
             continue
-        wanted = 0 if allowed(flow) else bit
-        if marked & bit != wanted:
+        may = allowed(flow)
+        wanted = 0 if may else bit
+        if may is not None and marked & bit != wanted:
             changed[name] = wanted
     steps = [_update(generic + name, wanted, bit) for name, wanted in changed.items()]
     for step, answer in zip(steps, socket.exchange(steps), strict=True):

@@ -189,15 +189,16 @@ class FakeConnections:
         self.meanwhile: list[Callable[[], None]] = []
         self.broken: Exception | None = None
 
-    def revoke(self, addresses: Collection[Address], allowed: Callable[[Flow], bool], mark: int) -> int:
+    def revoke(self, addresses: Collection[Address], allowed: Callable[[Flow], bool | None], mark: int) -> int:
         """End what is not allowed."""
         self.asked.append(mark)
         if self.broken:
             raise self.broken
         concerned = {one for one in self.open if not {one.source, one.destination}.isdisjoint(addresses)}
         self.judged += len(concerned)
-        before = self.marked
-        self.marked = before - concerned | {flow for flow in concerned if not allowed(flow)}
+        before, judged = self.marked, {flow: allowed(flow) for flow in concerned}
+        kept = {flow for flow in before if judged.get(flow) is None}
+        self.marked = kept | {flow for flow, may in judged.items() if may is False}
         while self.meanwhile:
             self.meanwhile.pop()()
         return len(self.marked - before)

@@ -428,6 +428,24 @@ def test_of_a_peer_that_goes_only_its_own_connections_are_judged(node: Node, con
     assert ({replace(FLOW, source=gone)}, 5) == (connections.marked, connections.judged)
 
 
+def test_what_is_no_pods_of_this_node_keeps_the_mark_of_another_program(
+    node: Node, connections: FakeConnections
+) -> None:
+    """The node itself and what it forwards for others may have connections with a peer, too."""
+    gone, host = ip_address("10.80.9.2"), ip_address("192.0.2.1")
+    others = {replace(FLOW, source=host, destination=gone), replace(FLOW, source=gone, destination=host)}
+    node.sources.of_pods.put(Pod("shop", "far", labels={"app": "web"}, addresses=(gone,), node="b"))
+    node.sources.of_pods.put(shown(TWO, app="web"))
+    node.enforce(FROM_WEB)
+    revoked(node)
+    of_a_pod = replace(FLOW, source=gone)
+    connections.open, connections.marked = {of_a_pod, *others}, {*others}
+    node.sources.of_pods.remove("shop/far")
+    node.look()
+    revoked(node)
+    assert {of_a_pod, *others} == connections.marked
+
+
 def test_what_is_allowed_again_while_connections_are_judged_goes_on(node: Node, connections: FakeConnections) -> None:
     """To read them all takes long: what was not allowed when that began is ended, and goes on a moment later."""
     node.sources.of_pods.put(shown(TWO, app="web"))

@@ -92,6 +92,14 @@ def test_what_a_helper_expects_and_what_others_have_is_left_alone() -> None:
     assert [] == kernel.marked
 
 
+def test_what_is_not_judged_keeps_the_bit_or_goes_without_it() -> None:
+    """Another program may use it for connections that are no pod's."""
+    kernel = Connections((POD, PEER, ASSURED, BIT), (PEER, POD, ASSURED, 0))
+    with patch.object(module, "Socket", lambda _: kernel):
+        assert 0 == revoke([POD], lambda _: None, 30)
+    assert [] == kernel.marked
+
+
 def test_what_has_ended_by_itself_is_no_error() -> None:
     """An entry may go between the listing and the mark; any other refusal is named."""
     assert 1 == _revoked(Connections((POD, PEER, ASSURED, 0), code=errno.ENOENT), allowed=False)
