@@ -27,24 +27,24 @@ def test_the_oracle_says_what_the_compiled_rules_do(snapshot: Snapshot) -> None:
     assert [] == [flow for flow in _FLOWS if oracle.verdict(flow).allowed is not wall.allows(flow)]
 
 
-_Step = Pod | Namespace | Policy | tuple[str, str, str]
+Step = Pod | Namespace | Policy | tuple[str, str, str]
 _deleted = st.tuples(
     st.sampled_from(["pod", "namespace", "policy"]),
     st.sampled_from(strategies.SPACES),
     st.sampled_from(["p", "q", "r", "p1", "p2", "p3"]),
 )
-_steps: st.SearchStrategy[list[list[_Step]]] = st.lists(
+steps: st.SearchStrategy[list[list[Step]]] = st.lists(
     st.lists(strategies.pods | strategies.namespaces | strategies.policies | _deleted, min_size=1, max_size=6),
     max_size=4,
 )
 
 
-def _all(snapshot: Snapshot) -> list[_Step]:
+def all_of(snapshot: Snapshot) -> list[Step]:
     """Return what there is; namespaces may be seen after their pods."""
     return [*snapshot.pods, *snapshot.policies, *snapshot.namespaces.values()]
 
 
-def _update(compiler: Compiler, step: _Step) -> None:
+def update(compiler: Compiler, step: Step) -> None:
     """Change or delete an object, as an informer reports it."""
     match step:
         case Pod():
@@ -62,13 +62,13 @@ def _update(compiler: Compiler, step: _Step) -> None:
 
 
 @settings(max_examples=examples(50))
-@given(snapshots, _steps)
-def test_changes_one_by_one_lead_where_all_of_them_at_once_lead(first: Snapshot, batches: list[list[_Step]]) -> None:
+@given(snapshots, steps)
+def test_changes_one_by_one_lead_where_all_of_them_at_once_lead(first: Snapshot, batches: list[list[Step]]) -> None:
     """After each batch the rules are those of a compiler that never knew anything else, and the plan leads there."""
     compiler, applied = Compiler(), PolicyRules()
-    for batch in [_all(first), *batches]:
+    for batch in [all_of(first), *batches]:
         for step in batch:
-            _update(compiler, step)
+            update(compiler, step)
         snapshot = compiler.snapshot()
         local = endpoints(snapshot)
         for endpoint in local[:2]:  # as if ADD had asked for these before
@@ -83,8 +83,8 @@ def test_changes_one_by_one_lead_where_all_of_them_at_once_lead(first: Snapshot,
 def test_what_is_added_for_one_endpoint_lets_it_do_what_all_rules_let_it_do(snapshot: Snapshot) -> None:
     """What ADD applies for a new interface is enough for its own packets, and names no set that is missing."""
     compiler, local = Compiler(), endpoints(snapshot)
-    for step in _all(snapshot):
-        _update(compiler, step)
+    for step in all_of(snapshot):
+        update(compiler, step)
     whole = compiler.rules(local)
     for endpoint in local:
         part = compiler.rules_of(endpoint)
