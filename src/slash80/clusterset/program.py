@@ -20,7 +20,7 @@ from slash80.cluster.api import Api, Refused, Unreachable
 from slash80.cluster.clock import SystemClock
 from slash80.cluster.mistakes import MISTAKES
 from slash80.cluster.runner import Pace, Runner
-from slash80.clusterset import state
+from slash80.clusterset import identity, state
 from slash80.clusterset.cluster_facts import ClusterFacts, Recheck, ask
 from slash80.clusterset.deadlines import Deadlines
 from slash80.clusterset.documents import MANAGER, properties
@@ -303,7 +303,7 @@ class Program:
         if data != self._reported:
             self._own.keep(data)
             self._reported = data
-        if dict(self._own.secret()) != self._begin.identity.data():
+        if identity.load(self._own.secret()) != self._begin.identity:
             self._lost("the Secret has another key now")
 
     def _state(self, standing: Standing) -> state.State:

@@ -289,3 +289,25 @@ def test_a_namespace_that_was_away_between_two_looks_is_asked_for(
     finally:
         free.set()
     wait_until(lambda: f"{rig.SHOP}/web" in server.objects[f"{MCS}/v1beta1/serviceimports"])
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize(("number", "lost"), [(1, False), (2, True)], ids=["the same key", "another key"])
+def test_only_another_key_in_the_secret_has_the_program_started_again(
+    number: int, *, lost: bool, server: FakeApi
+) -> None:
+    """What else a Secret has, such as what cert-manager puts there, is not the program's."""
+    data = {**rig.someone(number).data(), "ca.crt": ""}
+    running = Running(server)
+    try:
+        server.put(SECRETS, {"metadata": {"name": "slash80-clusterset", "namespace": OWN}, "data": data})
+        server.seen.clear()
+
+        def looked() -> bool:
+            running.program._reporter.wake()
+            return sum("/secrets/" in one for one in [*server.seen]) > 1
+
+        wait_until(looked)
+        assert lost is bool(running.lost)
+    finally:
+        running.stop()
