@@ -26,6 +26,7 @@ T = TypeVar("T")
 _GONE = 410
 _WATCH = (300, 600)  # seconds after which the server ends a watch; at random, or all nodes come back at once
 _ALIVE = 5.0  # seconds after which a watch that brought nothing has not failed
+_SILENT = 90.0  # seconds without an event from the beginning of a watch: a server sends a bookmark every minute
 _RANDOM = random.SystemRandom()
 _log = logging.getLogger(__name__)
 
@@ -163,11 +164,16 @@ class Informer(Generic[T]):
         self._heard = self._clock.now()
         if not self._cut_short:
             self._recovered()
-        for event in events:
-            empty, self._heard = False, self._clock.now()
-            self._pace.succeeded()
-            self._recovered()
-            self._take(event)
+        try:
+            for event in events:
+                empty, self._heard = False, self._clock.now()
+                self._pace.succeeded()
+                self._recovered()
+                self._take(event)
+        except Unreachable:
+            if empty and self._clock.now() >= began + _SILENT:
+                self._version = ""  # one that was restored from an older backup is silent until it is there once more
+            raise
         self._cut_short = empty and self._clock.now() < began + _ALIVE
         if self._cut_short:
             raise Unreachable(f"the API server ends each watch of {self.path} at once")

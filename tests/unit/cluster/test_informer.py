@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from urllib3 import Timeout
 
 from lab.kube import NAMESPACES, FakeApi, namespace
 from lab.waiting import wait_until
@@ -374,3 +375,21 @@ def test_one_round_raises_what_went_wrong(server: FakeApi, made: Made) -> None:
     with pytest.raises(Unreachable):
         found.follow()
     assert not found.synced
+
+
+@pytest.mark.parametrize(("seconds", "again"), [(0.0, True), (90.0, False)], ids=["long", "not for long"])
+def test_a_watch_that_was_silent_from_its_beginning_is_followed_by_a_list(
+    seconds: float, *, again: bool, server: FakeApi, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that was restored from an older backup says nothing until it has come to the watch's version again."""
+    monkeypatch.setattr("slash80.cluster.api._SILENCE", Timeout(connect=5, read=0.1))
+    monkeypatch.setattr("slash80.cluster.informer._SILENT", seconds)
+    server.put(PATH, pod("a", "10.0.0.1"))
+    found = made(FakeClock(waits=12))
+    found.start()
+    wait_until(lambda: [A] == found.objects)
+    server.objects[PATH] = {}  # no event tells of it
+    wait_until(lambda: asked(server, "watch=1") > 3)
+
+    assert again is (asked(server, "limit=") > 1)
+    assert again is ([] == found.objects)
