@@ -16,9 +16,11 @@ from lab.namespaces import Namespace
 from lab.waiting import PATIENCE
 
 PORT = 7
-# The kernel alone makes a connection, and sends a lost SYN again after a second, which would hide the loss; an answer
-# needs a thread of the server, for which a busy machine may take longer.
-CONNECTED, ANSWERED = PATIENCE, 5 * PATIENCE
+# The kernel alone makes a connection, and sends a lost SYN again after a second, which would hide the loss: the first
+# packet of a pod is not lost. An answer needs a thread of the server, for which a busy machine may take longer.
+CONNECTED, ANSWERED = PATIENCE, 30 * PATIENCE
+# Enough for what passes on an idle machine: who expects no answer, or asks until there is one, waits no longer.
+SHORTLY = 0.3
 Protocol = Literal["tcp", "udp"]
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
@@ -93,7 +95,7 @@ class Server:
             return
         connection, peer = ready.accept()
         with connection:
-            connection.settimeout(6 * ANSWERED)
+            connection.settimeout(ANSWERED)
             size = 0
             while chunk := connection.recv(65536):
                 size += len(chunk)
@@ -113,7 +115,10 @@ def ask(
     port: int = PORT,
     timeout: float = ANSWERED,
 ) -> Answer | None:
-    """Ask a server once, by one datagram or one connection; None = no answer, whatever the reason."""
+    """Ask a server once, by one datagram or one connection; None = no answer, whatever the reason.
+
+    A call without a timeout expects an answer; one that waits SHORTLY expects none, or is made until there is one.
+    """
     with client.socket(family_of(address), _KINDS[protocol]) as asking:
         asking.settimeout(min(timeout, CONNECTED))
         try:
@@ -140,7 +145,7 @@ def ping(
     count: int = 1,
     interval: float = 0.002,
     source: str = "",
-    patience: float = ANSWERED,
+    patience: float = 5 * PATIENCE,
 ) -> int:
     """Send echo requests, from any of the client's addresses, and count the replies that come within a second.
 

@@ -18,7 +18,7 @@ from lab.kube import CONFIG_MAPS, config_map
 from lab.namespaces import Namespace
 from lab.node_agent import NodeAgent, node_agent
 from lab.plugin import Frozen
-from lab.probes import ANSWERED, Server, ask, family_of, source_seen
+from lab.probes import ANSWERED, SHORTLY, Server, ask, family_of, source_seen
 from lab.rig import Attachment, Rig
 from lab.topology import ATTACKER4, ATTACKER6, INTERNET4, INTERNET6, Site
 from lab.waiting import wait_until
@@ -34,7 +34,6 @@ HOST_PORT, PORT = 8080, 4321
 KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
 # Whether a prefix that is trusted by a member is what lets a host port be reached.
 SETTINGS = "firewall: {hostPorts: trusted}\n"
-_SHORTLY = 0.5
 
 
 class Cluster:
@@ -85,7 +84,7 @@ class Cluster:
 
     def is_refused(self, member: str, pod: Attachment) -> bool:
         """Report whether a member reaches a pod by neither family, for as long as an answer usually takes."""
-        return not any(ask(self.host(member), one, "tcp", timeout=_SHORTLY) for one in pod.addresses)
+        return not any(ask(self.host(member), one, "tcp", timeout=SHORTLY) for one in pod.addresses)
 
 
 @pytest.fixture
@@ -137,7 +136,7 @@ def test_a_member_that_is_removed_is_cut_off(cluster: Cluster) -> None:
         cluster.list_members(ap=AP)
         cluster.wait_for(*AP)
         assert not any(one.delivers(b"late", wanted=False) for one in opened["us"] if one.where[0] != pod.pod)
-        assert not any(_arrives(*one, timeout=_SHORTLY) for one in by_host_port)
+        assert not any(_arrives(*one, timeout=SHORTLY) for one in by_host_port)
         tcp = [one for one in opened["us"] if one.began.type == socket.SOCK_STREAM]
         assert [False] * 8 == [one.delivers(b"late", back=back, wanted=False) for one in tcp for back in (False, True)]
         assert [True] * 16 == [one.delivers(b"more", back=back) for one in opened["ap"] for back in (False, True)]

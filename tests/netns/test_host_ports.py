@@ -13,7 +13,7 @@ import pytest
 from lab import forgery
 from lab.attacker import Sniffer
 from lab.namespaces import Namespace
-from lab.probes import ANSWERED, PORT, Protocol, Server, ask
+from lab.probes import ANSWERED, PORT, SHORTLY, Protocol, Server, ask
 from lab.rig import Attachment, Rig, changed
 from lab.topology import INTERNET4, INTERNET6
 from lab.waiting import wait_until
@@ -46,7 +46,7 @@ def mapped(rig: Rig, *mappings: dict[str, object], pod: Namespace | None = None)
 
 def seen(client: Namespace, address: str, *, port: int = HOST_PORT, wanted: bool = True) -> list[str | None]:
     """Return the sources that the server behind a host port saw of TCP and UDP, None without an answer."""
-    timeout = ANSWERED if wanted else 0.3
+    timeout = ANSWERED if wanted else SHORTLY
     answers = [ask(client, address, protocol, port=port, timeout=timeout) for protocol in BOTH]
     return [answer.source if answer else None for answer in answers]
 
@@ -114,7 +114,7 @@ def _any(address: str) -> str:
 def _listening(namespace: Namespace, address: str, port: int) -> socket.socket:
     opened = namespace.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
     opened.bind((address, port))
-    opened.settimeout(0.3)
+    opened.settimeout(SHORTLY)
     return opened
 
 
@@ -173,7 +173,7 @@ def test_pods_share_a_port_by_address_and_protocol(rig: Rig) -> None:
         (rig.node.ipv6, "udp"),
     ]
     for pod, (address, protocol) in zip(pods, tried, strict=True):
-        assert ask(rig.host, address, protocol, port=HOST_PORT, timeout=0.2) is None
+        assert ask(rig.host, address, protocol, port=HOST_PORT, timeout=SHORTLY) is None
         with Server(pod.pod):
             assert ask(rig.host, address, protocol, port=HOST_PORT)
 
@@ -223,7 +223,7 @@ def test_a_connection_does_not_outlive_the_setting(rig: Rig, family: str, host_p
         asking.send(b"?")
         assert asking.recv(4096)
         rig.having(firewall={"hostPorts": host_ports, **SERVICES}).attach()
-        asking.settimeout(0.3)
+        asking.settimeout(SHORTLY)
         asking.send(b"?")
         with pytest.raises(TimeoutError):
             asking.recv(4096)
@@ -272,7 +272,7 @@ def test_a_service_of_the_same_address_and_port_wins(rig: Rig, family: str) -> N
     _translate(rig, family, f"{WORDS[family]} daddr {address} tcp dport {HOST_PORT}", service)
     with Server(service.pod):
         assert ask(rig.site.internet, address, "tcp", port=HOST_PORT)
-    assert ask(rig.site.internet, address, "udp", port=HOST_PORT, timeout=0.2) is None
+    assert ask(rig.site.internet, address, "udp", port=HOST_PORT, timeout=SHORTLY) is None
     with Server(pod.pod):
         assert ask(rig.site.internet, address, "udp", port=HOST_PORT)
 

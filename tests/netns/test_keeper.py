@@ -9,7 +9,7 @@ from lab import snapshot
 from lab.agent import Agent
 from lab.attacker import Attacker
 from lab.namespaces import Namespace
-from lab.probes import Server, ask, ping
+from lab.probes import SHORTLY, Server, ask, ping
 from lab.rig import Rig, changed
 from lab.waiting import wait_until
 from netns.conftest import root
@@ -63,7 +63,7 @@ def test_the_agent_puts_the_table_back(routed: Rig, agent: Agent, attacker: Atta
 
     assert before == snapshot.ruleset(routed.host)
     with Server(pod.pod):
-        assert ask(routed.site.internet, pod.ipv6, timeout=0.3) is None
+        assert ask(routed.site.internet, pod.ipv6, timeout=SHORTLY) is None
     assert ", by nft (process " in kept(routed)[1]
     wait_until(lambda: kept(routed)[1] in agent.log.read_text())
 

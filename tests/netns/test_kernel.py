@@ -12,7 +12,7 @@ import pytest
 from lab import snapshot, state
 from lab.namespaces import Namespace
 from lab.plugin import Json
-from lab.probes import ANSWERED, family_of
+from lab.probes import ANSWERED, SHORTLY, family_of
 from lab.rig import Attachment, Rig, changed, requesting
 from lab.topology import INTERNET4, INTERNET6
 from lab.waiting import wait_until
@@ -187,7 +187,7 @@ def is_reached(pod: Attachment, address: str, outside: socket.socket) -> bool:
     """Whether a packet of the peer arrives at the port that the old connection had."""
     with pod.pod.socket(family_of(address), socket.SOCK_DGRAM) as inside:
         inside.bind((address, 5000))
-        inside.settimeout(0.3)
+        inside.settimeout(SHORTLY)
         outside.sendto(b"late", (address, 5000))
         try:
             return bool(inside.recv(100))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from lab import snapshot, state
-from lab.probes import Server, ask, source_seen
+from lab.probes import SHORTLY, Server, ask, source_seen
 from lab.rig import Attachment, Rig, changed, requesting
 from lab.topology import INTERNET6
 from lab.waiting import wait_until
@@ -244,7 +244,7 @@ def test_del_of_one_pod_leaves_the_others(rig: Rig) -> None:
         rig.detach(one)
 
         assert rig.node.ipv4 == source_seen(rig.host, other.ipv4)
-        assert ask(rig.host, one.ipv4, timeout=0.2) is None
+        assert ask(rig.host, one.ipv4, timeout=SHORTLY) is None
 
 
 def test_container_can_be_added_again_after_del(rig: Rig) -> None:

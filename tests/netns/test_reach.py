@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lab.probes import Protocol, Server, ask, ping, source_seen
+from lab.probes import SHORTLY, Protocol, Server, ask, ping, source_seen
 from lab.rig import Attachment, Rig
 from lab.topology import INTERNET4, INTERNET6, Node
 from netns.conftest import MakeRig
@@ -103,7 +103,7 @@ def test_internet_does_not_reach_a_pod(routed: Rig, family: str, protocol: Proto
     """A host of the internet gets no answer from a pod, although the router sends it there."""
     server = routed.attach()
     with Server(server.pod):
-        assert ask(routed.site.internet, address(server, family), protocol, timeout=0.3) is None
+        assert ask(routed.site.internet, address(server, family), protocol, timeout=SHORTLY) is None
 
 
 def test_pod_pings_the_internet(rig: Rig, family: str) -> None:
@@ -129,7 +129,7 @@ def test_pods_of_untrusted_nodes_do_not_meet(make_rig: MakeRig, family: str) -> 
     rig = make_rig(nodes=2, route_ipv4_pods=True)
     server, client = rig.attach(), rig.on(rig.site.nodes[1]).attach()
     with Server(server.pod):
-        assert ask(client.pod, address(server, family), timeout=0.3) is None
+        assert ask(client.pod, address(server, family), timeout=SHORTLY) is None
 
 
 @pytest.mark.parametrize(("conf", "expected"), [({}, 1400), ({"mtu": 1300}, 1300)])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.probes import Server, source_seen
+from lab.probes import ANSWERED, SHORTLY, Server, ask
 from lab.rig import Attachment, Rig
 from netns.conftest import MakeRig
 
@@ -30,13 +30,17 @@ def _translate(rig: Rig, family: str, address: str, *, target: str) -> None:
     )
 
 
-def _tried(rig: Rig, family: str, address: str, server: Attachment) -> str:
-    """Report whether a host on the Internet that sends to an address of the node's reaches the pod behind it."""
+def _tried(rig: Rig, family: str, address: str, server: Attachment, *, expected: str) -> str:
+    """Report whether a host on the Internet that sends to an address of the node's reaches the pod behind it.
+
+    What is expected says how long the answer is waited for.
+    """
     _translate(rig, family, address, target=getattr(server, family))
     if address in CLUSTER_IPS.values():
         rig.site.router.command("ip", "route", "replace", address, "via", getattr(rig.node, family))
     with Server(server.pod):
-        return "reached" if source_seen(rig.site.internet, address) else "refused"
+        timeout = ANSWERED if expected == "reached" else SHORTLY
+        return "reached" if ask(rig.site.internet, address, timeout=timeout) else "refused"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,7 @@ def test_nodeport_is_open_and_clusterip_closed_on_this_node(
     pod = rig.having(firewall=firewall).attach()
     address = CLUSTER_IPS[family] if by == "ClusterIP" else getattr(rig.node, family)
 
-    assert expected == _tried(rig, family, address, pod)
+    assert expected == _tried(rig, family, address, pod, expected=expected)
 
 
 @pytest.mark.parametrize(
@@ -80,4 +84,4 @@ def test_nodeport_is_open_and_clusterip_closed_for_another_node(
     pod = other.having(firewall=nodes).attach()
     address = CLUSTER_IPS[family] if by == "ClusterIP" else getattr(one.node, family)
 
-    assert expected == _tried(one, family, address, pod)
+    assert expected == _tried(one, family, address, pod, expected=expected)

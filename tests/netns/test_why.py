@@ -13,7 +13,7 @@ import pytest
 from lab.kube import PODS, POLICIES, FakeApi, policy
 from lab.kube_cluster import SERVICES, SLICES, KubeCluster, endpoints, pod, service
 from lab.namespaces import Namespace
-from lab.probes import ANSWERED, PORT, Protocol, Server, ask
+from lab.probes import ANSWERED, PORT, SHORTLY, Protocol, Server, ask
 from lab.rig import Attachment, Rig
 from lab.topology import ATTACKER4, ATTACKER6, INTERNET4, INTERNET6
 from netns.conftest import MakeRig
@@ -169,7 +169,7 @@ def test_what_is_said_is_what_packets_do(
         served = PORT if destination.startswith("service/") else port
         with Server(ground.namespace(destination), served):
             client, address = ground.namespace(source), ground.address(destination, family)
-            answer = ask(client, address, protocol, port=port, timeout=ANSWERED if allowed else 0.3)
+            answer = ask(client, address, protocol, port=port, timeout=ANSWERED if allowed else SHORTLY)
         if (allowed, allowed) != (code == 0, answer is not None):
             wrong.append((source, destination, protocol, port, answer, said))
 

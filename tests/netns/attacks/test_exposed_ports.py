@@ -16,7 +16,7 @@ from lab.kube import NAMESPACES, namespace
 from lab.namespaces import Namespace
 from lab.node_agent import NodeAgent, node_agent
 from lab.plugin import Frozen
-from lab.probes import ANSWERED, Protocol, Server, ask
+from lab.probes import ANSWERED, SHORTLY, Protocol, Server, ask
 from lab.rig import Rig, requesting
 from lab.topology import INTERNET4, INTERNET6, Site
 from lab.waiting import wait_until
@@ -43,7 +43,7 @@ def reached(outside: Namespace, *targets: str, port: int = OPEN, timeout: float 
 
 def let_in(outside: Namespace, *targets: str, port: int = OPEN) -> Reached:
     """Return the same where no answer is expected, without waiting long for it."""
-    return reached(outside, *targets, port=port, timeout=0.3)
+    return reached(outside, *targets, port=port, timeout=SHORTLY)
 
 
 def everywhere(*targets: str) -> Reached:
@@ -85,7 +85,7 @@ def test_a_range_of_ports_ends_where_it_says(routed: Rig) -> None:
     attached = asking(routed).attach()
     for port, opened in ((8999, False), (9000, True), (9050, True), (9100, True), (9101, False)):
         with Server(attached.pod, port):
-            seconds = ANSWERED if opened else 0.3
+            seconds = ANSWERED if opened else SHORTLY
             found = [ask(routed.site.internet, to, "tcp", port=port, timeout=seconds) for to in attached.addresses]
             assert [opened] * 2 == [answer is not None for answer in found]
     with Server(attached.pod, OPEN):

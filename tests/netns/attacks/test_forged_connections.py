@@ -12,10 +12,9 @@ from itertools import product
 from lab import forgery
 from lab.forgery import Endpoint
 from lab.namespaces import Namespace
-from lab.probes import family_of, is_silent, ping
+from lab.probes import ANSWERED, family_of, is_silent, ping
 from lab.rig import Attachment, Rig
 from lab.topology import INTERNET4, INTERNET6
-from lab.waiting import PATIENCE
 
 DNS = 53
 FORGED = b"forged"
@@ -61,7 +60,7 @@ def queried(rig: Rig, asker: Namespace, asks: str, forger: Attachment) -> Iterat
         asker.socket(family, socket.SOCK_DGRAM) as asking,
     ):
         for one in (answering, asking):
-            one.settimeout(PATIENCE)
+            one.settimeout(ANSWERED)
         answering.bind((answers, DNS))
         asking.bind((asks, 0))
         asking.connect((answers, DNS))  # as a resolver does, to be told of errors

@@ -17,10 +17,10 @@ import pytest
 
 from lab import forgery
 from lab.attacker import Sniffer
-from lab.probes import Server, ask, family_of, ping
+from lab.probes import ANSWERED, SHORTLY, Server, ask, family_of, ping
 from lab.rig import Attachment, Rig
 from lab.topology import INTERNET4, INTERNET6
-from lab.waiting import PATIENCE, wait_until
+from lab.waiting import wait_until
 from netns.conftest import MakeRig, root
 
 SIDE = "eth1"
@@ -183,7 +183,7 @@ def test_a_forged_packet_belongs_to_no_connection_of_the_node(rig: Rig, family: 
         asking.bind((node, 0))
         answering.bind((target, PORT))
         for one in (asking, answering):
-            one.settimeout(PATIENCE)
+            one.settimeout(ANSWERED)
         asking.sendto(b"query", (target, PORT))
         _, port = answering.recvfrom(64)[1][:2]
         answering.sendto(b"answer", (node, port))
@@ -253,7 +253,7 @@ def test_what_is_let_in_from_anybody_comes_by_every_link(rig: Rig, family: str) 
         assert ask(pod.pod, target) is not None
     assert 1 == ping(rig.site.internet, getattr(pod, family))
     with Server(pod.pod):
-        assert ask(rig.site.internet, getattr(pod, family), timeout=0.3) is None
+        assert ask(rig.site.internet, getattr(pod, family), timeout=SHORTLY) is None
 
 
 def _listed(rig: Rig, chain: str) -> str:
@@ -266,7 +266,7 @@ def test_status_names_a_prefix_that_comes_by_a_wrong_link(rig: Rig, family: str)
     address = getattr(pod, family)
     _lead(rig, SIDE, address)
     with Server(pod.pod):
-        assert ask(rig.site.internet, address, timeout=0.3) is None
+        assert ask(rig.site.internet, address, timeout=SHORTLY) is None
 
     words = ("--state-dir", str(rig.state_dir), "--conf-dir", str(rig.state_dir), "-o", "json")
     told = json.loads(rig.host.command(f"{root()}/opt/cni/bin/slash80", "status", *words, check=False))

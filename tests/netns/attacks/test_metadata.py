@@ -11,9 +11,8 @@ import pytest
 from lab import forgery
 from lab.attacker import Sniffer
 from lab.namespaces import Namespace
-from lab.probes import Server, ask, family_of, ping
+from lab.probes import ANSWERED, SHORTLY, Server, ask, family_of, ping
 from lab.rig import Attachment, Rig
-from lab.waiting import PATIENCE
 from slash80.addressing.metadata import SERVICES4, SERVICES6
 
 TRANSLATED = ("64:ff9b::a9fe:a9fe", "2001:db8:64::a83f:8110", "::ffff:169.254.169.254")
@@ -93,7 +92,7 @@ def test_no_service_leads_a_pod_to_a_metadata_service(rig: Rig, family: str) -> 
     )
     with ExitStack() as stack:
         _serving(rig, stack)
-        assert ask(pod.pod, CLUSTER_IP[family], "tcp", port=HTTP, timeout=PATIENCE) is None
+        assert ask(pod.pod, CLUSTER_IP[family], "tcp", port=HTTP, timeout=SHORTLY) is None
         assert ask(rig.host, CLUSTER_IP[family], "tcp", port=HTTP) is not None
 
 
@@ -133,7 +132,7 @@ def _connected(stack: ExitStack, client: Namespace, server: Namespace, address: 
     listening.listen(1)
     began = stack.enter_context(client.socket(family_of(address), socket.SOCK_STREAM))
     for one in (listening, began):
-        one.settimeout(PATIENCE)
+        one.settimeout(ANSWERED)
     began.connect((address, HTTP))
     return began, stack.enter_context(listening.accept()[0])
 

@@ -10,10 +10,9 @@ import pytest
 
 from lab import forgery
 from lab.namespaces import Namespace
-from lab.probes import Server, ask, family_of, ping
+from lab.probes import ANSWERED, SHORTLY, Server, ask, family_of, ping
 from lab.rig import Attachment, Rig
 from lab.topology import INTERNET4, INTERNET6
-from lab.waiting import PATIENCE
 
 KUBELET, LISTED, DNS = 10250, 8080, 53
 LOCAL_DNS = "169.254.20.10"
@@ -82,7 +81,7 @@ def test_the_node_and_hosts_outside_reach_what_they_reached(guarded: Rig, family
     pod = guarded.attach()
     address = getattr(guarded.node, family)
     with Server(guarded.host, KUBELET), Server(guarded.host, LISTED):
-        assert ask(pod.pod, address, "tcp", port=KUBELET, timeout=PATIENCE) is None
+        assert ask(pod.pod, address, "tcp", port=KUBELET, timeout=SHORTLY) is None
         assert ask(pod.pod, address, "tcp", port=LISTED) is not None
         assert ask(guarded.host, address, "tcp", port=KUBELET) is not None
         assert ask(guarded.site.router, address, "tcp", port=KUBELET) is not None
@@ -106,7 +105,7 @@ def test_a_service_leads_to_the_node(guarded: Rig, family: str) -> None:
     guarded.host.nft(f"table inet proxy {{ chain c {{ type nat hook prerouting priority dstnat; {rule}; }}; }}")
     with Server(guarded.host, 6443):
         assert ask(pod.pod, CLUSTER_IP[family], "tcp", port=6443) is not None
-        assert ask(pod.pod, getattr(guarded.node, family), "tcp", port=6443, timeout=PATIENCE) is None
+        assert ask(pod.pod, getattr(guarded.node, family), "tcp", port=6443, timeout=SHORTLY) is None
 
 
 def test_a_connection_ends_when_the_node_is_closed(rig: Rig, family: str) -> None:
@@ -119,10 +118,10 @@ def test_a_connection_ends_when_the_node_is_closed(rig: Rig, family: str) -> Non
         listening.bind((address, KUBELET))
         listening.listen(1)
         for one in (listening, began):
-            one.settimeout(PATIENCE)
+            one.settimeout(ANSWERED)
         began.connect((address, KUBELET))
         with listening.accept()[0] as accepted:
-            accepted.settimeout(PATIENCE)
+            accepted.settimeout(ANSWERED)
             began.send(b"while it is open")
             assert b"while it is open" == accepted.recv(64)
             rig.having(firewall=GUARDED).attach()

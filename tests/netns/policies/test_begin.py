@@ -12,7 +12,7 @@ import pytest
 from lab import state
 from lab.namespaces import Namespace
 from lab.policed import ISOLATED, OPEN, TABLE, gate, keys, lead, of_cluster, on_table, policed, rules, tell
-from lab.probes import Protocol, Server, ask
+from lab.probes import ANSWERED, SHORTLY, Protocol, Server, ask
 from lab.rig import Attachment, Rig
 from lab.topology import INTERNET4, INTERNET6
 from lab.waiting import wait_until
@@ -28,14 +28,14 @@ INTERNET = (INTERNET6, INTERNET4)
 BEGINNING = list(Failpoint)[: list(Failpoint).index(Failpoint.DEFERRED)]
 
 
-def reached(client: Namespace, *targets: str, timeout: float = 0.2) -> list[str]:
+def reached(client: Namespace, *targets: str, timeout: float = SHORTLY) -> list[str]:
     """Return the addresses at which a server answers, by both protocols; without an answer not much is waited for."""
     return [to for to in targets if all(ask(client, to, kind, timeout=timeout) for kind in KINDS)]
 
 
 def answered(client: Namespace, *targets: str) -> list[str]:
     """Return the same where an answer is expected."""
-    return reached(client, *targets, timeout=5)
+    return reached(client, *targets, timeout=ANSWERED)
 
 
 def verdicts(rig: Rig, attachment: Attachment) -> set[str]:
@@ -198,7 +198,7 @@ def bound(pod: Namespace, ifname: str, to: str, sources: tuple[str, ...]) -> lis
             pod.ip(
                 f"route replace {to} dev {ifname} via {'fe80::1' if ':' in to else '169.254.1.1'} onlink src {source}"
             )
-            found += [source] if ask(pod, to, timeout=0.2) else []
+            found += [source] if ask(pod, to, timeout=SHORTLY) else []
     return found
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from lab.kube import NAMESPACES, PODS, POLICIES, namespace, pod, policy
 from lab.policed import TABLE, dropped
-from lab.probes import Protocol, Server, ask, source_seen
+from lab.probes import ANSWERED, SHORTLY, Protocol, Server, ask, source_seen
 from lab.rig import Attachment
 from lab.waiting import wait_until
 from netns.policies.test_revoke import Conversation
@@ -22,7 +22,6 @@ from slash80.policy import words
 from slash80.policy.model import Policy
 
 __all__ = ["started"]
-_SHORTLY = 0.3
 
 
 class Shop:
@@ -48,16 +47,16 @@ class Shop:
         rule = {"from": [{"podSelector": {"matchLabels": {"app": "web"}}}]}
         self.node.api.put(POLICIES, policy("db", "shop", podSelector={"matchLabels": {"app": "db"}}, ingress=[rule]))
         wait_until(lambda: self.node.look()["policies"]["isolated"] == 1)
-        wait_until(lambda: bool(self.node.look()) and self.reached())
+        wait_until(lambda: bool(self.node.look()) and self.reached(timeout=SHORTLY))
 
-    def reached(self) -> bool:
+    def reached(self, *, timeout: float = ANSWERED) -> bool:
         """Report whether the client reaches the server by both families."""
-        return all(source_seen(self.client.pod, address) for address in self.server.addresses)
+        return all(ask(self.client.pod, address, timeout=timeout) for address in self.server.addresses)
 
     def refused(self) -> bool:
         """Report whether it reaches it by none: a server that is only slow has not dropped what it was asked."""
         before = dropped(self.node.host)
-        answered = any(ask(self.client.pod, address, timeout=_SHORTLY) for address in self.server.addresses)
+        answered = any(ask(self.client.pod, address, timeout=SHORTLY) for address in self.server.addresses)
         return not answered and dropped(self.node.host) - before >= len(self.server.addresses)
 
 
@@ -76,7 +75,7 @@ def test_labels_open_and_close_without_a_new_pod(shop: Shop) -> None:
     shop.show("b", shop.client, app="other")
     wait_until(lambda: bool(shop.node.look()) and shop.refused())
     shop.show("b", shop.client, app="web")
-    wait_until(lambda: bool(shop.node.look()) and shop.reached())
+    wait_until(lambda: bool(shop.node.look()) and shop.reached(timeout=SHORTLY))
 
     shop.node.api.remove(POLICIES, "shop/db")
     wait_until(lambda: bool(shop.node.look()) and TABLE not in shop.node.host.command("nft", "list", "tables"))
@@ -93,11 +92,11 @@ def test_a_connection_that_was_open_before_ends_and_goes_on(shop: Shop) -> None:
 
         def ended() -> bool:
             shop.node.look()
-            return not any(connection.passes(forth=forth, timeout=_SHORTLY) for forth in (True, False))
+            return not any(connection.passes(forth=forth, timeout=SHORTLY) for forth in (True, False))
 
         wait_until(ended)
         shop.show("b", shop.client, app="web")
-        wait_until(lambda: bool(shop.node.look()) and connection.passes(forth=True, timeout=_SHORTLY))
+        wait_until(lambda: bool(shop.node.look()) and connection.passes(forth=True, timeout=SHORTLY))
 
 
 def test_a_pod_that_comes_while_the_last_policy_goes_begins_open(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,12 +136,12 @@ def test_a_policy_that_nft_refuses_costs_only_itself(shop: Shop, monkeypatch: py
     assert "NetworkPolicy shop/odd" == problem["subject"]
     assert "Range" in problem["message"]
     with Server(shop.client.pod):
-        assert not any(ask(shop.server.pod, address, timeout=_SHORTLY) for address in shop.client.addresses)
+        assert not any(ask(shop.server.pod, address, timeout=SHORTLY) for address in shop.client.addresses)
     assert shop.refused()
 
     allowing = [{"from": [{"podSelector": {"matchLabels": {"app": "odd"}}}]}]
     shop.node.api.put(POLICIES, policy("db", "shop", podSelector={"matchLabels": {"app": "db"}}, ingress=allowing))
-    wait_until(lambda: bool(shop.node.look()) and shop.reached())
+    wait_until(lambda: bool(shop.node.look()) and shop.reached(timeout=SHORTLY))
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
@@ -158,7 +157,7 @@ def test_a_changed_policy_ends_what_it_would_not_let_begin(shop: Shop, protocol:
         closed = policy("db", "shop", podSelector={"matchLabels": {"app": "db"}}, policyTypes=["Ingress"])
         shop.node.api.put(POLICIES, closed)
         wait_until(lambda: bool(shop.node.look()) and shop.refused())
-        timeout = _SHORTLY if end else 10
+        timeout = SHORTLY if end else ANSWERED
         assert [not end] * 2 == [connection.passes(forth=forth, timeout=timeout) for forth in (True, False)]
 
 

@@ -12,7 +12,7 @@ from lab.kube import PODS, POLICIES, pod, policy
 from lab.node_agent import NodeAgent, node_agent
 from lab.plugin import Frozen
 from lab.policed import TABLE, dropped
-from lab.probes import Server, ask, source_seen
+from lab.probes import SHORTLY, Server, ask
 from lab.rig import Attachment, Rig
 from lab.topology import Site
 from lab.waiting import wait_until
@@ -20,7 +20,6 @@ from netns.conftest import root
 from netns.policies.test_revoke import Conversation
 from slash80.failpoints import Failpoint
 
-_SHORTLY, _LONG = 0.2, 30.0
 BEGINNING = [
     Failpoint.POLICIES_TOLD,
     Failpoint.POLICIES_BEGUN,
@@ -65,11 +64,11 @@ class Shop:
     def isolated(self) -> bool:
         """Report whether db is closed to the other pod, in both families, and open to web."""
         before = dropped(self.rig.host)
-        if any(ask(self.other.pod, address, timeout=_SHORTLY) for address in self.db.addresses):
+        if any(ask(self.other.pod, address, timeout=SHORTLY) for address in self.db.addresses):
             return False
         if dropped(self.rig.host) - before < len(self.db.addresses):
             return False
-        return all(source_seen(self.web.pod, address) for address in self.db.addresses)
+        return all(ask(self.web.pod, address, timeout=SHORTLY) for address in self.db.addresses)
 
     def without_policies(self) -> bool:
         """Report whether there is no table any more."""
@@ -119,7 +118,7 @@ def probing(shop: Shop, *, forbidden: bool) -> Iterator[None]:
         while not ended.is_set():
             turns += 1
             for address in shop.db.addresses:
-                if not ask(shop.web.pod, address, timeout=_LONG):
+                if not ask(shop.web.pod, address):
                     wrong.append(f"lost: web to {address}")
                 if forbidden and ask(shop.other.pod, address, timeout=0.02):
                     wrong.append(f"passed: other to {address}")
@@ -145,7 +144,7 @@ def test_the_first_policy_comes_over_a_kill(shop: Shop, moment: Failpoint) -> No
             shop.isolate()
             shop.start_again()
             wait_until(shop.isolated)
-            wait_until(lambda: not any(connection.passes(forth=forth, timeout=_SHORTLY) for forth in (True, False)))
+            wait_until(lambda: not any(connection.passes(forth=forth, timeout=SHORTLY) for forth in (True, False)))
 
 
 @pytest.mark.parametrize("moment", CHANGING)
@@ -172,8 +171,8 @@ def test_the_last_policy_goes_over_a_kill(shop: Shop, moment: Failpoint) -> None
         shop.agent.wait()
         new = shop.attach(f"new-{moment}")
         with Server(new.pod):
-            assert all(ask(shop.web.pod, address, timeout=_LONG) for address in new.addresses)
+            assert all(ask(shop.web.pod, address) for address in new.addresses)
         shop.rig.detach(new)
         shop.agent.start()
         wait_until(shop.without_policies)
-    assert ask(shop.other.pod, shop.db.ipv4, timeout=_LONG)
+    assert ask(shop.other.pod, shop.db.ipv4)

@@ -10,7 +10,7 @@ import pytest
 
 from lab.namespaces import Namespace
 from lab.policies import Judged, Wall, everybody
-from lab.probes import Protocol
+from lab.probes import SHORTLY, Protocol
 from lab.rig import Attachment
 from lab.topology import INTERNET4, INTERNET6
 from netns.policies.conftest import Pods
@@ -20,7 +20,6 @@ from slash80.policy.model import Flow
 
 MARK, PORT = 31, 4567
 OUTSIDE = {"ipv6": INTERNET6, "ipv4": INTERNET4}
-_SHORTLY = 0.3
 _PATIENTLY = 60.0  # TCP sends again ever later what was dropped for a while
 
 
@@ -104,8 +103,8 @@ def test_a_connection_ends_and_goes_on(
         assert connection.passes(forth=False)
 
         assert _ended(marked, lambda _: False, asked.attachment) == 1
-        assert not connection.passes(forth=True, timeout=_SHORTLY)
-        assert not connection.passes(forth=False, timeout=_SHORTLY)
+        assert not connection.passes(forth=True, timeout=SHORTLY)
+        assert not connection.passes(forth=False, timeout=SHORTLY)
 
         marked.build(Judged(a), Judged(b), Judged(c))
         assert _ended(marked, lambda _: True, asked.attachment) == 0
@@ -125,8 +124,8 @@ def test_a_connection_to_the_outside_ends(marked: Wall, pods: Pods, family: str)
         assert {Flow(ip_address(getattr(a, family)), ip_address(OUTSIDE[family]), socket.IPPROTO_UDP, PORT)} == set(
             seen
         )
-        assert not connection.passes(forth=True, timeout=_SHORTLY)
-        assert not connection.passes(forth=False, timeout=_SHORTLY)
+        assert not connection.passes(forth=True, timeout=SHORTLY)
+        assert not connection.passes(forth=False, timeout=SHORTLY)
 
 
 def test_a_connection_is_judged_by_the_endpoint_of_a_service(marked: Wall, pods: Pods, family: str) -> None:
@@ -173,7 +172,7 @@ def test_other_connections_and_other_bits_are_left_alone(marked: Wall, pods: Pod
         for allowed, mark in ((False, 0x80000005), (True, 0x5), (False, 0x80000005)):
             _ended(marked, lambda _, allowed=allowed: allowed, a)  # type: ignore[misc]
             assert f"mark={mark}" in marked.rig.host.command("conntrack", "-L", "-f", family, "-p", "udp")
-        assert not ended.passes(forth=True, timeout=_SHORTLY)
+        assert not ended.passes(forth=True, timeout=SHORTLY)
         assert other.passes(forth=True)
         assert "ended" in marked.counted()
 

@@ -7,7 +7,7 @@ import pytest
 
 from lab.namespaces import Namespace
 from lab.policies import Judged, Wall, everybody
-from lab.probes import Server, ask, is_silent, ping, source_seen
+from lab.probes import SHORTLY, Server, ask, is_silent, ping, source_seen
 from lab.rig import Attachment
 from lab.topology import INTERNET4, INTERNET6
 from netns.policies.conftest import Pods
@@ -15,8 +15,6 @@ from slash80.firewall import in_force
 from slash80.firewall.installed import InstalledTable
 
 OUTSIDE = {"ipv6": INTERNET6, "ipv4": INTERNET4}
-# Enough for what passes on an idle machine: a probe that must get no answer waits no longer than that.
-_SHORTLY = 0.3
 
 
 def _reached(client: Namespace, server: Attachment, family: str) -> bool:
@@ -24,7 +22,7 @@ def _reached(client: Namespace, server: Attachment, family: str) -> bool:
 
 
 def _refused(client: Namespace, server: Attachment, family: str) -> bool:
-    return ask(client, getattr(server, family), timeout=_SHORTLY) is None
+    return ask(client, getattr(server, family), timeout=SHORTLY) is None
 
 
 def test_a_peer_is_let_in_and_another_pod_is_not(wall: Wall, served: Pods, family: str) -> None:
@@ -46,7 +44,7 @@ def test_a_pod_sends_to_its_peers_only(wall: Wall, served: Pods, family: str) ->
     with Server(wall.rig.site.internet):
         assert _reached(a.pod, b, family)
         assert _refused(a.pod, c, family)
-        assert ask(a.pod, OUTSIDE[family], timeout=_SHORTLY) is None
+        assert ask(a.pod, OUTSIDE[family], timeout=SHORTLY) is None
         assert _reached(c.pod, a, family)
 
 
@@ -73,8 +71,8 @@ def test_a_port_is_a_port_of_one_protocol(wall: Wall, served: Pods, family: str)
 
     with Server(a.pod, port=8):
         assert ask(b.pod, address, "tcp")
-        assert not ask(b.pod, address, "udp", timeout=_SHORTLY)
-        assert not ask(b.pod, address, "tcp", port=8, timeout=_SHORTLY)
+        assert not ask(b.pod, address, "udp", timeout=SHORTLY)
+        assert not ask(b.pod, address, "tcp", port=8, timeout=SHORTLY)
         assert is_silent(b.pod, address)
         assert ask(c.pod, address, "udp", port=8)
         assert ping(c.pod, address) == 1
@@ -118,7 +116,7 @@ def test_a_forged_source_gets_no_verdict_of_its_owner(wall: Wall, served: Pods, 
     c.pod.ip(f"addr add {stolen}/{bits} dev eth0" + (" nodad" if family == "ipv6" else ""))
 
     with c.pod.socket(socket.AF_INET6 if family == "ipv6" else socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.settimeout(0.3)
+        sender.settimeout(SHORTLY)
         sender.bind((stolen, 0))
         sender.sendto(b"?", (getattr(a, family), 7))
         with pytest.raises(OSError, match="timed out"):
@@ -146,7 +144,7 @@ def test_a_pod_reaches_itself_by_its_service(wall: Wall, served: Pods, family: s
         )
 
     assert source_seen(a.pod, service)
-    assert not ask(a.pod, str(ip_address(service) + 1), timeout=_SHORTLY)
+    assert not ask(a.pod, str(ip_address(service) + 1), timeout=SHORTLY)
 
 
 def test_errors_about_a_connection_pass(wall: Wall, served: Pods, family: str) -> None:
