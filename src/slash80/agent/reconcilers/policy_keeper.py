@@ -252,7 +252,10 @@ class PolicyKeeper:
 
     def _bring_about(self, wanted: PolicyRules) -> None:
         """Change the table to what is wanted, or replace it where that is refused or another one is there."""
-        applied, self._applied = self._applied or self._table.read(), None  # which is not known if this fails
+        applied, self._applied = self._applied, None  # which is not known if this fails
+        if applied is None:
+            applied = self._table.read()
+            self._doubts.add_all()  # a change that seemed to fail may have been made
         if applied is None:
             self._replace(wanted)
             log.info("the table of NetworkPolicies was put in place")

@@ -489,6 +489,29 @@ def test_a_label_that_comes_while_the_table_is_changed_ends_connections(
     assert {FLOW} == connections.marked
 
 
+def test_a_change_that_was_made_although_it_failed_ends_connections(
+    node: Node, connections: FakeConnections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An nft that takes too long is killed, perhaps when the kernel has its change; nothing differs afterwards."""
+    node.sources.of_pods.put(shown(TWO, app="web"))
+    node.enforce(FROM_WEB)
+    revoked(node)
+    node.sources.of_pods.put(shown(TWO))
+    apply = node.table.apply
+
+    def killed(plan: Plan) -> None:
+        apply(plan)
+        node.table.failures = [REFUSED]  # of the table as a whole
+        raise REFUSED
+
+    monkeypatch.setattr(node.table, "apply", killed)
+    assert [Reason.POLICIES_FAILED] == [problem.reason for problem in node.look().problems]
+    monkeypatch.undo()
+    assert Outcome(in_force=True) == node.look()
+    revoked(node)
+    assert {FLOW} == connections.marked
+
+
 def test_doubts_about_many_peers_are_doubts_about_all() -> None:
     """And what gets other rules is judged whole; what is only allowed more raises none."""
     doubts = Doubts()
