@@ -28,6 +28,8 @@ class Judge:
         policies = tuple(one for one in snapshot.policies if one.namespace in namespaces)
         self._snapshot = replace(snapshot, policies=policies, nodes=nodes, further=further)
         self.addresses = frozenset(address for one in endpoints for address in one.addresses)
+        self._closed = frozenset(address for one in endpoints if one.closed for address in one.addresses)
+        self._node = frozenset(address for of_node in nodes.values() for address in of_node)
         self.denied = 0
 
     @cached_property
@@ -39,9 +41,14 @@ class Judge:
         """Report whether it may begin; None of what is none of these interfaces', whose mark is another program's."""
         if self.addresses.isdisjoint((flow.source, flow.destination)):
             return None
-        found = self._oracle.verdict(flow).allowed
+        found = self._is_open(flow) and self._oracle.verdict(flow).allowed
         self.denied += not found
         return found
+
+    def _is_open(self, flow: Flow) -> bool:
+        """Report whether neither end is closed; a pod that is closed and its node reach each other all the same."""
+        ends = flow.source, flow.destination
+        return self._closed.isdisjoint(ends) or not self._node.isdisjoint(ends)
 
 
 class Doubts:

@@ -1,5 +1,7 @@
 """Which connections are judged again after a change: all that it forbids are among them."""
 
+from ipaddress import ip_address
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +12,7 @@ from profiles import examples
 from slash80.agent.reconcilers.judge import Doubts, Judge
 from slash80.policy.compile import Compiler
 from slash80.policy.diff import apply_plan, diff
-from slash80.policy.model import Snapshot
+from slash80.policy.model import Endpoint, Flow, Snapshot
 from slash80.policy.records import PolicyRules
 from unit.policy.test_agreement import Step, all_of, steps, update
 
@@ -42,3 +44,12 @@ def test_what_a_change_forbids_is_in_doubt(first: Snapshot, batches: list[list[S
             assert not [flow for flow in forbidden if peers.isdisjoint((flow.source, flow.destination))]
             assert {False} >= {judge.allowed(flow) for flow in forbidden}
         before = after
+
+
+def test_a_pod_that_is_closed_has_connections_with_its_node_alone() -> None:
+    """As its verdict has it: of such a pod nothing else is known that could allow one."""
+    pod, node, other = map(ip_address, ("10.80.1.1", "192.0.2.1", "10.80.1.2"))
+    judge = Judge(Snapshot(), [Endpoint("s80pod", (pod,), closed=True)], {"a": (node,)})
+    ends = [(pod, node), (node, pod), (pod, other), (other, pod), (pod, pod)]
+    assert [True, True, False, False, False] == [judge.allowed(Flow(*one, 6, 80)) for one in ends]
+    assert 3 == judge.denied

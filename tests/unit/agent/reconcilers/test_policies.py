@@ -512,6 +512,18 @@ def test_a_change_that_was_made_although_it_failed_ends_connections(
     assert {FLOW} == connections.marked
 
 
+def test_a_pod_that_is_closed_has_no_connections(node: Node, connections: FakeConnections) -> None:
+    """The API does not show it any more, as when it was deleted by force, and what runs of it may begin none."""
+    node.enforce(replace(FROM_WEB, ingress=(Rule(),)))
+    revoked(node)
+    assert set() == connections.marked
+    node.sources.of_pods.remove("shop/web-1")
+    node.look()
+    assert CLOSED == node.verdict(ONE)
+    revoked(node)
+    assert {FLOW, BACK} == connections.marked
+
+
 def test_doubts_about_many_peers_are_doubts_about_all() -> None:
     """And what gets other rules is judged whole; what is only allowed more raises none."""
     doubts = Doubts()
