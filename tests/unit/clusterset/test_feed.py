@@ -69,6 +69,23 @@ def test_nothing_published_is_not_nothing_exported() -> None:
     assert [{"epoch": "e", "revision": 0, "full": True}, {"end": 0}] == _lines(feed.answer("", 20))
 
 
+def test_who_asked_before_a_withdrawal_gets_what_changed_since() -> None:
+    """While nothing is published there is no answer; then a member gets what changed, and what is gone."""
+    feed, mirror = _feed(), dict[Name, int]()
+    feed.publish(_exports(1, 1))
+    since = _apply(feed.answer("", 20), mirror)
+    feed.withdraw()
+    assert feed.answer(since, 20) is None
+    assert feed.answer("", 20) is None
+
+    feed.publish(_exports(2))
+    answer = feed.answer(since, 20)
+    assert answer
+    assert not answer.full
+    _apply(answer, mirror)
+    assert _seen(_exports(2)) == mirror
+
+
 @pytest.mark.parametrize("since", ["", "e", "e:", "f:1", "e:2", "e:-1", "e:x", "e:²", f"e:{'1' * 5000}", ":1"])
 def test_whatever_is_not_a_revision_of_this_epoch_gets_everything(since: str) -> None:
     """An unknown epoch is another process's, and a revision that is still to come cannot have been seen."""
