@@ -85,7 +85,7 @@ def _key(pod: Pod) -> bytes:
     The namespace's name and the Pod's come first and have no slash, so no other Pod has the same text.
     """
     name = f"{pod.namespace}/{pod.name}/{pod.uid}"
-    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest().encode()
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest().encode()
 
 
 def _line(pod: Pod, verdicts: Verdicts) -> bytes:

@@ -103,6 +103,13 @@ def test_a_node_full_of_pods_has_room() -> None:
     assert expected.use(many[-1]) == longest
 
 
+def test_a_uid_that_is_no_text_costs_no_other_pod() -> None:
+    """JSON can say half of a pair of surrogates, and a runtime's variables any byte."""
+    expected, half, byte = ExpectedVerdicts(), Pod("shop", "half", "\ud800"), Pod("shop", "byte", "\udcff")
+    expected.write([(half, OF_DB), (byte, OF_DB), (WEB, OF_WEB)])
+    assert (OF_DB, OF_DB, OF_WEB) == (expected.use(half), expected.use(byte), expected.use(WEB))
+
+
 @given(st.dictionaries(pods, verdicts, max_size=20), pods)
 def test_no_text_stands_for_another_pod(said: dict[Pod, Verdicts], other: Pod) -> None:
     """Whatever is written as a UID, such as lines of other pods."""
