@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -73,8 +74,19 @@ class Podman:
         return programs.run(self._sandbox.entering(["podman", *words])).strip()
 
     def contained(self, *words: str, options: Sequence[str] = (), stdin: str = "") -> CompletedProcess[str]:
-        """Run a container of the image to its end, whatever its exit code; the words go to its entry point."""
-        return self.call("run", "--rm", "--interactive", *_CONFINED, *options, ourimage.NAME, *words, stdin=stdin)
+        """Run a container of the image to its end, whatever its exit code; the words go to its entry point.
+
+        What it said is read from its log: podman 4.3 ends with nothing printed where a container ends before podman
+        has read from its socket, as happens on a busy machine.
+        """
+        name = f"contained-{secrets.token_hex(4)}"
+        kept = (f"--name={name}", "--log-driver=k8s-file")
+        try:
+            done = self.call("run", "--interactive", *kept, *_CONFINED, *options, ourimage.NAME, *words, stdin=stdin)
+            said = self.call("logs", name)
+        finally:
+            self.call("rm", "--force", name)
+        return CompletedProcess(done.args, done.returncode, said.stdout, said.stderr or done.stderr)
 
     @contextmanager
     def running(self, *words: str, options: Sequence[str]) -> Iterator[str]:
