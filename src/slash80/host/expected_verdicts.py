@@ -11,15 +11,23 @@ import hashlib
 import mmap
 import struct
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from slash80.addressing.attachment import Pod
-
-Verdicts = tuple[str, str, str, str]  # of a pod's egress by IPv4 and IPv6, and its ingress; empty for what is not known
 
 _SIZE = 256 * 1024  # bytes; a Pod takes 130 at most, and a node expects 512 of them
 _STALE = 0  # where the byte is that says so
 _NUMBERS = struct.Struct("@II")  # how many have been used, and the bytes of text
 _NUMBERS_AT, _TEXT_AT = 8, 16
+
+
+class Verdicts(NamedTuple):
+    """What judges a pod's packets by direction and family: chains, or what there is without one; "" is not known."""
+
+    egress4: str
+    egress6: str
+    ingress4: str
+    ingress6: str
 
 
 class ExpectedVerdicts:
@@ -61,9 +69,8 @@ class ExpectedVerdicts:
         if self._memory[_STALE] or not pod.uid or (at := self._memory.find(_key(pod), _TEXT_AT, end)) < 0:
             return None
         line = self._memory[at : self._memory.find(b"\n", at, end)]
-        egress4, egress6, ingress4, ingress6 = line.decode("ascii").split(" ")[1:]
         self._note(used + 1, size)
-        return egress4, egress6, ingress4, ingress6
+        return Verdicts(*line.decode("ascii").split(" ")[1:])
 
     @property
     def used(self) -> int:

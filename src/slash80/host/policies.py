@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from slash80.addressing.attachment import Attachment
-from slash80.addressing.family import IPV6
 from slash80.errors import CniError, FirewallUnusable
 from slash80.failpoints import Failpoint, hit
 from slash80.firewall import elements
@@ -127,9 +126,13 @@ def _is_led(host: Host, attachment: Attachment, own: Collection[Dispatched], *, 
     verdicts = host.expected.use(attachment.pod)
     if verdicts is None:
         return False
-    wanted = {
-        key: verdicts[2 * (key.direction is Direction.INGRESS) + (key.address.version == IPV6.version)] for key in own
+    by_way = {
+        (Direction.EGRESS, 4): verdicts.egress4,
+        (Direction.EGRESS, 6): verdicts.egress6,
+        (Direction.INGRESS, 4): verdicts.ingress4,
+        (Direction.INGRESS, 6): verdicts.ingress6,
     }
+    wanted = {key: by_way[key.direction, key.address.version] for key in own}
     if not all(wanted.values()):
         return False
     try:

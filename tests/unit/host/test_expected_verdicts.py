@@ -11,11 +11,11 @@ from slash80.host import expected_verdicts
 from slash80.host.expected_verdicts import ExpectedVerdicts, Verdicts
 
 WEB, DB = Pod("shop", "web-0", "one"), Pod("shop", "db-0", "two")
-OF_WEB: Verdicts = ("accept", "accept", "i4-0123", "i6-4567")
-OF_DB: Verdicts = ("e4-0123", "", "closed", "i6-89ab")
+OF_WEB = Verdicts("accept", "accept", "i4-0123", "i6-4567")
+OF_DB = Verdicts("e4-0123", "", "closed", "i6-89ab")
 names = st.text(max_size=20)
 pods = st.builds(Pod, names, names, names)
-verdicts = st.tuples(*[st.sampled_from(["", "accept", "e4-0123456789abcdef"])] * 4)
+verdicts = st.builds(Verdicts, *[st.sampled_from(["", "accept", "e4-0123456789abcdef"])] * 4)
 
 
 def test_each_pod_has_its_own() -> None:
@@ -97,7 +97,7 @@ def test_those_for_which_there_is_no_room_are_not_known(monkeypatch: pytest.Monk
 def test_a_node_full_of_pods_has_room() -> None:
     """A controller says of 512 Pods at most, and a chain's name has 20 characters."""
     expected = ExpectedVerdicts()
-    longest: Verdicts = ("e4-0123456789abcdefff",) * 4
+    longest = Verdicts(*("e4-0123456789abcdefff",) * 4)
     many = [Pod("n" * 63, f"{number:0253}", "u" * 36) for number in range(512)]
     expected.write((one, longest) for one in many)
     assert expected.use(many[-1]) == longest
@@ -115,6 +115,6 @@ def test_no_text_stands_for_another_pod(said: dict[Pod, Verdicts], other: Pod) -
     """Whatever is written as a UID, such as lines of other pods."""
     expected = ExpectedVerdicts()
     forged = Pod(other.namespace, other.name, f"x\n{other.uid} accept accept accept accept\n")
-    expected.write([*said.items(), (forged, ("accept",) * 4)])
+    expected.write([*said.items(), (forged, Verdicts(*("accept",) * 4))])
     for pod in {*said, other} - {forged}:
         assert (said.get(pod) if pod.uid else None) == expected.use(pod)

@@ -212,7 +212,7 @@ def begun(host: Host, monkeypatch: pytest.MonkeyPatch, table: Dispatching, said:
 def test_a_pod_that_is_expected_does_not_begin_closed(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each direction and family leads where the controller has said."""
     table = Dispatching()
-    assert not begun(host, monkeypatch, table, ("e4", "e6", "i4", ACCEPT))
+    assert not begun(host, monkeypatch, table, Verdicts("e4", "e6", "i4", ACCEPT))
     found = {(key.direction, key.address.version): verdict for key, verdict in table.verdicts.items()}
     assert {
         (Direction.EGRESS, 4): "e4",
@@ -225,7 +225,7 @@ def test_a_pod_that_is_expected_does_not_begin_closed(host: Host, monkeypatch: p
 def test_a_pod_is_closed_whose_chain_is_gone(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another program has put back the table of before, for example; the next pod does not try it."""
     table = Dispatching((ACCEPT, CLOSED))
-    assert begun(host, monkeypatch, table, ("e4", "e6", "i4", "i6"))
+    assert begun(host, monkeypatch, table, Verdicts("e4", "e6", "i4", "i6"))
     assert {CLOSED} == {*table.verdicts.values()}
     assert host.expected
     assert host.expected.use(ISOLATED.pod) is None
@@ -234,19 +234,19 @@ def test_a_pod_is_closed_whose_chain_is_gone(host: Host, monkeypatch: pytest.Mon
 def test_a_pod_asks_that_is_led_elsewhere_already(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """An ADD before this one has died after it had closed the pod, and only the controller changes that."""
     table = Dispatching()
-    assert begun(host, monkeypatch, table, ("", "", "", ""))
-    assert begun(host, monkeypatch, table, ("e4", "e6", "i4", "i6"))
+    assert begun(host, monkeypatch, table, Verdicts("", "", "", ""))
+    assert begun(host, monkeypatch, table, Verdicts("e4", "e6", "i4", "i6"))
     assert {CLOSED} == {*table.verdicts.values()}
 
 
 def test_a_pod_asks_of_whose_family_nothing_was_said(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """A prefix of that family may have come to the node since."""
     table = Dispatching()
-    assert begun(host, monkeypatch, table, ("e4", "", "i4", ""))
+    assert begun(host, monkeypatch, table, Verdicts("e4", "", "i4", ""))
     assert {CLOSED} == {*table.verdicts.values()}
 
 
 def test_a_second_interface_asks(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """By it the first one's ways change as well."""
     net1 = attachment(2, key=Key(ISOLATED.key.container_id, "net1"), pod=ISOLATED.pod)
-    assert begun(host, monkeypatch, Dispatching(), ("e4", "e6", "i4", "i6"), net1)
+    assert begun(host, monkeypatch, Dispatching(), Verdicts("e4", "e6", "i4", "i6"), net1)

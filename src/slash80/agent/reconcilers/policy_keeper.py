@@ -305,7 +305,10 @@ class PolicyKeeper:
 def _expected(coming: tuple[Pod, Mapping[Dispatched, str]]) -> tuple[attachment.Pod, Verdicts]:
     pod, verdicts = coming
     found = {(key.direction, key.address.version): verdict for key, verdict in verdicts.items()}
-    egress4, egress6, ingress4, ingress6 = (
-        found.get((direction, version), "") for direction in (Direction.EGRESS, Direction.INGRESS) for version in (4, 6)
+    by_way = Verdicts(
+        egress4=found.get((Direction.EGRESS, 4), ""),
+        egress6=found.get((Direction.EGRESS, 6), ""),
+        ingress4=found.get((Direction.INGRESS, 4), ""),
+        ingress6=found.get((Direction.INGRESS, 6), ""),
     )
-    return attachment.Pod(pod.namespace, pod.name, pod.uid), (egress4, egress6, ingress4, ingress6)
+    return attachment.Pod(pod.namespace, pod.name, pod.uid), by_way

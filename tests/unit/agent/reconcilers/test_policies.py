@@ -21,6 +21,7 @@ from slash80.agent.reconcilers.part import attempt
 from slash80.agent.reconcilers.policies import Policies, Revocation, Waiting
 from slash80.desired.problems import Reason
 from slash80.errors import FirewallUnusable, TryAgain
+from slash80.host.expected_verdicts import ExpectedVerdicts
 from slash80.host.policy_question import PolicyQuestion
 from slash80.policy.model import Direction, Flow, Namespace, Pod, Policy, Ports, Rule, Selected, Selector
 from slash80.policy.records import ACCEPT, CLOSED, Dispatched, Plan, PolicyRules
@@ -703,35 +704,37 @@ def bound(**labels: str) -> Pod:
     return Pod(COMING.namespace, COMING.name, COMING.uid, labels, node="a")
 
 
-def test_an_add_finds_what_applies_to_a_pod_that_is_bound_to_the_node(node: Node) -> None:
-    """It is what the pod's interface has afterwards, in both directions; nothing is said of one that is attached."""
+@pytest.fixture
+def expected(node: Node) -> ExpectedVerdicts:
+    """Provide what is said of pods to come, of which the node has one that a policy isolates."""
     node.enforce(FROM_WEB)
     node.sources.of_pods.put(bound())
     node.look()
-    expected = node.setting.host.expected
-    assert expected
+    assert node.setting.host.expected
+    return node.setting.host.expected
+
+
+def test_an_add_finds_what_applies_to_a_pod_that_is_bound_to_the_node(node: Node, expected: ExpectedVerdicts) -> None:
+    """It is what the pod's interface has afterwards, in both directions; nothing is said of one that is attached."""
     said = expected.use(COMING)
     assert said is not None
-    assert {*said[2:]} <= node.rules.chains.keys()
-    assert (ACCEPT, ACCEPT) == said[:2]
+    assert {said.ingress4, said.ingress6} <= node.rules.chains.keys()
+    assert (ACCEPT, ACCEPT) == (said.egress4, said.egress6)
     assert expected.use(ONE.pod) is None
 
     three = attachment(3, pod=COMING)
     node.setting.host.store.keep(three)
     node.look()
-    assert said[2] == node.verdict(three)
+    assert said.ingress4 == node.verdict(three)
     assert expected.use(COMING) is None
     assert expected.used == 1
 
 
 @pytest.mark.parametrize("change", ["policy", "namespace"])
-def test_what_was_said_of_a_pod_ends_as_soon_as_a_policy_or_a_namespace_changes(node: Node, change: str) -> None:
+def test_what_was_said_of_a_pod_ends_as_soon_as_a_policy_or_a_namespace_changes(
+    node: Node, expected: ExpectedVerdicts, change: str
+) -> None:
     """Not when the table is changed, which is later; then it is what applies now."""
-    node.enforce(FROM_WEB)
-    node.sources.of_pods.put(bound())
-    node.look()
-    expected = node.setting.host.expected
-    assert expected
     before = expected.use(COMING)
     if change == "policy":
         node.sources.of_policies.put(replace(FROM_WEB, name="all", ingress=(Rule(),)))
@@ -742,27 +745,19 @@ def test_what_was_said_of_a_pod_ends_as_soon_as_a_policy_or_a_namespace_changes(
     assert ((ACCEPT,) * 4 if change == "policy" else before) == expected.use(COMING)
 
 
-def test_pods_that_change_do_not_end_it(node: Node) -> None:
+def test_pods_that_change_do_not_end_it(node: Node, expected: ExpectedVerdicts) -> None:
     """A cluster has a change of a Pod at any time."""
-    node.enforce(FROM_WEB)
-    node.sources.of_pods.put(bound())
-    node.look()
     node.sources.of_pods.put(Pod("shop", "elsewhere", "uid-4", {"app": "web"}, node="b"))
-    assert node.setting.host.expected
-    assert node.setting.host.expected.use(COMING) is not None
+    assert expected.use(COMING) is not None
 
 
 @pytest.mark.parametrize("after", ["a failure", "the last policy"])
-def test_what_was_said_of_a_pod_ends_with_what_is_in_force(node: Node, after: str) -> None:
+def test_what_was_said_of_a_pod_ends_with_what_is_in_force(node: Node, expected: ExpectedVerdicts, after: str) -> None:
     """Where it is not known what the table has, and where the table is gone."""
-    node.enforce(FROM_WEB)
-    node.sources.of_pods.put(bound())
-    node.look()
     if after == "a failure":
         node.sources.of_pods.put(Pod("shop", "elsewhere", "uid-4", {"app": "web"}, (ip_address("10.1.1.1"),), node="b"))
         node.setting.table.failures = [REFUSED] * 5
     else:
         node.sources.of_policies.remove("shop/from-web")
     node.look()
-    assert node.setting.host.expected
-    assert node.setting.host.expected.use(COMING) is None
+    assert expected.use(COMING) is None
