@@ -128,10 +128,14 @@ class FakeApi:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+        self.cut()
+        self._tell("", {"type": "END"})
+
+    def cut(self) -> None:
+        """Break off all connections."""
         for connection in self._connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        self._tell("", {"type": "END"})
 
     def put(self, path: str, document: Document) -> None:
         """Make an object, or change it, and notify the watches."""

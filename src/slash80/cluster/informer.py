@@ -126,9 +126,11 @@ class Informer(Generic[T]):
         """List once if nothing is known, then follow one watch to its end; raise Unreachable, Refused or TooMany."""
         if not self._version:
             self._list()
-        self._watch()
-        if self._cache.incomplete:
-            self._version = ""  # some change was lost with the object that it was about
+        try:
+            self._watch()
+        finally:
+            if self._cache.incomplete:
+                self._version = ""  # some change was lost with the object that it was about
 
     def run(self) -> None:
         """Follow until stopped, in the calling thread."""

@@ -265,7 +265,8 @@ def test_hostile_objects_cost_themselves_only(server: FakeApi, started: Made) ->
     wait_until(lambda: found.problem == "")
 
 
-def test_a_lost_event_is_made_up_for_by_a_list(server: FakeApi, started: Made) -> None:
+@pytest.mark.parametrize("broken_off", [False, True])
+def test_a_lost_event_is_made_up_for_by_a_list(server: FakeApi, started: Made, *, broken_off: bool) -> None:
     """A line that is not an event may have been about any object, so the next watch begins with a list."""
     found = started()
     server.say(PATH, b"nonsense\n")
@@ -274,7 +275,10 @@ def test_a_lost_event_is_made_up_for_by_a_list(server: FakeApi, started: Made) -
     assert "cannot be understood: an event cannot be read" in found.problem
     assert 1 == asked(server, "limit=")
 
-    server.say(PATH, {"type": "END"})
+    if broken_off:
+        server.cut()
+    else:
+        server.say(PATH, {"type": "END"})
     wait_until(lambda: found.problem == "")
     assert 2 == asked(server, "limit=")
 
