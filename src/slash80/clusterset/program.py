@@ -112,7 +112,7 @@ class Program:
         changed = partial(self._wake, "imports")
         self._followers = Followers(
             begin.identity,
-            self._listed,
+            self._followed,
             home=Home(self._here, begin.facts.services),
             changed=changed,
             deadlines=self._deadlines,
@@ -187,8 +187,7 @@ class Program:
 
     def _wake_namespaces(self) -> None:
         self._wake("exports")
-        if self._standing is None:
-            self._wake("file")
+        self._wake("file")  # members are asked from now on
 
     def _ask_soon(self) -> None:
         self._rechecker.wake()
@@ -218,21 +217,27 @@ class Program:
         standing = self._standing
         return standing.clusterset if standing and standing.active else None
 
+    def _followed(self) -> Clusterset | None:
+        """Return those who are asked. A member is believed about namespaces of this cluster only.
+
+        Before these are known all that it exports would be dropped as of namespaces elsewhere, and what was imported be
+        deleted.
+        """
+        return self._listed() if self._lists.namespaces.synced else None
+
     def _here(self) -> frozenset[str]:
         return frozenset(self._lists.namespaces.objects)
 
     def _look_at_file(self) -> None:
-        # Who is followed may be believed only about namespaces that are here. Before these are known all of a member's
-        # exports would be dropped as those of namespaces elsewhere, and what was imported be deleted.
-        if not (self._lists.file.synced and self._lists.namespaces.synced):
+        if not self._lists.file.synced:
             return
         listed = next(iter(self._lists.file.objects), None)
         standing = self._membership.read(listed, self._time.now(), self._begin.facts.services)
-        if standing == self._standing:
+        before, self._standing = self._standing, standing
+        self._followers.follow()
+        if standing == before:
             return
         _log.info("%s", standing.problem or f"member {standing.own.id if standing.own else ''} of the clusterset")
-        self._standing = standing
-        self._followers.follow()
         self._server.refresh()
         self._wake("exports")
         self._reporter.wake()

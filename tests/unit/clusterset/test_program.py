@@ -119,6 +119,7 @@ def test_what_comes_later_has_the_program_started_again(change: str, server: Fak
         running.stop()
 
 
+@pytest.mark.usefixtures("soon")
 def test_a_restart_deletes_no_import_however_late_the_namespaces_are_known(server: FakeApi) -> None:
     """Before that a member's exports would be taken for those of namespaces elsewhere, so it is not asked yet."""
     us, imports = rig.Cluster(rig.someone(2), rig.File()), f"{MCS}/v1beta1/serviceimports"
@@ -136,8 +137,8 @@ def test_a_restart_deletes_no_import_however_late_the_namespaces_are_known(serve
         server.seen.clear()
         after = Running(server)
         try:
-            wait_until(lambda: any("metadata.name" in one and "watch" in one for one in [*server.seen]))
-            assert 1 == len(us.seen)
+            wait_until(lambda: "WatchFailed" in [one.reason for one in after.says().problems])
+            assert (1, "eu") == (len(us.seen), after.says().cluster)
             server.forbidden.clear()
             wait_until(lambda: 2 == len(us.seen))
             us.feed.publish(rig.exports("db", "web"))
