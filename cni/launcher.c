@@ -3,7 +3,7 @@
  *
  * It does not think. Everything that it can say by itself comes from the Python sources (cni/header.py). The one rule
  * that matters: after the first byte has gone to the agent the call may have been done, so the engine is not run any
- * more. One document goes out, or none where the specification says so, and never two.
+ * more, but for a DEL, which may be done twice. One document goes out, or none where the specification says so, and never two.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -330,19 +330,6 @@ static const char *wrong_with(const struct buffer *answer)
     return size < 4 || memcmp(answer->data + size - 2, "}\n", 2) ? "it was cut short" : 0;
 }
 
-static int hand_over(int agent)
-{
-    int netns = strstr(" ADD CHECK DEL ", call.verb) ? open_namespace() : -1;
-    if (send_request(agent, netns) || receive_answer(agent))
-        return unavailable(SAY_UNANSWERED, errno == ETIMEDOUT ? "it did not come in time" : strerror(errno));
-    const char *wrong = wrong_with(&call.answer);
-    if (wrong)
-        return unavailable(SAY_UNANSWERED, wrong);
-    if (write_all(1, call.answer.data + 1, call.answer.size - 1))
-        return complain(SAY_UNWRITABLE);
-    return call.answer.data[0];
-}
-
 /* Becomes the engine, which finds standard input as it was; comes back only if that is impossible, with errno. */
 static void become_engine(char **arguments)
 {
@@ -396,6 +383,21 @@ static int go_alone(char **arguments)
     if (strcmp(call.verb, "DEL") || !call.complete)
         return unavailable(SAY_ALONE, reason);
     return leave_note() ? unavailable(SAY_UNNOTED, strerror(errno)) : 0;
+}
+
+/* Has the agent do the call. Where it has died over a DEL that is done without it: a DEL may be done twice, and some
+ * runtimes send it only once. Not where it hangs: it may do the DEL yet, and holds the locks that the engine needs. */
+static int hand_over(int agent, char **arguments)
+{
+    int netns = strstr(" ADD CHECK DEL ", call.verb) ? open_namespace() : -1;
+    int lost = send_request(agent, netns) || receive_answer(agent);
+    const char *wrong = lost ? strerror(errno) : wrong_with(&call.answer);
+    if (!wrong)
+        return write_all(1, call.answer.data + 1, call.answer.size - 1) ? complain(SAY_UNWRITABLE) : call.answer.data[0];
+    if (lost && errno == ETIMEDOUT)
+        return unavailable(SAY_UNANSWERED, "it did not come in time");
+    close(agent);
+    return strcmp(call.verb, "DEL") ? unavailable(SAY_UNANSWERED, wrong) : go_alone(arguments);
 }
 
 /* Says who forbids to reach the agent: its owner, if that is another user, as a rootless runtime meets it; else a policy. */
@@ -453,7 +455,7 @@ int main(int count, char **arguments)
     expire_in(LIMITS[limit].seconds);
     int agent = connect_to_agent();
     if (agent >= 0)
-        return hand_over(agent);
+        return hand_over(agent, arguments);
     /* no agent listens; the last two mean that none can */
     if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR || errno == ENAMETOOLONG)
         return go_alone(arguments);

@@ -1,4 +1,4 @@
-"""What the launcher does with an agent, however that behaves: one answer, one exit code, and never a second run."""
+"""What the launcher does with an agent, however that behaves: one answer, one exit code, and one run, but of a DEL."""
 
 import json
 import os
@@ -116,6 +116,33 @@ def test_no_valid_answer(launcher: Launcher, verb: str, code: int, behave: Behav
     assert (code, "1.0.0") == (error["code"], error["cniVersion"])
     assert any(word in str(error["msg"]) for word in words.split("|"))
     assert not list(launcher.program.parent.rglob("engine-ran"))
+
+
+@pytest.mark.parametrize(("behave", "words"), MISBEHAVIOURS.values(), ids=MISBEHAVIOURS.keys())
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_del_without_a_valid_answer_is_done_by_the_engine(
+    launcher: Launcher, code: int, behave: Behaviour, words: str
+) -> None:
+    """It may be done twice, and a runtime may never send it again; the engine gets all of it, and its answer counts."""
+    assert words
+    stdin = json.dumps(launcher.conf(filler="x" * 200_000)).encode()
+    launcher.have_engine(f"cat; exit {code}")
+    with agent(launcher.socket, behave):
+        done = launcher.run("DEL", stdin)
+
+    assert (code, stdin, b"") == (done.returncode, done.stdout, done.stderr)
+    assert not (launcher.state_dir / ipc.NOTES).exists()
+
+
+def test_a_del_without_a_valid_answer_is_noted_where_there_is_no_engine(launcher: Launcher) -> None:
+    """As one without an agent: the next agent does it."""
+    stdin = json.dumps(launcher.conf()).encode()
+    with agent(launcher.socket, _reset):
+        done = launcher.run("DEL", stdin)
+
+    assert (0, b"", b"") == (done.returncode, done.stdout, done.stderr)
+    (note,) = (launcher.state_dir / ipc.NOTES).iterdir()
+    assert stdin == ipc.read(note.read_bytes())[1]
 
 
 def test_an_add_without_a_result_was_cut_short(launcher: Launcher) -> None:
