@@ -365,8 +365,7 @@ def test_a_member_that_changes_all_the_time_does_not_keep_others_waiting(rig: Ri
     rig.want(*theirs, replace(imported({"us": endpoints("2001:db8:2::a")}), changed_by=us), members=Members("here"))
     rig.settle(seconds=1)
 
-    # 180 of them usually, and half as many where the machine was so busy that the watch brought what was written late
-    assert rig.writer.pending > 50
+    assert rig.writer.pending > 100
     assert "True" == rig.objects(IMPORTS)["shop/web"]["status"]["conditions"][0]["status"]
 
 
