@@ -22,12 +22,12 @@ _NUMBERS_AT, _TEXT_AT = 8, 16
 
 
 class Verdicts(NamedTuple):
-    """What judges a pod's packets by direction and family: chains, or what there is without one; "" is not known."""
+    """What judges a pod's packets, by the maps that lead there: a chain, or what there is without one; "" is unknown."""
 
-    egress4: str
-    egress6: str
-    ingress4: str
-    ingress6: str
+    egress4: str = ""
+    egress6: str = ""
+    ingress4: str = ""
+    ingress6: str = ""
 
 
 class ExpectedVerdicts:

@@ -121,18 +121,12 @@ def _is_led(host: Host, attachment: Attachment, own: Collection[Dispatched], *, 
     """
     if not (host.expected and all(key.ifname == attachment.host_ifname for key in own)):
         return False
-    from slash80.policy.direction import Direction  # noqa: PLC0415 -- as in `_table`
+    from slash80.firewall.policies.layout import map_of  # noqa: PLC0415 -- as in `_table`
 
     verdicts = host.expected.use(attachment.pod)
     if verdicts is None:
         return False
-    by_way = {
-        (Direction.EGRESS, 4): verdicts.egress4,
-        (Direction.EGRESS, 6): verdicts.egress6,
-        (Direction.INGRESS, 4): verdicts.ingress4,
-        (Direction.INGRESS, 6): verdicts.ingress6,
-    }
-    wanted = {key: by_way[key.direction, key.address.version] for key in own}
+    wanted = {key: getattr(verdicts, map_of(key)) for key in own}
     if not all(wanted.values()):
         return False
     try:

@@ -19,12 +19,12 @@ from slash80.errors import FirewallUnusable
 from slash80.failpoints import Failpoint, hit
 from slash80.firewall.apply import Refused
 from slash80.firewall.installed import NodePods
+from slash80.firewall.policies.layout import map_of
 from slash80.firewall.policies.revoke import revoke
 from slash80.firewall.policies.table import PolicyTable
 from slash80.host.context import Host
 from slash80.host.expected_verdicts import ExpectedVerdicts, Verdicts
 from slash80.policy.diff import added, apply_plan, diff
-from slash80.policy.direction import Direction
 from slash80.policy.model import Endpoint, Flow, Pod, Policy
 from slash80.policy.records import ACCEPT, Dispatched, Plan, PolicyRules
 from slash80.settings.cluster import PolicySettings
@@ -304,11 +304,5 @@ class PolicyKeeper:
 
 def _expected(coming: tuple[Pod, Mapping[Dispatched, str]]) -> tuple[attachment.Pod, Verdicts]:
     pod, verdicts = coming
-    found = {(key.direction, key.address.version): verdict for key, verdict in verdicts.items()}
-    by_way = Verdicts(
-        egress4=found.get((Direction.EGRESS, 4), ""),
-        egress6=found.get((Direction.EGRESS, 6), ""),
-        ingress4=found.get((Direction.INGRESS, 4), ""),
-        ingress6=found.get((Direction.INGRESS, 6), ""),
-    )
-    return attachment.Pod(pod.namespace, pod.name, pod.uid), by_way
+    by_map = Verdicts(**{map_of(key): verdict for key, verdict in verdicts.items()})
+    return attachment.Pod(pod.namespace, pod.name, pod.uid), by_map
