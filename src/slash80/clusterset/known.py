@@ -30,14 +30,17 @@ class Malformed(ValueError):
 class Known:
     """What a member exports, as far as it is of use here, and by what it was judged.
 
-    `elsewhere` are namespaces that are not here, of which records were dropped. `since` is from where the next answer
-    goes on.
+    `since` is from where the next answer goes on.
     """
 
     admission: Admission
     exports: Mapping[Name, Export]
-    elsewhere: frozenset[str]
     since: str
+
+    @property
+    def elsewhere(self) -> frozenset[str]:
+        """Namespaces that are not here, of which records were dropped."""
+        return self.admission.elsewhere
 
 
 class Reading:
@@ -57,7 +60,7 @@ class Reading:
         if not isinstance(revision, int) or not 0 <= revision < _MOST_REVISION:
             raise Malformed(f"an answer has the revision {shown(revision)}")
         if full:
-            before = Known(admission(), {}, frozenset(), "")
+            before = Known(admission(), {}, "")
         elif before is None or before.since.rpartition(":")[0] != epoch:
             raise Malformed("an answer has changes of what is not known")
         self._exports, self._admission = dict(before.exports), before.admission
@@ -71,7 +74,7 @@ class Reading:
             self._take(line)
         if not self._ended:
             raise Malformed("an answer was cut off")
-        return Known(self._admission, self._exports, self._admission.elsewhere, self._since)
+        return Known(self._admission, self._exports, self._since)
 
     def _take(self, line: Mapping[str, Any]) -> None:
         if "end" in line:
