@@ -11,7 +11,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
 from slash80.errors import CniError
 
@@ -63,11 +63,10 @@ class Tally:
             self._numbers[bound] += 1
             self._numbers[row + _ROW - 1] += int(seconds * _MICRO)
 
-    def read(self) -> Iterator[tuple[str, list[int]]]:
-        """Yield the numbers of each command, as `added` takes them."""
-        rows = range(0, _ROW * (len(_COMMANDS) + 1), _ROW)
-        for command, (begin, end) in zip(_COMMANDS, pairwise(rows), strict=True):
-            yield command, list(self._numbers[begin:end])
+    def read(self) -> list[list[int]]:
+        """Return the numbers of each command, in the order of `_COMMANDS`."""
+        numbers = self._numbers.tolist()
+        return [numbers[begin : begin + _ROW] for begin in range(0, len(numbers), _ROW)]
 
 
 class CallCounts:
@@ -80,11 +79,11 @@ class CallCounts:
     def answered(self) -> Iterator[tuple[str, str, Answered]]:
         """Yield for each way, `agent` or `note`, and each command what was answered."""
         for via, tallies in {"agent": self.workers, "note": (self.notes,)}.items():
-            for same in zip(*(tally.read() for tally in tallies), strict=True):
-                yield via, same[0][0], _added([numbers for _, numbers in same])
+            for command, *parts in zip(_COMMANDS, *(tally.read() for tally in tallies), strict=True):
+                yield via, command, _added(parts)
 
 
 def _added(parts: list[list[int]]) -> Answered:
-    numbers = [sum(column) for column in zip(*parts, strict=True)]
-    codes = dict(zip(_CODES, numbers, strict=False))
+    numbers = [sum(column) for column in zip([0] * _ROW, *parts, strict=True)]
+    codes = dict(zip(_CODES, numbers[: len(_CODES)], strict=True))
     return Answered(codes, tuple(accumulate(numbers[len(_CODES) : -1])), numbers[-1] / _MICRO)
