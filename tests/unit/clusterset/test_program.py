@@ -119,35 +119,6 @@ def test_what_comes_later_has_the_program_started_again(change: str, server: Fak
         running.stop()
 
 
-@pytest.mark.usefixtures("soon")
-def test_a_restart_deletes_no_import_however_late_the_namespaces_are_known(server: FakeApi) -> None:
-    """Before that a member's exports would be taken for those of namespaces elsewhere, so it is not asked yet."""
-    us, imports = rig.Cluster(rig.someone(2), rig.File()), f"{MCS}/v1beta1/serviceimports"
-    us.file.now = rig.clusterset(rig.member("eu", 1, port=1), rig.member("us", 2, port=us.server.port))
-    us.feed.publish(rig.exports("db"))
-    server.put(NAMESPACES, namespace(rig.SHOP))
-    server.put(CONFIG_MAPS, config_map(NAME, **{KEY: render(us.file.now)}))
-    with rig.running(us):
-        before = Running(server)
-        try:
-            wait_until(lambda: f"{rig.SHOP}/db" in server.objects[imports])
-        finally:
-            before.stop()
-        server.forbidden.add(f"{NAMESPACES}?")
-        server.seen.clear()
-        after = Running(server)
-        try:
-            wait_until(lambda: "WatchFailed" in [one.reason for one in after.says().problems])
-            assert (1, "eu") == (len(us.seen), after.says().cluster)
-            server.forbidden.clear()
-            wait_until(lambda: 2 == len(us.seen))
-            us.feed.publish(rig.exports("db", "web"))
-            wait_until(lambda: {f"{rig.SHOP}/db", f"{rig.SHOP}/web"} == server.objects[imports].keys())
-            assert not [one for one in server.seen if one.startswith("DELETE")]
-        finally:
-            after.stop()
-
-
 class _Held(Exporter):
     """Judges exports when the test lets it."""
 
@@ -165,6 +136,34 @@ def us() -> Iterator[rig.Cluster]:
     found = rig.Cluster(rig.someone(2), rig.File())
     with rig.running(found):
         yield found
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_restart_deletes_no_import_however_late_the_namespaces_are_known(server: FakeApi, us: rig.Cluster) -> None:
+    """Before that a member's exports would be taken for those of namespaces elsewhere, so it is not asked yet."""
+    imports = f"{MCS}/v1beta1/serviceimports"
+    us.file.now = rig.clusterset(rig.member("eu", 1, port=1), rig.member("us", 2, port=us.server.port))
+    us.feed.publish(rig.exports("db"))
+    server.put(NAMESPACES, namespace(rig.SHOP))
+    server.put(CONFIG_MAPS, config_map(NAME, **{KEY: render(us.file.now)}))
+    before = Running(server)
+    try:
+        wait_until(lambda: f"{rig.SHOP}/db" in server.objects[imports])
+    finally:
+        before.stop()
+    server.forbidden.add(f"{NAMESPACES}?")
+    server.seen.clear()
+    after = Running(server)
+    try:
+        wait_until(lambda: "WatchFailed" in [one.reason for one in after.says().problems])
+        assert (1, "eu") == (len(us.seen), after.says().cluster)
+        server.forbidden.clear()
+        wait_until(lambda: 2 == len(us.seen))
+        us.feed.publish(rig.exports("db", "web"))
+        wait_until(lambda: {f"{rig.SHOP}/db", f"{rig.SHOP}/web"} == server.objects[imports].keys())
+        assert not [one for one in server.seen if one.startswith("DELETE")]
+    finally:
+        after.stop()
 
 
 @pytest.fixture
