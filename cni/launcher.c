@@ -3,7 +3,8 @@
  *
  * It does not think. Everything that it can say by itself comes from the Python sources (cni/header.py). The one rule
  * that matters: after the first byte has gone to the agent the call may have been done, so the engine is not run any
- * more, but for a DEL, which may be done twice. One document goes out, or none where the specification says so, and never two.
+ * more, but for a DEL, which may be done twice. One document goes out, or none where the specification says so, and
+ * never two.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -396,7 +397,6 @@ static int hand_over(int agent, char **arguments)
         return write_all(1, call.answer.data + 1, call.answer.size - 1) ? complain(SAY_UNWRITABLE) : call.answer.data[0];
     if (lost && errno == ETIMEDOUT)
         return unavailable(SAY_UNANSWERED, "it did not come in time");
-    close(agent);
     return strcmp(call.verb, "DEL") ? unavailable(SAY_UNANSWERED, wrong) : go_alone(arguments);
 }
 
