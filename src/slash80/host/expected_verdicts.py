@@ -22,7 +22,7 @@ _NUMBERS_AT, _TEXT_AT = 8, 16
 
 
 class Verdicts(NamedTuple):
-    """What judges a pod's packets, by the maps that lead there: a chain, or what there is without one; "" is unknown."""
+    """What judges a pod's packets, by the maps that lead there: a chain, or a word without one. "" is unknown."""
 
     egress4: str = ""
     egress6: str = ""
